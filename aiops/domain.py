@@ -1,0 +1,549 @@
+"""The nouns: what the house talks about, and nothing it does.
+
+Every class is a frozen dataclass. Bulk data is columnar (`Panel`, `Logs`, `Spans`): one numpy array per column, never one
+object per sample. Times are `int64` nanoseconds since the epoch in columns and aware UTC `datetime` in nouns.
+`docs/glossary.md` defines each word; `tests/test_house.py` checks that it does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+ObjectArray: TypeAlias = npt.NDArray[np.object_]
+Labels: TypeAlias = Mapping[str, str]
+
+NS = 1_000_000_000
+_NONE: Labels = MappingProxyType({})
+
+
+# ---------------------------------------------------------------- time
+
+
+def from_ns(time_ns: int) -> datetime:
+    """Aware UTC datetime of nanoseconds since the epoch (microsecond resolution)."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(time_ns) // 1000)
+
+
+def to_ns(moment: datetime) -> int:
+    """Nanoseconds since the epoch of an aware datetime; exact, unlike `timestamp()`."""
+    if moment.tzinfo is None:
+        raise ValueError(f"naive datetime {moment!r}: a time zone is needed")
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * NS + delta.microseconds * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """Half-open `[start, end)`, aware UTC. `ValueError` when naive or when the end lies before the start."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "start", _utc(self.start))
+        object.__setattr__(self, "end", _utc(self.end))
+        if self.end < self.start:
+            raise ValueError(f"time range ends at {self.end.isoformat()}, before it starts at {self.start.isoformat()}")
+
+    @property
+    def empty(self) -> bool:
+        return self.start == self.end
+
+    @property
+    def duration(self) -> timedelta:
+        return self.end - self.start
+
+    def mask(self, times_ns: IntArray) -> BoolArray:
+        """Which of `times_ns` lie inside; same shape."""
+        return (times_ns >= to_ns(self.start)) & (times_ns < to_ns(self.end))
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError(f"naive datetime {moment!r}: a time zone is needed")
+    return moment.astimezone(UTC)
+
+
+# ---------------------------------------------------------------- what is asked
+
+
+class Intent(StrEnum):
+    DIAGNOSE = "diagnose"
+    QUERY = "query"
+    FORECAST = "forecast"
+    DETECT = "detect"
+    REMEDIATE = "remediate"
+    REPORT = "report"
+    CLARIFY = "clarify"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert as Alertmanager sends it; every label and annotation may be absent and none is trusted."""
+
+    fingerprint: str
+    status: str
+    labels: Labels
+    annotations: Labels
+    starts_at: datetime
+    ends_at: datetime | None = None
+    generator_url: str = ""
+    group_key: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.labels.get("alertname", "")
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Alert key: the same firing of the same alert, whatever notification brought it."""
+        return self.fingerprint, self.starts_at.isoformat()
+
+    @property
+    def notification_key(self) -> tuple[str, str, str, str]:
+        """Notification key, for de-duplication: a repeat of the same notification, from either of an HA pair."""
+        return self.group_key, self.fingerprint, self.starts_at.isoformat(), self.status
+
+
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """What hurts: a service, the metric that shows it (if known), and when it was noticed."""
+
+    service: str | None = None
+    metric: str | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    symptom: Symptom | None = None
+    alerts: tuple[Alert, ...] = ()
+    services: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    window: TimeRange | None = None
+    horizon: timedelta | None = None
+    filters: tuple[str, ...] = ()
+    action: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A validated order. The YAML of `aiops ask --plan` *is* this type; `schema.task` says what is allowed where."""
+
+    task_id: str
+    intent: Intent
+    inputs: Inputs = field(default_factory=Inputs)
+    expected_output_format: str = "markdown"
+    question: str = ""  # what to ask back, for `clarify`; why not, for `reject`
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    INCONCLUSIVE = "inconclusive"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A task in the queue. `id` is the diagnosis id and the report id; a second job with the same `key` joins the first."""
+
+    id: str
+    key: str
+    task: Task
+    state: JobState = JobState.QUEUED
+    attempts: int = 0
+    error: str = ""
+    episode_id: str = ""
+    enqueued_at: datetime | None = None
+
+
+def job_id(key: str) -> str:
+    """Short, URL-safe, deterministic id of a job key: 16 hex digits of SHA-256."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+# ---------------------------------------------------------------- where to look
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One thing to read: PromQL, or a selector in the source's own language. `node` is whom it concerns, if known."""
+
+    text: str
+    node: str = ""
+    metric: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What belongs to the symptom: where to look, and which time is `baseline` and which is to be explained (`incident`).
+
+    `symptom_node` is None when the symptom maps to no known node; the ranking then uses a virtual symptom above all entries.
+    An empty `nodes` means "everything the sources have".
+    """
+
+    at: datetime
+    baseline: TimeRange
+    incident: TimeRange
+    symptom_node: str | None = None
+    symptom_metric: str | None = None
+    nodes: tuple[str, ...] = ()
+    queries: tuple[Query, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+
+# ---------------------------------------------------------------- what was seen
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Metrics, columnar: S series over T shared times.
+
+    labels: S mappings, sorted by `series_key`. `__name__` is the metric.
+    times: (T,) int64 nanoseconds, strictly increasing within a phase.
+    values: (S, T) float64, NaN = gap.
+    nodes: S node ids ("" = maps to no node).
+    incident: (T,) bool, True where the row is to be explained, False for baseline.
+    """
+
+    labels: tuple[Labels, ...]
+    times: IntArray
+    values: FloatArray
+    nodes: tuple[str, ...]
+    incident: BoolArray
+
+    def __post_init__(self) -> None:
+        if self.values.shape != (len(self.labels), len(self.times)):
+            raise ValueError(
+                f"panel of {len(self.labels)} series and {len(self.times)} times has values of shape {self.values.shape}"
+            )
+        if len(self.nodes) != len(self.labels) or self.incident.shape != self.times.shape:
+            raise ValueError("panel columns disagree in length")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return tuple(labels.get("__name__", "") for labels in self.labels)
+
+    @staticmethod
+    def empty() -> Panel:
+        return Panel((), np.empty(0, np.int64), np.empty((0, 0)), (), np.empty(0, np.bool_))
+
+
+def series_key(labels: Labels) -> str:
+    """Canonical text of a series' labels: `name{a="b",...}`, label names sorted, values escaped as PromQL does."""
+    inside = ",".join(f"{k}={quote(v)}" for k, v in sorted(labels.items()) if k != "__name__")
+    return f"{labels.get('__name__', '')}{{{inside}}}"
+
+
+def quote(value: str) -> str:
+    """A PromQL/LogQL string literal of any text: the only way a label value may enter a query."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    return f'"{escaped}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """Log lines, columnar: N rows. times: int64 ns; nodes, messages, trace_ids, span_ids: object arrays of str; incident: bool."""
+
+    times: IntArray
+    nodes: ObjectArray
+    messages: ObjectArray
+    trace_ids: ObjectArray
+    span_ids: ObjectArray
+    incident: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @staticmethod
+    def empty() -> Logs:
+        text = np.empty(0, np.object_)
+        return Logs(np.empty(0, np.int64), text, text, text, text, np.empty(0, np.bool_))
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Trace spans, columnar: N rows. times: int64 ns (start); durations: int64 ns; errors: bool; the rest as in `Logs`."""
+
+    times: IntArray
+    durations: IntArray
+    nodes: ObjectArray
+    operations: ObjectArray
+    trace_ids: ObjectArray
+    span_ids: ObjectArray
+    parent_ids: ObjectArray
+    errors: BoolArray
+    incident: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @staticmethod
+    def empty() -> Spans:
+        text, whole, flag = np.empty(0, np.object_), np.empty(0, np.int64), np.empty(0, np.bool_)
+        return Spans(whole, whole, text, text, text, text, text, flag, flag)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A deployment, a flag, a configuration: something somebody did to a node."""
+
+    node: str
+    at: datetime
+    kind: str
+    summary: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What could not be seen, why, and how to mend it."""
+
+    what: str
+    why: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A known dependency, as topology sources give it: `caller` calls (or runs on) `callee`."""
+
+    caller: str
+    callee: str
+    source: str  # declared | traces | service-graph | labels | learned
+    kind: str = "CALLS"  # CALLS | RUNS_ON
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """All that was read for one diagnosis. What failed is in `gaps`, never silently absent."""
+
+    panel: Panel
+    logs: Logs
+    spans: Spans
+    changes: tuple[Change, ...] = ()
+    calls: tuple[Call, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+
+# ---------------------------------------------------------------- what it means
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Band of one series: (T,) arrays. `level` is nominal; `coverage` is what a backtest on the baseline reached."""
+
+    times: IntArray
+    mean: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    level: float
+    coverage: float
+    method: str
+
+
+class Direction(StrEnum):
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """A series that left its band. `score` >= 0, 1.0 is the threshold, unbounded above. `series` indexes the panel."""
+
+    node: str
+    metric: str
+    onset: datetime
+    direction: Direction
+    score: float
+    series: int
+    band: tuple[float, float]
+    value: float
+    features: Mapping[str, float] = field(default_factory=dict)
+
+
+class EventKind(StrEnum):
+    ALERT = "alert"
+    LOG = "log"
+    SPAN = "span"
+    CHANGE = "change"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened at a node. `what` names it in its kind: new, lost, surged (log); self_time, edge_gap, errors,
+    missing_calls (span); the alert's name; the change's kind. `score` is comparable with `Anomaly.score`."""
+
+    kind: EventKind
+    node: str
+    what: str
+    at: datetime
+    score: float
+    summary: str
+    example: str = ""
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What `detect` made of the observation. `channels`: per named evidence channel, node -> strength in [0, 1]."""
+
+    anomalies: tuple[Anomaly, ...]
+    events: tuple[Event, ...]
+    channels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """cause -> effect. `strength` in (0, 1] is read as the probability that trouble at the cause shows at the effect."""
+
+    cause: str
+    effect: str
+    strength: float
+    lag: timedelta
+    source: str
+    kind: str = "CALLS"
+    last_seen: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CausalGraph:
+    """A DAG: edges cause -> effect, sorted; `dropped` lists what was cut to make it acyclic."""
+
+    nodes: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    dropped: tuple[Edge, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CausalPath:
+    """From the cause (first node) to the symptom (last). `cost` = sum of -log(strength) over `edges`."""
+
+    nodes: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    onsets: tuple[datetime | None, ...]
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One reason. `weight` is its share in the score, so that the sum can be checked by hand."""
+
+    kind: str
+    summary: str
+    query: str = ""
+    link: str = ""
+    weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RootCause:
+    """A candidate. `score` in [0, 1] is calibrated: of candidates scored .8, four in five are right."""
+
+    rank: int
+    node: str
+    metric: str
+    score: float
+    path: CausalPath
+    evidence: tuple[Evidence, ...]
+    why_not: str = ""
+    fault: str = ""  # kind of fault in general terms: cpu, memory, network, errors, latency, traffic, ...
+
+
+class Verdict(StrEnum):
+    FOUND = "found"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class RootCauses:
+    """What `rank` answers: the verdict, by rule, its reason, and the candidates in order."""
+
+    verdict: Verdict
+    reason: str
+    candidates: tuple[RootCause, ...]
+    gaps: tuple[Gap, ...] = ()
+
+
+# ---------------------------------------------------------------- what to do
+
+
+@dataclass(frozen=True, slots=True)
+class Remediation:
+    """A proposal, never an act: the runbook that matches, its exact argv, and what must be true after it."""
+
+    runbook: str
+    title: str
+    target: str
+    argv: tuple[str, ...]
+    parameters: Mapping[str, str]
+    why: str
+    check: str
+    undo: str = ""
+    mode: str = "suggest"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One series to be drawn: values over (T,) times with its band; `marks` are labelled moments."""
+
+    title: str
+    node: str
+    metric: str
+    times: tuple[int, ...]
+    values: tuple[float, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    marks: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer. Deterministic but for `run`: the same recording gives the same bytes."""
+
+    id: str
+    verdict: Verdict
+    summary: tuple[str, str, str]
+    task: Task
+    symptom: Symptom
+    root_causes: tuple[RootCause, ...]
+    anomalies: tuple[Anomaly, ...]
+    events: tuple[Event, ...]
+    gaps: tuple[Gap, ...]
+    remediation: Remediation | None
+    charts: tuple[Chart, ...]
+    dropped: tuple[Edge, ...]
+    versions: Mapping[str, str]
+    hashes: Mapping[str, str]
+    run: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Everything a diagnosis read: enough to give the same report again after every source has forgotten."""
+
+    id: str
+    task: Task
+    scope: Scope
+    observation: Observation
+    hashes: Mapping[str, str] = field(default_factory=dict)
