@@ -505,15 +505,17 @@ class Remediation:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One series to be drawn: values over (T,) times with its band; `marks` are labelled moments."""
+    """One series to be drawn: values over (T,) times with its band; `marks` are labelled moments.
+
+    Times are epoch seconds; None = gap or no band."""
 
     title: str
     node: str
     metric: str
     times: tuple[int, ...]
-    values: tuple[float, ...]
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
+    values: tuple[float | None, ...]
+    lower: tuple[float | None, ...]
+    upper: tuple[float | None, ...]
     marks: tuple[tuple[str, int], ...] = ()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from aiops.domain import Alert, Call, Change, Job, JobState, Labels, Logs, Panel, Scope, Spans, TimeRange
+from aiops.domain import Alert, Call, Change, Job, JobState, Labels, Logs, Panel, Scope, Spans, Symptom, TimeRange
 
 
 class MetricsSource(Protocol):
@@ -24,6 +24,9 @@ class MetricsSource(Protocol):
 
     def window(self) -> TimeRange | None:
         """The time it can answer for, where that is fixed (a recording); None for a live source."""
+
+    def symptom(self) -> Symptom:
+        """What the source itself says is wrong (a recorded incident's SLO and detection time); empty for a live source."""
 
     def ping(self, timeout: float) -> str:
         """What answers, for `doctor` and /readyz: product and version."""

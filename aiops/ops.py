@@ -1,0 +1,135 @@
+"""What one can ask of the house: the facade that the fronts (CLI, HTTP, Python) share.
+
+    with aiops.connect(metrics="prometheus+http://127.0.0.1:9090") as ops:
+        report = ops.diagnose(service="checkout", at=datetime.now(UTC))
+
+Built by `app.connect`; knows ports and the pipeline, never an adapter. Synchronous and thread-safe.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+
+from aiops import pipeline
+from aiops.domain import Alert, Inputs, Intent, Report, Symptom, Task, TimeRange, job_id
+from aiops.errors import NotFound, Refused, UsageError
+from aiops.flows import fold
+from aiops.pipeline import Sources
+from aiops.ports import JobQueue, LanguageModel, Store
+from aiops.recording import pack, unpack
+from aiops.rules import Rules
+from aiops.schema import wire
+from aiops.stages import interpret
+
+
+@dataclass(frozen=True, slots=True)
+class Ops:
+    """The wired house. `identity` names the sources, so that the same question of another system is another diagnosis."""
+
+    sources: Sources
+    rules: Rules
+    store: Store
+    queue: JobQueue
+    model: LanguageModel | None
+    identity: str
+    versions: Mapping[str, str]
+    deadline_s: float
+    timezone: str
+    closers: tuple[Callable[[], None], ...] = ()
+
+    # ------------------------------------------------ asking
+
+    def plan(self, text: str, *, session: str = "", now: datetime | None = None) -> interpret.Plan:
+        """Words -> a validated Task with the origin of each value; runs nothing. The language model is asked only when
+        the rules are not sure. A `session` makes the text a possible follow-up of the turn before."""
+        now = now or datetime.now(UTC)
+        before = self.store.session(session) if session else None
+        catalog = pipeline.catalog(self.sources, self.rules, timeout=self.deadline_s)
+        plan = interpret.interpret(text, catalog, now=now, timezone=self.timezone, context=before, model=self.model)
+        if session:
+            self.store.save_session(session, plan.slots, now + timedelta(hours=8))
+        return plan
+
+    def diagnose(
+        self,
+        service: str | None = None,
+        metric: str | None = None,
+        at: datetime | None = None,
+        since: timedelta | None = None,
+        until: datetime | None = None,
+        alerts: tuple[Alert, ...] = (),
+    ) -> Report:
+        """The root causes of a symptom noticed at `at`; without one, of what the recording or the alerts say.
+
+        `since` is how far back from `at` to read (default one hour); `until` cuts what came later."""
+        return self.run(self.task(service, metric, at, since, until, alerts))
+
+    def task(
+        self,
+        service: str | None = None,
+        metric: str | None = None,
+        at: datetime | None = None,
+        since: timedelta | None = None,
+        until: datetime | None = None,
+        alerts: tuple[Alert, ...] = (),
+    ) -> Task:
+        """The Task that `diagnose` runs."""
+        told = fold.symptom(alerts, self.rules.entities)
+        own = self.sources.metrics.symptom() if service is None and at is None and not alerts else None
+        known = own or told
+        moment = at or known.at or datetime.now(UTC)
+        symptom = Symptom(service or known.service, metric or known.metric, moment)
+        window = TimeRange(moment - since, until or moment) if since else None
+        if until and not since:
+            fixed = self.sources.metrics.window()
+            window = TimeRange(min(fixed.start, until) if fixed else moment - timedelta(hours=1), until)
+        inputs = Inputs(symptom=symptom, alerts=alerts, window=window)
+        return Task(fold.task_id(Intent.DIAGNOSE, inputs), Intent.DIAGNOSE, inputs)
+
+    def run(self, task: Task, report_id: str | None = None) -> Report:
+        """Runs a task through the corridor, stores report and recording, and answers the report.
+
+        Raises Refused for `reject`, UsageError for `clarify`, SourceError when no source could be read."""
+        if task.intent is Intent.REJECT:
+            raise Refused(task.question or "this request is outside what aiops may do")
+        if task.intent is Intent.CLARIFY:
+            raise UsageError(task.question or "a clarification is needed")
+        report_id = report_id or job_id(f"{self.identity}\n{wire.encode(task).decode()}")
+        recording = pipeline.record(report_id, task, self.sources, self.rules, self.deadline_s)
+        report = self._stamp(pipeline.conclude(recording, self.rules, self.versions))
+        self.store.save(report.id, wire.encode(report), pack(recording), wire.index(report))
+        return report
+
+    # ------------------------------------------------ looking back
+
+    def report(self, report_id: str) -> Report:
+        found = self.store.report(report_id)
+        if found is None:
+            raise NotFound(f"no report {report_id!r}")
+        return wire.decode(found, Report)
+
+    def replay(self, source: str | bytes) -> Report:
+        """The report again, from its recording alone: an id, or the bytes of a recording."""
+        recorded = source if isinstance(source, bytes) else self.store.recording(source)
+        if recorded is None:
+            raise NotFound(f"no recording of {source!r}")
+        return self._stamp(pipeline.conclude(unpack(recorded), self.rules, self.versions))
+
+    def _stamp(self, report: Report) -> Report:
+        return dataclasses.replace(report, run={"computed_at": datetime.now(UTC).isoformat(timespec="seconds")})
+
+    # ------------------------------------------------ life
+
+    def close(self) -> None:
+        for close in reversed(self.closers):
+            close()
+
+    def __enter__(self) -> Ops:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

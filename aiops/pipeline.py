@@ -1,0 +1,66 @@
+"""The corridor: how one Task becomes one Report. Read this file first; everything else is a room off it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiops.domain import Intent, Recording, Report, Task
+from aiops.ports import ChangeSource, GraphStore, LogSource, MetricsSource, TraceSource
+from aiops.rules import Rules
+from aiops.stages.detect import detect
+from aiops.stages.explain import explain
+from aiops.stages.interpret import Catalog
+from aiops.stages.link import link
+from aiops.stages.observe import observe
+from aiops.stages.prescribe import prescribe
+from aiops.stages.rank import nothing_to_rank, rank
+from aiops.stages.scope import catalog_of, scope_of
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The doors that one diagnosis reads. None = not configured, which the report says as a gap."""
+
+    metrics: MetricsSource
+    logs: LogSource | None
+    traces: TraceSource | None
+    changes: ChangeSource | None
+    graph: GraphStore
+
+
+RANKED = (Intent.DIAGNOSE, Intent.REMEDIATE, Intent.REPORT)
+
+
+def catalog(sources: Sources, rules: Rules, timeout: float) -> Catalog:
+    """The names there are, for `interpret`."""
+    return catalog_of(sources.metrics.catalog(timeout), sources.graph.nodes(), rules.entities)
+
+
+def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_s: float) -> Recording:
+    """Task -> Scope -> Observation: all that is read from outside, and nothing else is read after it."""
+    scope = scope_of(task, sources.metrics.window(), sources.graph, rules.entities)
+    observation = observe(
+        scope,
+        sources.metrics,
+        sources.logs,
+        sources.traces,
+        sources.changes,
+        sources.graph,
+        task.inputs.alerts,
+        rules.entities,
+        deadline_s,
+    )
+    return Recording(report_id, task, scope, observation, rules.hashes)
+
+
+def conclude(recording: Recording, rules: Rules, versions: Mapping[str, str]) -> Report:
+    """Observation -> Findings -> CausalGraph -> RootCauses -> Report: pure, so that a replay gives the same bytes."""
+    scope, observation = recording.scope, recording.observation
+    findings = detect(observation, scope, rules.ranking)
+    graph = link(findings, observation, scope, rules.ranking)
+    causes = (
+        rank(graph, findings, scope, rules.ranking) if recording.task.intent in RANKED else nothing_to_rank(findings)
+    )
+    remediation = prescribe(causes, rules.runbooks)
+    return explain(recording, findings, graph, causes, remediation, versions)
