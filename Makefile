@@ -41,6 +41,51 @@ $(STAMPS)/dev: $(STAMPS)/base requirements/dev.txt
 	$(UV_INSTALL) -r requirements/dev.txt
 	touch $@
 
+# Building llama.cpp takes minutes; uv keeps the wheel in its cache, so a second checkout only copies it.
+$(STAMPS)/llm: $(STAMPS)/base requirements/llm.txt requirements/model.txt
+	@for tool in cmake c++; do
+	    command -v $$tool >/dev/null || { echo "the language model is built from source and needs $$tool (cmake and a C++ compiler)" >&2; exit 1; }
+	done
+	echo "installing the language model; unless it was built before, llama.cpp is compiled now: 3 to 7 minutes on 2 cores"
+	CMAKE_ARGS="-DLLAVA_BUILD=OFF" CMAKE_BUILD_PARALLEL_LEVEL=$$(nproc) \
+	    $(UV_INSTALL) --verbose -r requirements/llm.txt -r requirements/model.txt 2>&1 | tee .venv/llm.log \
+	    | awk '/^DEBUG \[[0-9]+\/[0-9]+\]/ { if (++n % 10 == 1) { print "  compiling " $$2; fflush() } } / \+ |^error|Caused by/' \
+	    || { tail -n 30 .venv/llm.log >&2; exit 1; }
+	touch $@
+
+.PHONY: demo
+demo: $(STAMPS)/base ## replay and explain a real incident; then ask for it in words
+	@$(BIN)/aiops demo
+	$(MAKE) --no-print-directory llm
+	$(BIN)/aiops ask $(DEMO_QUESTION)
+
+DEMO_QUESTION := "why was checkoutservice slow?"
+
+# Under CI a part that can't be made ready is a failure; elsewhere its tests are skipped and say how to mend it.
+SERVERS := prometheus alertmanager redis chromium
+.PHONY: servers
+servers: $(BIN)/uv ## make the test servers ready, inside the checkout
+	@$(BIN)/python tests/servers/parts.py $(SERVERS) $(if $(CI),,|| true)
+
+.PHONY: test lint
+test: dev llm lint servers ## everything that .ci/run runs
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: dev
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+INCIDENTS ?= ../shared/incidents
+.PHONY: bench
+bench: dev ## accuracy and speed on the recorded incidents in INCIDENTS
+	@$(BIN)/aiops bench rca $(INCIDENTS)
+
+.PHONY: clean
+clean: ## remove all that was made here
+	@rm -rf .venv .cache .servers .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
 .PHONY: lock
 lock: $(BIN)/uv ## write requirements/*.txt again
 	@$(COMPILE) requirements/uv.in -o requirements/uv.txt

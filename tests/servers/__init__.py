@@ -1,0 +1,286 @@
+"""Starts the real servers of `parts.py` for a test and stops them after it.
+
+Each is a context manager that yields once the server answers, on a free loopback port, with its log under `.servers/log`.
+It raises `Missing` when the part isn't provisioned and `NotReady`, with the end of the log, when it doesn't answer in time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from servers.parts import HOME, NEO4J_CLASSPATH, Missing, binary, environment, neo4j_java
+
+__all__ = ["Chromium", "Missing", "NotReady", "Server", "alertmanager", "chromium", "neo4j", "prometheus", "promtool", "redis", "serving"]
+
+READY_WITHIN_S = 60.0
+STOP_WITHIN_S = 15.0
+PORT_ATTEMPTS = 5
+_CLASH = ("address already in use", "address in use")
+
+
+class NotReady(RuntimeError):
+    """A server ended, or didn't answer in time; the message ends with its log."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: its base URL, its process and its log."""
+
+    url: str
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@contextmanager
+def serving(
+    name: str,
+    command: Callable[[int], Sequence[str]],
+    ready: Callable[[int], bool],
+    *,
+    scheme: str = "http",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Iterator[Server]:
+    """Any program that serves on a port: `command(port)` starts it, `ready(port)` says when it answers."""
+    server = _start(name, command, ready, scheme, env, cwd)
+    try:
+        yield server
+    finally:
+        _stop(server.process)
+
+
+def _start(
+    name: str,
+    command: Callable[[int], Sequence[str]],
+    ready: Callable[[int], bool],
+    scheme: str,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+) -> Server:
+    folder = HOME / "log"
+    folder.mkdir(parents=True, exist_ok=True)
+    for attempt in range(1, PORT_ATTEMPTS + 1):
+        port = free_port()
+        log = folder / f"{name}-{port}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                command(port), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env, cwd=cwd
+            )
+        try:
+            _await(name, process, lambda port=port: ready(port), log)
+        except NotReady:
+            _stop(process)
+            # Somebody took the port between our look and the server's bind.
+            if attempt < PORT_ATTEMPTS and any(word in log.read_text(errors="replace").lower() for word in _CLASH):
+                continue
+            raise
+        except BaseException:
+            _stop(process)
+            raise
+        return Server(f"{scheme}://127.0.0.1:{port}", port, process, log)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _await(name: str, process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise NotReady(f"{name} ended with status {process.returncode}; {log}:\n{_tail(log)}")
+        if ready():
+            return
+        time.sleep(0.05)
+    raise NotReady(f"{name} didn't answer within {READY_WITHIN_S:g} s; {log}:\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-25:])
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def answers(path: str) -> Callable[[int], bool]:
+    """Readiness: GET `path` gives 2xx."""
+
+    def ready(port: int) -> bool:
+        try:
+            with _direct.open(f"http://127.0.0.1:{port}{path}", timeout=2):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    return ready
+
+
+def listens(port: int) -> bool:
+    """Readiness: the port accepts a connection."""
+    with closing(socket.socket()) as probe:
+        probe.settimeout(2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+# ---------------------------------------------------------------- the servers
+
+
+@contextmanager
+def prometheus(data: Path, config: str = "", *flags: str) -> Iterator[Server]:
+    """Prometheus over the blocks in `data`, which it keeps however old they are."""
+    program = binary("prometheus")
+    data.mkdir(parents=True, exist_ok=True)
+    file = data / "prometheus.yml"
+    file.write_text(config or "global:\n  scrape_interval: 1s\n")
+
+    def command(port: int) -> list[str]:
+        return [
+            str(program),
+            f"--config.file={file}",
+            f"--storage.tsdb.path={data}",
+            "--storage.tsdb.retention.time=100y",
+            f"--web.listen-address=127.0.0.1:{port}",
+            *flags,
+        ]
+
+    with serving("prometheus", command, answers("/-/ready"), env=environment()) as server:
+        yield server
+
+
+def promtool(*arguments: str) -> str:
+    """Runs promtool and returns what it printed. Raises `CalledProcessError`, with its output as a note."""
+    done = subprocess.run([str(binary("promtool")), *arguments], capture_output=True, text=True, env=environment())
+    if done.returncode:
+        error = subprocess.CalledProcessError(done.returncode, done.args, done.stdout, done.stderr)
+        error.add_note(done.stdout + done.stderr)
+        raise error
+    return done.stdout
+
+
+@contextmanager
+def alertmanager(data: Path, config: str) -> Iterator[Server]:
+    program = binary("alertmanager")
+    data.mkdir(parents=True, exist_ok=True)
+    file = data / "alertmanager.yml"
+    file.write_text(config)
+
+    def command(port: int) -> list[str]:
+        return [
+            str(program),
+            f"--config.file={file}",
+            f"--storage.path={data}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
+        ]
+
+    with serving("alertmanager", command, answers("/-/ready"), env=environment()) as server:
+        yield server
+
+
+@contextmanager
+def redis(data: Path) -> Iterator[Server]:
+    program = binary("redis-server")
+    data.mkdir(parents=True, exist_ok=True)
+
+    def command(port: int) -> list[str]:
+        return [str(program), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(data), "--save", "", "--appendonly", "no"]
+
+    with serving("redis", command, listens, scheme="redis", env=environment()) as server:
+        yield server
+
+
+@contextmanager
+def neo4j(data: Path) -> Iterator[Server]:
+    java = neo4j_java()
+    data.mkdir(parents=True, exist_ok=True)
+    opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _NEO4J_OPENS]
+    classpath = os.pathsep.join(map(str, NEO4J_CLASSPATH))
+
+    def command(port: int) -> list[str]:
+        return [java, "-Xmx1g", *opened, "-cp", classpath, "Neo4jServer", str(port), str(data)]
+
+    with serving("neo4j", command, listens, scheme="bolt") as server:
+        yield server
+
+
+_NEO4J_OPENS = ("java.nio", "java.io", "sun.nio.ch", "java.util.concurrent", "java.lang")
+
+
+@dataclass(frozen=True)
+class Chromium:
+    """A headless browser with an empty profile; each call is one run of it."""
+
+    program: Path
+    profile: Path
+
+    def screenshot(self, url: str, file: Path, width: int = 1280, height: int = 1600) -> None:
+        """Writes a PNG of the page."""
+        self._run(url, f"--screenshot={file}", f"--window-size={width},{height}", "--hide-scrollbars")
+        if not file.exists():
+            raise NotReady(f"chromium wrote no screenshot of {url}")
+
+    def dom(self, url: str) -> str:
+        """The page's HTML after its scripts ran."""
+        return self._run(url, "--dump-dom")
+
+    def requests(self, url: str) -> frozenset[str]:
+        """The URLs that showing the page asked the network for; a file or data URL needs none."""
+        log = self.profile / "net.json"
+        self._run(url, "--dump-dom", f"--log-net-log={log}", "--net-log-capture-mode=IncludeSensitive")
+        events = json.loads(log.read_text())["events"]
+        asked = {event.get("params", {}).get("url", "") for event in events}
+        return frozenset(address for address in asked if address.startswith(("http:", "https:", "ws:", "wss:")))
+
+    def _run(self, url: str, *flags: str) -> str:
+        command = [
+            str(self.program),
+            "--headless",
+            "--no-sandbox",  # its own sandbox needs root or user namespaces; the pages are ours
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--no-first-run",
+            f"--user-data-dir={self.profile}",
+            "--virtual-time-budget=5000",
+            *flags,
+            url,
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=READY_WITHIN_S, env=environment(), stdin=subprocess.DEVNULL
+        )
+        if done.returncode:
+            raise NotReady(f"chromium ended with status {done.returncode} on {url}:\n{done.stderr[-2000:]}")
+        return done.stdout
+
+
+@contextmanager
+def chromium() -> Iterator[Chromium]:
+    program = binary("chromium")
+    with tempfile.TemporaryDirectory(prefix="aiops-chromium-", ignore_cleanup_errors=True) as profile:
+        yield Chromium(program, Path(profile))

@@ -1,0 +1,223 @@
+"""Real servers for the tests, without root and inside the checkout.
+
+    python tests/servers/parts.py [PART ...]      make these parts ready (all of them when none is named)
+
+A part is taken from PATH when it is there. Otherwise its Debian packages, with what they need beyond this machine's own
+packages, are downloaded by apt into `.servers/apt` and unpacked into `.servers/root`; Neo4j is built by Maven into
+`.servers/neo4j`. A part that is ready is left alone, an interrupted download is taken up again. Standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[1]
+HOME = CHECKOUT / ".servers"
+ROOT = HOME / "root"
+
+
+class Missing(RuntimeError):
+    """A part isn't ready; the message says the command that mends it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is neither on PATH nor provisioned: run `make servers` (or python {__file__} {name})")
+
+
+class Unprovisionable(RuntimeError):
+    """A part can't be made ready on this machine; the message says what it would take."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """`programs` are looked for on PATH; each stands beside where it lies in the unpacked `packages`."""
+
+    name: str
+    programs: Mapping[str, str]
+    packages: Sequence[str]
+
+
+PARTS: Mapping[str, Part] = {
+    part.name: part
+    for part in (
+        Part("prometheus", {"prometheus": "usr/bin/prometheus", "promtool": "usr/bin/promtool"}, ["prometheus"]),
+        Part("alertmanager", {"alertmanager": "usr/bin/prometheus-alertmanager"}, ["prometheus-alertmanager"]),
+        Part("victoria-metrics", {"victoria-metrics": "usr/bin/victoria-metrics"}, ["victoria-metrics"]),
+        Part("redis", {"redis-server": "usr/bin/redis-server"}, ["redis-server"]),
+        # DejaVu for Latin text, Noto for the chat platforms' Chinese: without a font every glyph is a box.
+        Part("chromium", {"chromium": "usr/lib/chromium/chromium"}, ["chromium", "fonts-dejavu-core", "fonts-noto-cjk"]),
+    )
+}
+NEO4J = HOME / "neo4j"
+NEO4J_CLASSPATH = [NEO4J / "classes", NEO4J / "lib" / "*"]
+
+
+def binary(program: str) -> Path:
+    """Where a program is. Raises `Missing`."""
+    part = next(part for part in PARTS.values() if program in part.programs)
+    if found := shutil.which(program):
+        return Path(found)
+    path = ROOT / part.programs[program]
+    if not (_stamp(part.name).exists() and path.exists()):
+        raise Missing(part.name)
+    return path
+
+
+def environment() -> dict[str, str]:
+    """The environment for an unpacked program: its libraries and fonts lie in `.servers/root`, after the machine's own."""
+    libraries = [str(path) for path in sorted(ROOT.glob("usr/lib/*-linux-gnu*")) + [ROOT / "usr/lib/chromium"]]
+    inherited = [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(":") if path]
+    fonts = HOME / "fonts.conf"
+    extra = {"FONTCONFIG_FILE": str(fonts)} if fonts.exists() else {}
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join(inherited + libraries), **extra}
+
+
+def provision(name: str) -> None:
+    """Makes one part ready. Raises `Unprovisionable`."""
+    if name == "neo4j":
+        _build_neo4j()
+        return
+    part = PARTS[name]
+    if all(shutil.which(program) for program in part.programs):
+        say(name, "on PATH")
+        return
+    unpacked = [ROOT / path for path in part.programs.values()]
+    if not (_stamp(name).exists() and all(path.exists() for path in unpacked)):
+        _unpack(part)
+        if absent := [str(path) for path in unpacked if not path.exists()]:
+            raise Unprovisionable(f"{name}: the packages hold no {', '.join(absent)}; {_by_hand(part)}")
+        _mark_ready(name)
+    say(name, f"ready: {', '.join(map(str, unpacked))}")
+
+
+def _by_hand(part: Part) -> str:
+    return f"install {' and '.join(part.programs)} and put it on PATH"
+
+
+def _mark_ready(name: str) -> None:
+    _stamp(name).parent.mkdir(parents=True, exist_ok=True)
+    _stamp(name).touch()
+
+
+def _stamp(name: str) -> Path:
+    return HOME / "ready" / name
+
+
+def say(name: str, text: str) -> None:
+    print(f"[{name}] {text}", flush=True)
+
+
+# ---------------------------------------------------------------- Debian packages
+
+
+def _unpack(part: Part) -> None:
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise Unprovisionable(f"{part.name}: no {tool} here; {_by_hand(part)}")
+    apt = HOME / "apt"
+    for folder in ("state/lists/partial", "cache/archives/partial"):
+        (apt / folder).mkdir(parents=True, exist_ok=True)
+    options = {
+        "Dir::State": apt / "state",
+        "Dir::State::status": "/var/lib/dpkg/status",  # so that only what this machine lacks is fetched
+        "Dir::Cache": apt / "cache",
+        "Debug::NoLocking": "1",  # the locks are root's; nothing of the machine is changed
+        "APT::Sandbox::User": "",  # the download user could not write into the checkout
+        "Acquire::Retries": "3",
+        "DPkg::Use-Pty": "0",
+    }
+    command = ["apt-get", "-q", *(f"-o{key}={value}" for key, value in options.items())]
+    updated = apt / "updated"
+    if not updated.exists():
+        say(part.name, "reading the package lists")
+        _run(part.name, [*command, "update"])
+        updated.touch()
+    say(part.name, f"downloading {', '.join(part.packages)} and what they need")
+    install = [*command, "--yes", "--no-install-recommends", "--download-only", "install", *part.packages]
+    try:
+        _run(part.name, install)
+    except Unprovisionable:
+        say(part.name, "the package lists may be out of date: reading them again")
+        _run(part.name, [*command, "update"])
+        _run(part.name, install)
+    archives = sorted((apt / "cache/archives").glob("*.deb"))
+    say(part.name, f"unpacking {len(archives)} packages")
+    for archive in archives:
+        _run(part.name, ["dpkg-deb", "--extract", str(archive), str(ROOT)])
+    for archive in archives:
+        archive.unlink()
+    if part.name == "chromium":
+        _write_fonts_conf()
+
+
+def _run(name: str, command: Sequence[str], cwd: Path | None = None) -> None:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, cwd=cwd, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    if done.returncode:
+        raise Unprovisionable(f"{name}: `{' '.join(command)}` ended with status {done.returncode}; its reason stands above")
+
+
+def _write_fonts_conf() -> None:
+    folders = "".join(f"  <dir>{path}</dir>\n" for path in ("/usr/share/fonts", ROOT / "usr/share/fonts"))
+    (HOME / "fonts.conf").write_text(
+        '<?xml version="1.0"?>\n<!DOCTYPE fontconfig SYSTEM "fonts.dtd">\n<fontconfig>\n'
+        f"{folders}  <cachedir>{HOME / 'fontconfig'}</cachedir>\n</fontconfig>\n"
+    )
+
+
+# ---------------------------------------------------------------- Neo4j
+
+
+def neo4j_java() -> str:
+    """The `java` that runs Neo4j. Raises `Missing` when Neo4j isn't built."""
+    java = shutil.which("java")
+    if java is None or not _stamp("neo4j").exists():
+        raise Missing("neo4j")
+    return java
+
+
+def _build_neo4j() -> None:
+    """Neo4j Community (GPL-3: used by the tests alone, never shipped) through Maven's ordinary client."""
+    if _stamp("neo4j").exists():
+        say("neo4j", f"ready: {NEO4J}")
+        return
+    for tool in ("mvn", "java", "javac"):
+        if shutil.which(tool) is None:
+            raise Unprovisionable(f"neo4j: no {tool} here; Maven and a JDK 17 or 21 are needed on PATH")
+    NEO4J.mkdir(parents=True, exist_ok=True)
+    say("neo4j", "downloading and building (a few hundred small files)")
+    quiet = ["--batch-mode", "--no-transfer-progress", f"-Dmaven.repo.local={HOME / 'm2'}", f"-Dservers={NEO4J}"]
+    _run("neo4j", ["mvn", *quiet, "compile", "dependency:copy-dependencies"], cwd=HERE / "neo4j")
+    _mark_ready("neo4j")
+    say("neo4j", f"ready: {NEO4J}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    known = [*PARTS, "neo4j"]
+    parser = argparse.ArgumentParser(description="Make the test servers ready, inside the checkout.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(known)}; all when none is named")
+    chosen = parser.parse_args(arguments).parts or known
+    if unknown := sorted(set(chosen) - set(known)):
+        parser.error(f"unknown part {', '.join(unknown)}; there are {', '.join(known)}")
+    failed = [name for name in chosen if not _attempt(name, provision)]
+    return 1 if failed else 0
+
+
+def _attempt(name: str, act: Callable[[str], None]) -> bool:
+    """One part that can't be had doesn't keep the others from being made ready."""
+    try:
+        act(name)
+    except Unprovisionable as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
