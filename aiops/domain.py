@@ -8,6 +8,7 @@ object per sample. Times are `int64` nanoseconds since the epoch in columns and 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -334,7 +335,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """All that was read for one diagnosis. What failed is in `gaps`, never silently absent."""
+    """All that was read for one diagnosis. What failed is in `gaps`, never silently absent.
+
+    `alert_nodes` are the nodes of `alerts`, "" where the labels name none."""
 
     panel: Panel
     logs: Logs
@@ -342,6 +345,7 @@ class Observation:
     changes: tuple[Change, ...] = ()
     calls: tuple[Call, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    alert_nodes: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
 
 
@@ -443,6 +447,11 @@ class CausalPath:
     edges: tuple[Edge, ...]
     onsets: tuple[datetime | None, ...]
     cost: float
+
+    @property
+    def costs(self) -> tuple[float, ...]:
+        """-log(strength) of each edge; 0 for a certain one, never -0.0."""
+        return tuple(-math.log(e.strength) if e.strength < 1.0 else 0.0 for e in self.edges)
 
 
 @dataclass(frozen=True, slots=True)

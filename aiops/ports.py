@@ -6,7 +6,7 @@ Ports are synchronous and thread-safe; `timeout` is in seconds from the call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -17,7 +17,9 @@ class MetricsSource(Protocol):
     """Raises SourceError. A series without samples in the window is absent, not NaN."""
 
     def read(self, scope: Scope, timeout: float) -> Panel:
-        """The scope's series over baseline and incident on one time grid; `nodes` all "" (the corridor maps them)."""
+        """The scope's series over baseline and incident on one time grid; `nodes` all "" (the corridor maps them).
+
+        `incident` is `scope.incident.mask(times)`, but where the time does not run on from the baseline."""
 
     def catalog(self, timeout: float) -> tuple[Labels, ...]:
         """Label sets of the series there are (names and aliases come from them)."""
@@ -45,82 +47,166 @@ class TraceSource(Protocol):
 
     def read(self, scope: Scope, timeout: float) -> Spans: ...
 
+    def calls(self, timeout: float) -> tuple[Call, ...]:
+        """Dependencies that the source itself states, sorted; () where it states none."""
+
     def ping(self, timeout: float) -> str: ...
 
 
 class ChangeSource(Protocol):
-    """Raises SourceError."""
+    """Raises SourceError or StoreError."""
 
-    def read(self, scope: Scope, timeout: float) -> tuple[Change, ...]: ...
+    def read(self, scope: Scope, timeout: float) -> tuple[Change, ...]:
+        """Changes at the scope's nodes (all when it names none), baseline start to incident end, oldest first."""
 
-    def add(self, change: Change) -> None: ...
+    def add(self, change: Change) -> None:
+        """Durable when it returns; the same change again changes nothing."""
+
+    def purge(self, before: datetime) -> int:
+        """Forgets changes made before `before`; returns how many."""
+
+    def ping(self, timeout: float) -> str: ...
+
+    def close(self) -> None: ...
 
 
 class GraphStore(Protocol):
-    """Raises SourceError or StoreError. Nodes are ids, edges `Call`s; an upsert of a known edge moves `last_seen` on."""
+    """Raises SourceError or StoreError. Nodes are ids, edges `Call`s; an upsert of a known edge moves `last_seen` on.
+
+    An edge is known by caller, callee, kind and source. Times are kept in milliseconds.
+    """
 
     def upsert(self, calls: Iterable[Call]) -> int:
-        """Stores edges (and their nodes); returns how many were given. Idempotent."""
+        """Stores edges (and their nodes); returns how many were given. Idempotent.
+
+        `first_seen` only moves back, `last_seen` only on. A node that calls itself is stored without the edge.
+        """
 
     def calls(self, nodes: Iterable[str] = (), hops: int = 0) -> tuple[Call, ...]:
-        """Edges within `hops` of any of `nodes`, either direction; all edges when `nodes` is empty. Sorted."""
+        """Edges between the nodes within `hops` of any of `nodes`, either direction; all edges when `nodes` is empty.
+
+        Sorted by caller, callee, kind, source. An unknown node has no neighbourhood.
+        """
 
     def cut(self, caller: str, callee: str) -> bool:
         """Marks an edge wrong so that it is never used nor learned again; False when there is none."""
 
-    def nodes(self) -> tuple[str, ...]: ...
+    def nodes(self) -> tuple[str, ...]:
+        """Sorted. A node stays when its last edge is cut."""
+
+    def purge(self, before: datetime) -> int:
+        """Forgets edges last seen before `before`, and nodes without any left; an edge without a time stays.
+
+        Returns how many edges.
+        """
+
+    def ping(self, timeout: float) -> str: ...
 
     def close(self) -> None: ...
 
 
 class JobQueue(Protocol):
-    """Raises StoreError, Overloaded. At-least-once: a claimed job that is not acked within its lease comes back."""
+    """Raises StoreError, Overloaded. At-least-once: a claimed job that is not acked within its lease comes back.
+
+    A claim is known by the job's `attempts`: what a worker says about a job that another has claimed since is not heard.
+    """
 
     def put(self, jobs: Iterable[Job]) -> tuple[Job, ...]:
-        """Durable when it returns. A job whose key is queued or running joins that one, which is what is returned."""
+        """Durable when it returns, all or none. A job whose key is queued or running joins that one, which is returned.
 
-    def claim(self, lease_s: float, worker: str) -> Job | None: ...
+        A job put in a finished state (suppressed) is only recorded. Overloaded when the new jobs do not fit.
+        """
 
-    def ack(self, job: Job, state: JobState, error: str = "") -> None: ...
+    def claim(self, lease_s: float, worker: str) -> Job | None:
+        """The oldest queued job, now running with one attempt more; None when there is none."""
+
+    def renew(self, job: Job, lease_s: float) -> bool:
+        """The heartbeat: `lease_s` more, from now. False when the claim is lost and the work should stop."""
+
+    def ack(self, job: Job, state: JobState, error: str = "") -> bool:
+        """Ends the claim: finished in `state`, or given back with `QUEUED`. Durable; False when the claim was lost."""
 
     def reclaim(self) -> int:
-        """Makes jobs with an expired lease claimable again; after `max_attempts` they are `failed`. Returns how many."""
+        """Queues jobs with an expired lease again; after `max_attempts` they are `failed`. Returns how many had expired."""
 
     def get(self, job_id: str) -> Job | None: ...
 
-    def recent(self, limit: int = 100) -> tuple[Job, ...]: ...
+    def recent(self, limit: int = 100) -> tuple[Job, ...]:
+        """Newest first, in whatever state."""
 
-    def depth(self) -> int: ...
+    def depth(self) -> int:
+        """How many wait to be claimed."""
+
+    def purge(self, before: datetime) -> int:
+        """Forgets finished jobs put before `before`; returns how many."""
+
+    def ping(self, timeout: float) -> str: ...
+
+    def close(self) -> None: ...
 
 
 class Store(Protocol):
     """Reports, recordings, sessions, audit. Raises StoreError."""
 
-    def save(self, report_id: str, report_json: bytes, recording: bytes, index: Mapping[str, str]) -> None:
-        """One transaction; a second save under the same id replaces. `index`: verdict, node, alertnames... for look-up."""
+    def save(
+        self,
+        report_id: str,
+        report_json: bytes,
+        recording: bytes,
+        index: Mapping[str, str],
+        alerts: Iterable[Alert] = (),
+        window: TimeRange | None = None,
+    ) -> None:
+        """One transaction; a second save under the same id replaces.
+
+        `index`: what lists show (verdict, summary, symptom, cause). `alerts` and `window` (default: this moment) are what
+        the report is about, and what `find` finds it by.
+        """
 
     def report(self, report_id: str) -> bytes | None: ...
 
     def recording(self, report_id: str) -> bytes | None: ...
 
     def reports(self, limit: int = 50) -> tuple[Mapping[str, str], ...]:
-        """Newest first: id, verdict, summary, created, symptom, cause."""
+        """Newest first: the `index` that was saved, with `id` and `created`."""
 
     def find(self, fingerprint: str, alertname: str, window: TimeRange | None, limit: int) -> tuple[Mapping[str, str], ...]:
-        """Newest first: reports about an alert, for the Grafana link."""
+        """Newest first: reports about an alert whose window overlaps, for the Grafana link; "" and None ask for any."""
+
+    def unseen(self, alerts: Iterable[Alert]) -> tuple[Alert, ...]:
+        """The alerts whose notification is not recorded, each once, in order; records nothing.
+
+        Intake asks this, puts the jobs, and only then records with `seen`: a crash in between leads to a repeat that joins
+        the job, never to an alert that counts as seen and was lost.
+        """
 
     def seen(self, alerts: Iterable[Alert]) -> tuple[Alert, ...]:
-        """Records notification keys durably and returns the alerts not seen before, in order."""
+        """Records notification keys durably and returns the alerts not seen before, each once, in order."""
 
-    def session(self, session_id: str) -> Mapping[str, object] | None: ...
+    def session(self, session_id: str) -> Mapping[str, object] | None:
+        """The slots last saved; None when there are none or they have expired."""
 
     def save_session(self, session_id: str, slots: Mapping[str, object], expires: datetime) -> None: ...
 
     def audit(self, kind: str, entry: Mapping[str, object]) -> None:
-        """Appends to the hash chain."""
+        """Appends to the hash chain; durable when it returns."""
+
+    def audit_entries(self) -> Iterator[Mapping[str, object]]:
+        """Oldest first, for export: number, at, kind, entry, hash."""
+
+    def audit_head(self) -> tuple[int, str]:
+        """(entries, hash of the last). Noted elsewhere, it shows even a chain that was rewritten as a whole."""
 
     def audit_verify(self) -> tuple[int, str]:
         """(entries, "") when the chain holds, else (index of the first bad entry, what is wrong)."""
+
+    def purge(self, before: datetime) -> int:
+        """Forgets reports, recordings and notification keys older than `before`, and sessions expired by then.
+
+        Returns how many reports. The audit chain is never shortened.
+        """
+
+    def ping(self, timeout: float) -> str: ...
 
     def close(self) -> None: ...
 

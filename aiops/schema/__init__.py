@@ -1,0 +1,1 @@
+"""The edge: outside forms (JSON, YAML, webhook bodies) to nouns and back."""

@@ -1,0 +1,112 @@
+"""Stage 3: Scope -> Observation. Reads all sources at once under one deadline; each failure becomes a Gap.
+
+Raises SourceError only when no source at all could be read: then there is nothing to report about.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TypeVar
+
+import numpy as np
+
+from aiops.domain import Alert, Call, Change, Gap, Logs, ObjectArray, Observation, Panel, Scope, Spans, series_key
+from aiops.errors import AiopsError, SourceError, SourceUnreachable
+from aiops.ports import ChangeSource, GraphStore, LogSource, MetricsSource, TraceSource
+from aiops.rules import Entities
+
+T = TypeVar("T")
+
+
+def observe(
+    scope: Scope,
+    metrics: MetricsSource,
+    logs: LogSource | None,
+    traces: TraceSource | None,
+    changes: ChangeSource | None,
+    graph: GraphStore,
+    alerts: tuple[Alert, ...],
+    entities: Entities,
+    deadline_s: float,
+) -> Observation:
+    """All that the sources say about `scope` within `deadline_s` seconds."""
+    gaps: list[Gap] = list(scope.gaps)
+    failures: list[SourceError] = []
+    ends = time.monotonic() + deadline_s
+    pool = ThreadPoolExecutor(6, thread_name_prefix="observe")
+    try:
+        reads: dict[str, Future[object] | None] = {
+            "metrics": pool.submit(metrics.read, scope, deadline_s),
+            "logs": pool.submit(logs.read, scope, deadline_s) if logs else None,
+            "traces": pool.submit(traces.read, scope, deadline_s) if traces else None,
+            "stated dependencies": pool.submit(traces.calls, deadline_s) if traces else None,
+            "changes": pool.submit(changes.read, scope, deadline_s) if changes else None,
+            "known dependencies": pool.submit(graph.calls, scope.nodes, 1),
+        }
+
+        def take(what: str, otherwise: Callable[[], T]) -> T:
+            """The answer about `what`, or `otherwise` and a gap."""
+            future = reads[what]
+            if future is None:
+                gaps.append(Gap(what, "no source is configured", f"aiops config show sources.{what}"))
+                return otherwise()
+            try:
+                return future.result(max(0.0, ends - time.monotonic()))  # type: ignore[return-value]  # the port's type
+            except FutureTimeoutError:
+                failures.append(SourceUnreachable(what, "its source", f"no answer within {deadline_s:g} s"))
+                gaps.append(Gap(what, str(failures[-1]), "aiops doctor --live"))
+            except SourceError as error:
+                failures.append(error)
+                gaps.append(Gap(what, str(error), "aiops doctor --live"))
+            except AiopsError as error:
+                gaps.append(Gap(what, str(error), "aiops doctor"))
+            return otherwise()
+
+        panel = take("metrics", Panel.empty)
+        lines = take("logs", Logs.empty)
+        spans = take("traces", Spans.empty)
+        stated: tuple[Call, ...] = take("stated dependencies", tuple) if traces else ()
+        changed: tuple[Change, ...] = take("changes", tuple) if changes else ()
+        known: tuple[Call, ...] = take("known dependencies", tuple)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    if failures and not (len(panel.labels) or len(lines) or len(spans)):
+        raise failures[0]
+    nodes = tuple(entities.node("series", labels) for labels in panel.labels)
+    gaps += _unmapped(panel, nodes)
+    return Observation(
+        dataclasses.replace(panel, nodes=nodes),
+        dataclasses.replace(lines, nodes=_nodes(lines.nodes, "log", entities)),
+        dataclasses.replace(spans, nodes=_nodes(spans.nodes, "span", entities)),
+        changed,
+        tuple(sorted(set(stated) | set(known), key=lambda c: (c.caller, c.callee, c.kind, c.source))),
+        alerts,
+        tuple(entities.node("alert", a.labels) for a in alerts),
+        tuple(gaps),
+    )
+
+
+def _nodes(names: ObjectArray, kind: str, entities: Entities) -> ObjectArray:
+    """Node id of each stream name; the mapping is made once per distinct name."""
+    known = {name: entities.node(kind, {"service": name}) for name in set(names)}
+    out = np.empty(len(names), np.object_)
+    out[:] = [known[name] for name in names]
+    return out
+
+
+def _unmapped(panel: Panel, nodes: tuple[str, ...]) -> list[Gap]:
+    lost = [series_key(labels) for labels, node in zip(panel.labels, nodes, strict=True) if not node]
+    if not lost:
+        return []
+    return [
+        Gap(
+            f"{len(lost)} series",
+            f"they map to no node, for example {lost[0]}",
+            "name their label under labels.series in rules/entities.yaml",
+        )
+    ]

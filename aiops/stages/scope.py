@@ -1,0 +1,95 @@
+"""Stage 2: Task -> Scope. Which nodes are within reach of the symptom, which time is baseline, and what to query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from aiops.domain import Gap, Labels, Query, Scope, Symptom, Task, TimeRange, quote
+from aiops.errors import UsageError
+from aiops.ports import GraphStore
+from aiops.rules import Entities
+from aiops.stages.interpret import Catalog
+
+LOOK_BACK = timedelta(hours=1)  # baseline when nobody says otherwise: enough for a robust band at a scrape of 15-60 s
+LOOK_ON = timedelta(minutes=5)  # how much after the symptom belongs to it; sources give what there is
+HOPS = 5  # the depth of a causal path; further nodes can't be its cause
+
+
+def scope_of(task: Task, fixed: TimeRange | None, graph: GraphStore, entities: Entities) -> Scope:
+    """Where to look for `task`. `fixed` is the time a recording covers, None for a live source.
+
+    Raises UsageError for an empty or missing time."""
+    symptom = task.inputs.symptom or Symptom()
+    at, read = _times(symptom.at, task.inputs.window, fixed)
+    service = symptom.service or (task.inputs.services[0] if task.inputs.services else None)
+    metric = symptom.metric or (task.inputs.metrics[0] if task.inputs.metrics else None)
+    node = entities.aliases.get(service, service) if service else None
+    nodes = _reach(node, graph)
+    gaps = () if node is None or nodes or fixed else (_unmapped(node),)
+    return Scope(
+        at=at,
+        baseline=TimeRange(read.start, at),
+        incident=TimeRange(at, read.end),
+        symptom_node=node,
+        symptom_metric=metric,
+        nodes=nodes,
+        queries=queries(nodes, entities),
+        gaps=gaps,
+    )
+
+
+def _times(at: datetime | None, window: TimeRange | None, fixed: TimeRange | None) -> tuple[datetime, TimeRange]:
+    if window is not None and window.empty:
+        raise UsageError(f"the time range is empty: it starts and ends at {window.start.isoformat()}")
+    if at is None and window is None:
+        if fixed is None:
+            raise UsageError("a time is needed: when was the symptom noticed (at), or which window is meant?")
+        at = fixed.end
+    moment = at if at is not None else window.start  # type: ignore[union-attr]  # one of the two is given, see above
+    if window is not None:
+        start = window.start if window.start < moment else moment - LOOK_BACK
+        read = TimeRange(min(start, fixed.start) if fixed else start, max(window.end, moment))
+    else:
+        read = fixed or TimeRange(moment - LOOK_BACK, moment + LOOK_ON)
+    if not read.start <= moment <= read.end:
+        raise UsageError(f"{moment.isoformat()} lies outside {read.start.isoformat()} .. {read.end.isoformat()}")
+    return moment, read
+
+
+def _reach(node: str | None, graph: GraphStore) -> tuple[str, ...]:
+    if node is None:
+        return ()
+    calls = graph.calls([node], HOPS)
+    return tuple(sorted({c.caller for c in calls} | {c.callee for c in calls})) if calls else ()
+
+
+def _unmapped(node: str) -> Gap:
+    return Gap(
+        f"topology around {node}",
+        f"the graph knows no dependency of {node}, so everything the metrics source has is read",
+        "aiops graph import FILE, or connect a trace source",
+    )
+
+
+def queries(nodes: Iterable[str], entities: Entities) -> tuple[Query, ...]:
+    """Selectors of all series that can map to one of `nodes`; of every series when there are none."""
+    names = sorted(nodes)
+    if not names:
+        return (Query('{__name__!=""}'),)
+    known = {a for a, node in entities.aliases.items() if node in names} | set(names)
+    either = "|".join(re.escape(n).replace("\\-", "-") for n in sorted(known))
+    tails = {label: "([-:].*)?" for label in entities.strip}
+    return tuple(Query(f"{{{label}=~{quote(f'({either}){tails.get(label, "")}')}}}") for label in entities.labels["series"])
+
+
+def catalog_of(series: Iterable[Labels], known: Iterable[str], entities: Entities) -> Catalog:
+    """Names people may use: nodes of the graph and of the series, metrics of the series, aliases of rules/entities.yaml."""
+    labels = list(series)
+    services = {entities.node("series", one) for one in labels} | set(known)
+    metrics = {one.get("__name__", "") for one in labels}
+    aliases: dict[str, tuple[str, ...]] = {}
+    for alias, node in sorted(entities.aliases.items()):
+        aliases[node] = (*aliases.get(node, ()), alias)
+    return Catalog(tuple(sorted(services - {""})), tuple(sorted(metrics - {""})), aliases)
