@@ -1,0 +1,242 @@
+"""The hall: settings -> a wired Ops. The only module that knows the adapters.
+
+Each door has a table, URL scheme -> builder; builders import what they build. Third parties register builders under the
+entry point group `aiops.adapters` (`port:scheme = module:builder`), each `builder(url, settings) -> adapter`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from aiops import __version__, resources, rules, settings
+from aiops.domain import Task
+from aiops.errors import ConfigError
+from aiops.ops import Ops
+from aiops.pipeline import Sources
+from aiops.ports import ChangeSource, GraphStore, JobQueue, LanguageModel, LogSource, MetricsSource, Store, TraceSource
+from aiops.schema import wire
+from aiops.settings import Settings
+
+T = TypeVar("T")
+Table = Mapping[str, Callable[[str, Settings], T]]
+
+
+def connect(
+    metrics: str = "",
+    *,
+    logs: str = "",
+    traces: str = "",
+    home: str | None = None,
+    flags: Mapping[str, str] | None = None,
+    keep: bool = True,
+) -> Ops:
+    """Opens everything that settings and arguments name; the caller closes it (`with`).
+
+    `metrics="case:PATH"` also takes logs and traces from the case where none are named. `keep=False` writes nothing to
+    disk. Raises ConfigError, StoreError, DataError.
+    """
+    named = {"sources.metrics": metrics, "sources.logs": logs, "sources.traces": traces}
+    return build(settings.load({**(flags or {}), **{k: v for k, v in named.items() if v}}, home), keep=keep)
+
+
+def build(config: Settings, *, keep: bool = True) -> Ops:
+    # One straight function: splitting it would thread the wide state through helpers.
+    metrics_url = config.text("sources.metrics")
+    if not metrics_url:
+        raise ConfigError("no metrics source: give --metrics prometheus+http://HOST:PORT or --case DIR (aiops config init)")
+    recorded = metrics_url if metrics_url.startswith("case:") else ""
+    logs_url = config.text("sources.logs") or recorded
+    traces_url = config.text("sources.traces") or recorded
+    if keep:
+        _make_home(config.home)
+
+    def local(url: str, file: str) -> str:
+        """`sqlite:` without a path stands in the home directory; in memory when nothing is kept.
+
+        A recorded incident has its own dependencies: they must neither meet nor teach another system's."""
+        if url != "sqlite:":
+            return url
+        return f"sqlite:{config.home / file}" if keep and not (recorded and file == "graph.db") else "sqlite::memory:"
+
+    closers: list[Callable[[], None]] = []
+
+    def opened(what: T) -> T:
+        close = getattr(what, "close", None)
+        if close is not None:
+            closers.append(close)
+        return what
+
+    try:
+        known = rules.load(_folder("rules", config))
+        metrics = opened(_open("metrics", METRICS, metrics_url, config))
+        log_source = opened(_open("logs", LOGS, logs_url, config)) if logs_url else None
+        trace_source = opened(_open("traces", TRACES, traces_url, config)) if traces_url else None
+        changes = opened(_open("changes", CHANGES, local(config.text("sources.changes"), "changes.db"), config))
+        graph = opened(_open("graph", GRAPHS, local(config.text("stores.graph"), "graph.db"), config))
+        queue = opened(_open("queue", QUEUES, local(config.text("stores.queue"), "queue.db"), config))
+        store = opened(_open("store", STORES, local(config.text("stores.store"), "store.db"), config))
+        model_url = config.text("model.url")
+        model = opened(_open("model", MODELS, model_url, config)) if model_url else None
+    except BaseException:
+        for close in reversed(closers):
+            close()
+        raise
+    return Ops(
+        sources=Sources(metrics, log_source, trace_source, changes, graph),
+        rules=known,
+        store=store,
+        queue=queue,
+        model=model,
+        identity=_identity(metrics_url),
+        versions=versions(),
+        deadline_s=config.number("diagnosis.deadline_s"),
+        timezone=config.text("diagnosis.timezone"),
+        closers=tuple(closers),
+    )
+
+
+def versions() -> dict[str, str]:
+    """What a report's bytes depend on: the program, its array library and the CPU family."""
+    return {"aiops": __version__, "numpy": np.__version__, "python": platform.python_version(), "cpu": platform.machine()}
+
+
+def _identity(metrics_url: str) -> str:
+    """What tells this system's diagnoses from another's: the URL, or for a recording its content."""
+    scheme, _, path = metrics_url.partition(":")
+    if scheme != "case":
+        return metrics_url
+    from aiops.recording import open_files
+
+    files = open_files(Path(path).expanduser())
+    digest = hashlib.sha256()
+    for name in ("case.json", "metrics.parquet"):
+        digest.update(files.get(name) or b"")
+    return f"case:{digest.hexdigest()}"
+
+
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"can't make the home directory {home}: {error.strerror}; choose another with --home") from error
+
+
+def _folder(name: str, config: Settings) -> Path:
+    try:
+        return resources.folder(name, config.text(f"folders.{name}"))
+    except FileNotFoundError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _open(port: str, table: Table[T], url: str, config: Settings) -> T:
+    scheme = url.partition(":")[0]
+    builder = table.get(scheme) or _third_party(port, scheme)
+    if builder is None:
+        raise ConfigError(f"{port}: no adapter for {scheme + ':'!r} in {_shown(url)!r}; known are {', '.join(f'{s}:' for s in sorted(table))}")
+    adapter: T = builder(url, config)
+    return adapter
+
+
+def _third_party(port: str, scheme: str) -> Callable[[str, Settings], T] | None:
+    for entry in entry_points(group="aiops.adapters", name=f"{port}:{scheme}"):
+        builder: Callable[[str, Settings], T] = entry.load()
+        return builder
+    return None
+
+
+def _shown(url: str) -> str:
+    """The URL without what stands before `@`."""
+    head, at, tail = url.rpartition("@")
+    return f"{head.partition('//')[0]}//...@{tail}" if at else url
+
+
+def _path(url: str) -> Path:
+    path = url.partition(":")[2]
+    if not path:
+        raise ConfigError(f"{url}: a path is needed")
+    return Path(path).expanduser()
+
+
+def _place(url: str) -> Path | str:
+    return ":memory:" if url == "sqlite::memory:" else _path(url)
+
+
+# ---------------------------------------------------------------- builders
+
+
+def _case_metrics(url: str, config: Settings) -> MetricsSource:  # noqa: ARG001 - every builder has one signature
+    from aiops.adapters.case import CaseMetrics
+
+    return CaseMetrics(_path(url))
+
+
+def _case_logs(url: str, config: Settings) -> LogSource:  # noqa: ARG001 - as above
+    from aiops.adapters.case import CaseLogs
+
+    return CaseLogs(_path(url))
+
+
+def _case_traces(url: str, config: Settings) -> TraceSource:  # noqa: ARG001 - as above
+    from aiops.adapters.case import CaseTraces
+
+    return CaseTraces(_path(url))
+
+
+def _prometheus(url: str, config: Settings) -> MetricsSource:
+    from aiops.adapters.prometheus import Prometheus
+
+    return Prometheus(
+        url.removeprefix("prometheus+"),
+        token=config.secret("sources.token_file"),
+        user=config.text("sources.user"),
+        password=config.secret("sources.password_file"),
+    )
+
+
+def _sqlite_changes(url: str, config: Settings) -> ChangeSource:  # noqa: ARG001 - as above
+    from aiops.adapters.sqlite import ChangeDB
+
+    return ChangeDB(_place(url))
+
+
+def _sqlite_graph(url: str, config: Settings) -> GraphStore:  # noqa: ARG001 - as above
+    from aiops.adapters.sqlite import GraphDB
+
+    return GraphDB(_place(url))
+
+
+def _sqlite_queue(url: str, config: Settings) -> JobQueue:
+    from aiops.adapters.sqlite import QueueDB
+
+    return QueueDB(_place(url), wire.encode, _task, capacity=int(config.number("service.queue_limit")))
+
+
+def _task(data: bytes) -> Task:
+    return wire.decode(data, Task)
+
+
+def _sqlite_store(url: str, config: Settings) -> Store:  # noqa: ARG001 - as above
+    from aiops.adapters.sqlite import StoreDB
+
+    return StoreDB(_place(url))
+
+
+METRICS: Table[MetricsSource] = {
+    "case": _case_metrics,
+    "prometheus+http": _prometheus,
+    "prometheus+https": _prometheus,
+}
+LOGS: Table[LogSource] = {"case": _case_logs}
+TRACES: Table[TraceSource] = {"case": _case_traces}
+CHANGES: Table[ChangeSource] = {"sqlite": _sqlite_changes}
+GRAPHS: Table[GraphStore] = {"sqlite": _sqlite_graph}
+QUEUES: Table[JobQueue] = {"sqlite": _sqlite_queue}
+STORES: Table[Store] = {"sqlite": _sqlite_store}
+MODELS: Table[LanguageModel] = {}

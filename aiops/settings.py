@@ -1,0 +1,179 @@
+"""Settings: flag > `AIOPS_SECTION__KEY` > `$AIOPS_HOME/config.toml` > default. The only module that reads the environment.
+
+`TABLE` is the whole list; `aiops config init` writes it out commented, `config check` refuses what is not in it.
+A secret is a `*_file` setting (the path of a file that holds it) or an environment variable, never part of a URL.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from aiops.errors import ConfigError
+
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    section: str
+    key: str
+    default: Value
+    doc: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.section}.{self.key}"
+
+    @property
+    def variable(self) -> str:
+        return f"AIOPS_{self.section}__{self.key}".upper()
+
+
+TABLE = (
+    Setting("sources", "metrics", "", "case:PATH or prometheus+http(s)://HOST[:PORT]"),
+    Setting("sources", "logs", "", "case:PATH; empty = none"),
+    Setting("sources", "traces", "", "case:PATH; empty = none"),
+    Setting("sources", "changes", "sqlite:", "where POST /v1/changes is kept"),
+    Setting("sources", "token_file", "", "file with a bearer token for the metrics source"),
+    Setting("sources", "user", "", "user for basic authentication of the metrics source"),
+    Setting("sources", "password_file", "", "file with the password that goes with user"),
+    Setting("stores", "graph", "sqlite:", "dependencies: sqlite:[PATH]"),
+    Setting("stores", "queue", "sqlite:", "jobs: sqlite:[PATH]"),
+    Setting("stores", "store", "sqlite:", "reports, recordings, sessions, audit: sqlite:[PATH]"),
+    Setting("model", "url", "llamacpp:", "llamacpp:[GGUF] or openai+http(s)://HOST/v1; empty = rules only"),
+    Setting("model", "timeout_s", 20.0, "seconds for one answer of the language model, at most 120"),
+    Setting("service", "listen", "127.0.0.1:8642", "HOST:PORT of aiops serve"),
+    Setting("service", "external_url", "", "how people reach aiops serve; makes every link absolute"),
+    Setting("service", "tokens_file", "", "bearer tokens and roles; without it only loopback is served"),
+    Setting("service", "body_limit_mb", 16, "largest webhook body, in MiB, before and after decompression"),
+    Setting("service", "queue_limit", 10000, "jobs waiting before webhooks get 503"),
+    Setting("diagnosis", "deadline_s", 30.0, "seconds for all reads of one diagnosis"),
+    Setting("diagnosis", "timezone", "UTC", "time zone of people's words, for example Asia/Shanghai"),
+    Setting("folders", "rules", "", "instead of the rules that ship"),
+    Setting("folders", "models", "", "instead of the models that ship"),
+    Setting("folders", "prompts", "", "instead of the prompts that ship"),
+)
+_BY_NAME = {s.name: s for s in TABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting with its value and where that came from (`flag`, `environment`, `file`, `default`)."""
+
+    home: Path
+    values: Mapping[str, Value]
+    origins: Mapping[str, str]
+
+    def text(self, name: str) -> str:
+        return str(self.values[name])
+
+    def number(self, name: str) -> float:
+        return float(self.values[name])
+
+    def secret(self, name: str) -> str:
+        """The content of the file that a `*_file` setting names; "" when none is set. ConfigError when unreadable."""
+        path = self.text(name)
+        if not path:
+            return ""
+        try:
+            return Path(path).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{name}: can't read {path}: {error}") from error
+
+
+def load(flags: Mapping[str, str] | None = None, home: str | None = None) -> Settings:
+    """Reads all three layers. `flags`: setting name -> text. ConfigError names the setting, its origin and what is allowed."""
+    where = Path(home or os.environ.get("AIOPS_HOME") or "~/.aiops").expanduser()
+    layers = [("file", _file(where / "config.toml")), ("environment", _environment(os.environ)), ("flag", flags or {})]
+    values: dict[str, Value] = {s.name: s.default for s in TABLE}
+    origins = dict.fromkeys(values, "default")
+    for origin, layer in layers:
+        for name, given in layer.items():
+            if name not in _BY_NAME:
+                raise ConfigError(f"{name} ({origin}): no such setting; known are {', '.join(sorted(_BY_NAME))}")
+            values[name] = _typed(_BY_NAME[name], given, origin)
+            origins[name] = origin
+    _check(values)
+    return Settings(where, values, origins)
+
+
+def template() -> str:
+    """`config.toml` with every setting commented out."""
+    lines = ["# aiops settings. A flag beats AIOPS_SECTION__KEY, which beats this file.", ""]
+    section = ""
+    for setting in TABLE:
+        if setting.section != section:
+            section = setting.section
+            lines += [f"[{section}]"]
+        lines += [f"# {setting.doc}", f"# {setting.key} = {_toml(setting.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def colour_wanted() -> bool:
+    """Whether the terminal may be coloured (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR")
+
+
+def in_ci() -> bool:
+    return os.environ.get("CI") == "true"
+
+
+def _toml(value: Value) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, Value]:
+    known = {s.variable: s.name for s in TABLE}
+    found: dict[str, Value] = {}
+    for variable, text in environ.items():
+        if re.fullmatch(r"AIOPS_[A-Z]+__[A-Z_]+", variable):
+            if variable not in known:
+                raise ConfigError(f"{variable}: no such setting; known are {', '.join(sorted(known))}")
+            found[known[variable]] = text
+    return found
+
+
+def _file(path: Path) -> dict[str, Value]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    found: dict[str, Value] = {}
+    for section, keys in data.items():
+        if not isinstance(keys, dict):
+            raise ConfigError(f"{path}: {section} stands outside a [section]")
+        found |= {f"{section}.{key}": value for key, value in keys.items()}
+    return found
+
+
+def _typed(setting: Setting, given: Value, origin: str) -> Value:
+    kind = type(setting.default)
+    if kind is str:
+        return str(given)
+    try:
+        return kind(given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{setting.name} ({origin}): {given!r} is no {kind.__name__}") from error
+
+
+def _check(values: Mapping[str, Value]) -> None:
+    for name, value in values.items():
+        if isinstance(value, str) and "://" in value and urlsplit(value).password:
+            raise ConfigError(f"{name}: a URL must not hold a password; use sources.user and sources.password_file")
+        if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+            raise ConfigError(f"{name}: {value} must be above 0")
+    if float(values["model.timeout_s"]) > 120:  # noqa: PLR2004 - said in the table
+        raise ConfigError(f"model.timeout_s: {values['model.timeout_s']} is above 120")
+    try:
+        ZoneInfo(str(values["diagnosis.timezone"]))
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigError(f"diagnosis.timezone: {values['diagnosis.timezone']!r} is no time zone") from error

@@ -1,0 +1,188 @@
+"""Stage 8: everything -> Report. Decides what is said; `render/` decides how it looks. Deterministic, no model, no clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import numpy as np
+
+from aiops.domain import (
+    NS,
+    Anomaly,
+    CausalGraph,
+    Chart,
+    Event,
+    Findings,
+    Gap,
+    Intent,
+    Panel,
+    Recording,
+    Remediation,
+    Report,
+    RootCause,
+    RootCauses,
+    Symptom,
+    Verdict,
+    to_ns,
+)
+
+SHOWN = 3  # root causes in a report
+CHARTS_PER_NODE = 2
+MOST_ANOMALIES = 40  # strongest first; a storm of thousands helps nobody, the count is said
+MOST_EVENTS = 40
+CHART_POINTS = 240  # about one per pixel column of a phone, so a report stays small
+
+
+def explain(
+    recording: Recording,
+    findings: Findings,
+    graph: CausalGraph,
+    causes: RootCauses,
+    remediation: Remediation | None,
+    versions: Mapping[str, str],
+) -> Report:
+    """The report: three lines first, then what they rest on."""
+    scope = recording.scope
+    shown = causes.candidates[:SHOWN]
+    symptom = Symptom(scope.symptom_node, scope.symptom_metric, scope.at)
+    gaps = (*recording.observation.gaps, *findings.gaps, *causes.gaps)
+    return Report(
+        id=recording.id,
+        verdict=causes.verdict,
+        summary=_summary(recording, findings, causes, gaps),
+        task=recording.task,
+        symptom=symptom,
+        root_causes=shown,
+        anomalies=_strongest(findings.anomalies)[:MOST_ANOMALIES],
+        events=_loudest(findings.events)[:MOST_EVENTS],
+        gaps=gaps,
+        remediation=remediation,
+        charts=_charts(recording, findings, shown),
+        dropped=graph.dropped,
+        versions=dict(versions),
+        hashes=dict(recording.hashes),
+    )
+
+
+def _strongest(anomalies: Iterable[Anomaly]) -> tuple[Anomaly, ...]:
+    return tuple(sorted(anomalies, key=lambda a: (-a.score, a.onset, a.node, a.metric)))
+
+
+def _loudest(events: Iterable[Event]) -> tuple[Event, ...]:
+    return tuple(sorted(events, key=lambda e: (-e.score, e.at, e.node, e.what, e.summary)))
+
+
+# ---------------------------------------------------------------- the three lines
+
+
+def _summary(
+    recording: Recording, findings: Findings, causes: RootCauses, gaps: tuple[Gap, ...]
+) -> tuple[str, str, str]:
+    if recording.task.intent in (Intent.DETECT, Intent.QUERY, Intent.FORECAST):
+        return _seen(recording, findings, gaps)
+    if causes.verdict is Verdict.INCONCLUSIVE or not causes.candidates:
+        return _inconclusive(causes, gaps)
+    first = causes.candidates[0]
+    return (
+        f"Cause: {first.node}{_fault(first)}, {first.score:.0%} likely, behind {_hurt(recording)}",
+        f"Path: {_path(first)}",
+        f"Rests on: {_rests_on(first)}{_blind(gaps)}",
+    )
+
+
+def _hurt(recording: Recording) -> str:
+    scope = recording.scope
+    what = " ".join(x for x in (scope.symptom_node or "the whole system", scope.symptom_metric) if x)
+    return f"{what} since {_clock(scope.at, with_date=True)}"
+
+
+def _fault(cause: RootCause) -> str:
+    kind = f"{cause.fault} fault" if cause.fault else ""
+    inner = ", ".join(x for x in (kind, cause.metric) if x)
+    return f" ({inner})" if inner else ""
+
+
+def _path(cause: RootCause) -> str:
+    path = cause.path
+    onsets = [*path.onsets, *[None] * (len(path.nodes) - len(path.onsets))]
+    steps = [f"{node} {_clock(onset)}" if onset else node for node, onset in zip(path.nodes, onsets, strict=False)]
+    if len(steps) < 2:  # noqa: PLR2004 - a path needs two ends
+        return f"{steps[0] if steps else cause.node} (the symptom itself; nothing it depends on is worse)"
+    return f"{' -> '.join(steps)} (probability {math.exp(-path.cost):.2f})"
+
+
+def _rests_on(cause: RootCause) -> str:
+    return "; ".join(e.summary for e in cause.evidence[:3]) or "its place in the graph alone"
+
+
+def _blind(gaps: tuple[Gap, ...]) -> str:
+    unseen = sorted({g.what for g in gaps})
+    return f". Not seen: {', '.join(unseen[:3])}{' and more' if len(unseen) > 3 else ''}" if unseen else ""  # noqa: PLR2004 - three fit a line
+
+
+def _inconclusive(causes: RootCauses, gaps: tuple[Gap, ...]) -> tuple[str, str, str]:
+    nearest = ", ".join(f"{c.node} ({c.score:.0%})" for c in causes.candidates[:SHOWN])
+    mends = list(dict.fromkeys(g.mend for g in gaps if g.mend))
+    return (
+        f"Inconclusive: {causes.reason}",
+        f"Nearest candidates: {nearest}" if nearest else "No candidate: nothing left its band",
+        f"Would help: {'; '.join(mends[:3])}" if mends else "Would help: a later look, when more of the incident is recorded",
+    )
+
+
+def _seen(recording: Recording, findings: Findings, gaps: tuple[Gap, ...]) -> tuple[str, str, str]:
+    panel, worst = recording.observation.panel, _strongest(findings.anomalies)
+    nodes = sorted({a.node for a in worst})
+    return (
+        f"{len(worst)} of {len(panel.labels)} series left their band since {_clock(recording.scope.at, with_date=True)}",
+        f"Strongest: {'; '.join(f'{a.node} {a.metric} {a.direction} {a.score:.1f}x' for a in worst[:3])}"
+        if worst
+        else "Nothing left its band",
+        f"Nodes: {', '.join(nodes[:8]) or 'none'}{_blind(gaps)}",
+    )
+
+
+def _clock(moment: datetime, *, with_date: bool = False) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%SZ" if with_date else "%H:%M:%SZ")
+
+
+# ---------------------------------------------------------------- charts
+
+
+def _charts(recording: Recording, findings: Findings, causes: tuple[RootCause, ...]) -> tuple[Chart, ...]:
+    """The strongest series of each node on the first path and of the other candidates, in that order."""
+    panel = recording.observation.panel
+    path = causes[0].path.nodes if causes else ()
+    nodes = list(dict.fromkeys([*path, *(c.node for c in causes)]))
+    if not nodes:
+        nodes = list(dict.fromkeys(a.node for a in _strongest(findings.anomalies)))[:SHOWN]
+    by_node: dict[str, list[Anomaly]] = {}
+    for anomaly in _strongest(findings.anomalies):
+        by_node.setdefault(anomaly.node, []).append(anomaly)
+    return tuple(
+        _chart(panel, anomaly, recording.scope.at) for node in nodes for anomaly in by_node.get(node, ())[:CHARTS_PER_NODE]
+    )
+
+
+def _chart(panel: Panel, anomaly: Anomaly, at: datetime) -> Chart:
+    """Incident rows and as many baseline rows before them as fit `CHART_POINTS`."""
+    values, incident = panel.values[anomaly.series], panel.incident
+    after = np.flatnonzero(incident)
+    after = after[:: max(1, math.ceil(len(after) / (CHART_POINTS // 2)))]
+    before = np.flatnonzero(~incident)[-(CHART_POINTS - len(after)) :]
+    rows = np.concatenate([before, after])
+    lower, upper = anomaly.band
+    times = tuple(int(t) for t in panel.times[rows] // NS)
+    marks = (("onset", to_ns(anomaly.onset) // NS), ("noticed", to_ns(at) // NS))
+    return Chart(
+        title=f"{anomaly.node} {anomaly.metric}",
+        node=anomaly.node,
+        metric=anomaly.metric,
+        times=times,
+        values=tuple(None if math.isnan(v) else float(v) for v in values[rows]),
+        lower=(lower,) * len(rows),
+        upper=(upper,) * len(rows),
+        marks=marks,
+    )
