@@ -19,9 +19,21 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers.parts import HOME, NEO4J_CLASSPATH, Missing, binary, environment, neo4j_java
+from servers.parts import DEBIAN_TEMPLATES, HOME, NEO4J_CLASSPATH, ROOT, Missing, binary, environment, neo4j_java
 
-__all__ = ["Chromium", "Missing", "NotReady", "Server", "alertmanager", "chromium", "neo4j", "prometheus", "promtool", "redis", "serving"]
+__all__ = [
+    "Chromium",
+    "Missing",
+    "NotReady",
+    "Server",
+    "alertmanager",
+    "chromium",
+    "neo4j",
+    "prometheus",
+    "promtool",
+    "redis",
+    "serving",
+]
 
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 15.0
@@ -188,6 +200,7 @@ def alertmanager(data: Path, config: str) -> Iterator[Server]:
     data.mkdir(parents=True, exist_ok=True)
     file = data / "alertmanager.yml"
     file.write_text(config)
+    (data / "templates").symlink_to(ROOT / DEBIAN_TEMPLATES[1:])
 
     def command(port: int) -> list[str]:
         return [
@@ -198,7 +211,7 @@ def alertmanager(data: Path, config: str) -> Iterator[Server]:
             "--cluster.listen-address=",
         ]
 
-    with serving("alertmanager", command, answers("/-/ready"), env=environment()) as server:
+    with serving("alertmanager", command, answers("/-/ready"), env=environment(), cwd=data) as server:
         yield server
 
 
@@ -208,7 +221,19 @@ def redis(data: Path) -> Iterator[Server]:
     data.mkdir(parents=True, exist_ok=True)
 
     def command(port: int) -> list[str]:
-        return [str(program), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(data), "--save", "", "--appendonly", "no"]
+        return [
+            str(program),
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--dir",
+            str(data),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
 
     with serving("redis", command, listens, scheme="redis", env=environment()) as server:
         yield server
@@ -253,8 +278,9 @@ class Chromium:
         log = self.profile / "net.json"
         self._run(url, "--dump-dom", f"--log-net-log={log}", "--net-log-capture-mode=IncludeSensitive")
         events = json.loads(log.read_text())["events"]
-        asked = {event.get("params", {}).get("url", "") for event in events}
-        return frozenset(address for address in asked if address.startswith(("http:", "https:", "ws:", "wss:")))
+        asked = [event["params"] for event in events if "initiator" in event.get("params", {})]
+        # What the browser asks for its own sake (updates, the time) has no origin.
+        return frozenset(params["url"] for params in asked if params["initiator"] != "not an origin")
 
     def _run(self, url: str, *flags: str) -> str:
         command = [
@@ -265,6 +291,7 @@ class Chromium:
             "--disable-dev-shm-usage",
             "--disable-background-networking",
             "--disable-component-update",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing leaves this machine
             "--no-first-run",
             f"--user-data-dir={self.profile}",
             "--virtual-time-budget=5000",

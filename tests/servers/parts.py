@@ -51,8 +51,9 @@ PARTS: Mapping[str, Part] = {
         Part("alertmanager", {"alertmanager": "usr/bin/prometheus-alertmanager"}, ["prometheus-alertmanager"]),
         Part("victoria-metrics", {"victoria-metrics": "usr/bin/victoria-metrics"}, ["victoria-metrics"]),
         Part("redis", {"redis-server": "usr/bin/redis-server"}, ["redis-server"]),
-        # DejaVu for Latin text, Noto for the chat platforms' Chinese: without a font every glyph is a box.
-        Part("chromium", {"chromium": "usr/lib/chromium/chromium"}, ["chromium", "fonts-dejavu-core", "fonts-noto-cjk"]),
+        Part("chromium", {"chromium": "usr/lib/chromium/chromium"}, ["chromium"]),
+        # Latin text and Chinese: without a font every glyph is a box.
+        Part("fonts", {}, ["fonts-dejavu-core", "fonts-droid-fallback"]),
     )
 }
 NEO4J = HOME / "neo4j"
@@ -85,7 +86,7 @@ def provision(name: str) -> None:
         _build_neo4j()
         return
     part = PARTS[name]
-    if all(shutil.which(program) for program in part.programs):
+    if part.programs and all(shutil.which(program) for program in part.programs):
         say(name, "on PATH")
         return
     unpacked = [ROOT / path for path in part.programs.values()]
@@ -94,7 +95,7 @@ def provision(name: str) -> None:
         if absent := [str(path) for path in unpacked if not path.exists()]:
             raise Unprovisionable(f"{name}: the packages hold no {', '.join(absent)}; {_by_hand(part)}")
         _mark_ready(name)
-    say(name, f"ready: {', '.join(map(str, unpacked))}")
+    say(name, "ready")
 
 
 def _by_hand(part: Part) -> str:
@@ -153,14 +154,34 @@ def _unpack(part: Part) -> None:
         _run(part.name, ["dpkg-deb", "--extract", str(archive), str(ROOT)])
     for archive in archives:
         archive.unlink()
-    if part.name == "chromium":
+    if part.name == "alertmanager":
+        _make_relocatable(ROOT / part.programs["alertmanager"])
+    if part.name == "fonts":
         _write_fonts_conf()
 
 
 def _run(name: str, command: Sequence[str], cwd: Path | None = None) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, cwd=cwd, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, cwd=cwd, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    )
     if done.returncode:
-        raise Unprovisionable(f"{name}: `{' '.join(command)}` ended with status {done.returncode}; its reason stands above")
+        raise Unprovisionable(
+            f"{name}: `{' '.join(command)}` ended with status {done.returncode}; its reason stands above"
+        )
+
+
+DEBIAN_TEMPLATES = "/usr/share/prometheus/alertmanager"
+
+
+def _make_relocatable(program: Path) -> None:
+    """Lets an unpacked Alertmanager read its templates from `templates` in its working directory.
+
+    Debian's build has their absolute place compiled in, and only root could put them there. A relative path of the same
+    length takes its place in the unpacked copy.
+    """
+    old = DEBIAN_TEMPLATES.encode()
+    new = b"." + b"/" * (len(old) - 1 - len(b"templates")) + b"templates"
+    program.write_bytes(program.read_bytes().replace(old, new))
 
 
 def _write_fonts_conf() -> None:
