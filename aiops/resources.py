@@ -20,4 +20,4 @@ def folder(name: str, override: str = "") -> Path:
 
 def demo_incident() -> Path:
     """The recorded incident that ships with aiops."""
-    return folder("models") / "demo" / "incident"
+    return Path(str(files("aiops"))) / "demo" / "incident"
