@@ -1,0 +1,93 @@
+"""Bodies of the HTTP interface: what OpenAPI shows and what is checked at the door."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from aiops.domain import JobState
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+class Problem(BaseModel):
+    """Why a request was not answered."""
+
+    detail: str
+
+
+class Diagnosis(BaseModel):
+    """Where a diagnosis stands. `report_url` once there is a report, `error` when it failed."""
+
+    id: str
+    status: JobState
+    report_url: str | None = None
+    episode_id: str | None = None
+    error: str | None = None
+    summary: str | None = None
+    created: datetime | None = None
+
+
+class Diagnoses(BaseModel):
+    """Newest first. `next` is the `offset` of the following page."""
+
+    diagnoses: list[Diagnosis]
+    next: int | None = None
+
+
+class Started(BaseModel):
+    id: str
+    fingerprints: list[str]
+
+
+class Receipt(BaseModel):
+    """What became of a notification: the three figures add up to the number of its alerts."""
+
+    accepted: int
+    duplicates: int
+    suppressed: int
+    diagnoses: list[Started]
+
+
+class Question(Body):
+    """Words. `plan` shows the task and runs nothing."""
+
+    text: Annotated[str, Field(min_length=1, max_length=4000)]
+    session: Annotated[str, Field(max_length=64)] = ""
+    now: AwareDatetime | None = None
+    plan: bool = False
+
+
+class Answer(BaseModel):
+    """The task the words were taken for, with the origin of each value; `diagnosis` when it was started."""
+
+    task: dict[str, Any]
+    yaml: str
+    origins: dict[str, str]
+    question: str | None = None
+    diagnosis: Diagnosis | None = None
+
+
+class ChangeNotice(Body):
+    """Somebody deployed, switched or configured something."""
+
+    node: Annotated[str, Field(min_length=1, max_length=253)]
+    at: AwareDatetime
+    kind: Annotated[str, Field(min_length=1, max_length=64)] = "change"
+    summary: Annotated[str, Field(max_length=1000)] = ""
+    link: Annotated[str, Field(max_length=2000, pattern="^(https?://.*)?$")] = ""
+
+
+class Part(BaseModel):
+    name: str
+    ok: bool
+    says: str
+
+
+class Readiness(BaseModel):
+    ready: bool
+    parts: list[Part]

@@ -1,0 +1,1 @@
+"""The HTTP front: translate, enqueue, show."""

@@ -1,0 +1,96 @@
+"""What the service counts about itself, in the Prometheus text format, version 0.0.4."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+Labelled: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+
+BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+COUNTERS = {
+    "aiops_alerts_total": "Alerts received, by what became of them.",
+    "aiops_diagnoses_total": "Diagnoses that ended, by status.",
+    "aiops_http_requests_total": "HTTP requests, by route and status code.",
+    "aiops_notifications_refused_total": "Notifications that were not taken, by status code.",
+    "aiops_leases_expired_total": "Jobs whose worker went silent.",
+}
+HISTOGRAMS = {"aiops_diagnosis_seconds": "Time a diagnosis took, by status."}
+GAUGES = {
+    "aiops_build_info": "Version, as a label.",
+    "aiops_queue_depth": "Jobs that wait for a worker.",
+    "aiops_worker_up": "1 while the embedded worker runs.",
+    "aiops_worker_busy": "Jobs being worked on.",
+}
+
+
+class Registry:
+    """Counters and histograms. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counters: dict[Labelled, float] = {}
+        self._histograms: dict[Labelled, list[float]] = {}  # one count a bucket, then count and sum
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        key = _key(name, labels)
+        with self._lock:
+            self._counters[key] = self._counters.get(key, 0) + amount
+
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
+        key = _key(name, labels)
+        with self._lock:
+            row = self._histograms.setdefault(key, [0.0] * (len(BUCKETS_S) + 2))
+            for i, bound in enumerate(BUCKETS_S):
+                row[i] += seconds <= bound
+            row[-2] += 1
+            row[-1] += seconds
+
+    def text(self, gauges: Mapping[Labelled, float]) -> str:
+        """The page; `gauges` are read by the caller at this moment."""
+        with self._lock:
+            counters, histograms = dict(self._counters), {k: list(v) for k, v in self._histograms.items()}
+        lines: list[str] = []
+        for kind, about, rows in (("counter", COUNTERS, counters), ("gauge", GAUGES, gauges)):
+            for name, meaning in about.items():
+                lines += _head(name, kind, meaning)
+                lines += [_line(key, value) for key, value in sorted(rows.items()) if key[0] == name]
+        for name, meaning in HISTOGRAMS.items():
+            lines += _head(name, "histogram", meaning)
+            for key, row in sorted(histograms.items()):
+                if key[0] == name:
+                    lines += _histogram(key, row)
+        return "\n".join(lines) + "\n"
+
+
+def gauge(name: str, **labels: str) -> Labelled:
+    """The key of a gauge."""
+    return _key(name, labels)
+
+
+def _key(name: str, labels: Mapping[str, str]) -> Labelled:
+    return name, tuple(sorted(labels.items()))
+
+
+def _head(name: str, kind: str, meaning: str) -> Iterable[str]:
+    return f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"
+
+
+def _histogram(key: Labelled, row: list[float]) -> Iterable[str]:
+    name, labels = key
+    for bound, value in zip((*(f"{b:g}" for b in BUCKETS_S), "+Inf"), row, strict=False):
+        yield _line((f"{name}_bucket", (*labels, ("le", bound))), value)
+    yield _line((f"{name}_sum", labels), row[-1])
+    yield _line((f"{name}_count", labels), row[-2])
+
+
+def _line(key: Labelled, value: float) -> str:
+    name, labels = key
+    inside = ",".join(f'{k}="{_escape(v)}"' for k, v in labels)
+    return f"{name}{{{inside}}} {value:.17g}" if inside else f"{name} {value:.17g}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
