@@ -1,7 +1,7 @@
 """Root-cause analysis of incidents from metrics, logs, traces and topology, on your own machine.
 
-    with aiops.connect("prometheus+http://127.0.0.1:9090") as ops:
-        report = ops.diagnose(service="checkout")
+with aiops.connect("prometheus+http://127.0.0.1:9090") as ops:
+report = ops.diagnose(service="checkout")
 """
 
 from __future__ import annotations

@@ -47,10 +47,13 @@ def connect(
 
 
 def build(config: Settings, *, keep: bool = True) -> Ops:
+    """`connect` for settings that are loaded already."""
     # One straight function: splitting it would thread the wide state through helpers.
     metrics_url = config.text("sources.metrics")
     if not metrics_url:
-        raise ConfigError("no metrics source: give --metrics prometheus+http://HOST:PORT or --case DIR (aiops config init)")
+        raise ConfigError(
+            "no metrics source: give --metrics prometheus+http://HOST:PORT or --case DIR (aiops config init)"
+        )
     recorded = metrics_url if metrics_url.startswith("case:") else ""
     logs_url = config.text("sources.logs") or recorded
     traces_url = config.text("sources.traces") or recorded
@@ -104,7 +107,12 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
 
 def versions() -> dict[str, str]:
     """What a report's bytes depend on: the program, its array library and the CPU family."""
-    return {"aiops": __version__, "numpy": np.__version__, "python": platform.python_version(), "cpu": platform.machine()}
+    return {
+        "aiops": __version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "cpu": platform.machine(),
+    }
 
 
 def _identity(metrics_url: str) -> str:
@@ -125,7 +133,9 @@ def _make_home(home: Path) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise ConfigError(f"can't make the home directory {home}: {error.strerror}; choose another with --home") from error
+        raise ConfigError(
+            f"can't make the home directory {home}: {error.strerror}; choose another with --home"
+        ) from error
 
 
 def _folder(name: str, config: Settings) -> Path:
@@ -139,7 +149,9 @@ def _open(port: str, table: Table[T], url: str, config: Settings) -> T:
     scheme = url.partition(":")[0]
     builder = table.get(scheme) or _third_party(port, scheme)
     if builder is None:
-        raise ConfigError(f"{port}: no adapter for {scheme + ':'!r} in {_shown(url)!r}; known are {', '.join(f'{s}:' for s in sorted(table))}")
+        raise ConfigError(
+            f"{port}: no adapter for {scheme + ':'!r} in {_shown(url)!r}; known are {', '.join(f'{s}:' for s in sorted(table))}"
+        )
     adapter: T = builder(url, config)
     return adapter
 

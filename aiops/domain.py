@@ -254,7 +254,9 @@ def series_key(labels: Labels) -> str:
 
 def quote(value: str) -> str:
     """A PromQL/LogQL string literal of any text: the only way a label value may enter a query."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    escaped = (
+        value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    )
     return f'"{escaped}"'
 
 

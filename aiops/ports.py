@@ -170,7 +170,9 @@ class Store(Protocol):
     def reports(self, limit: int = 50) -> tuple[Mapping[str, str], ...]:
         """Newest first: the `index` that was saved, with `id` and `created`."""
 
-    def find(self, fingerprint: str, alertname: str, window: TimeRange | None, limit: int) -> tuple[Mapping[str, str], ...]:
+    def find(
+        self, fingerprint: str, alertname: str, window: TimeRange | None, limit: int
+    ) -> tuple[Mapping[str, str], ...]:
         """Newest first: reports about an alert whose window overlaps, for the Grafana link; "" and None ask for any."""
 
     def unseen(self, alerts: Iterable[Alert]) -> tuple[Alert, ...]:
@@ -226,4 +228,3 @@ class Chat(Protocol):
     """Raises SourceError."""
 
     def post(self, thread: str, text: str) -> None: ...
-

@@ -144,6 +144,7 @@ def read_metrics(files: Files) -> tuple[Panel, bool]:
 
 
 def read_logs(files: Files) -> Logs | None:
+    """The log lines in time order; None when none were recorded."""
     table = _table(files, "logs.parquet")
     if table is None:
         return None
@@ -151,10 +152,12 @@ def read_logs(files: Files) -> Logs | None:
     text = [_text(_column(files, table, "logs.parquet", c)) for c in ("service", "message", "trace_id", "span_id")]
     incident = _phase(table)
     order = _order(times, *text, incident)
-    return Logs(times[order], *(c[order] for c in text), incident[order])
+    nodes, messages, trace_ids, span_ids = (c[order] for c in text)
+    return Logs(times[order], nodes, messages, trace_ids, span_ids, incident[order])
 
 
 def read_spans(files: Files) -> Spans | None:
+    """The spans in time order, to the microsecond; None when none were recorded."""
     name = "traces.parquet"
     table = _table(files, name)
     if table is None:
@@ -165,19 +168,28 @@ def read_spans(files: Files) -> Spans | None:
     errors = table.column("error").to_numpy() if "error" in table.column_names else np.zeros(len(times), np.bool_)
     incident = _phase(table)
     order = _order(times, *text, durations, incident)
-    return Spans(times[order], durations[order], *(c[order] for c in text), errors[order], incident[order])
+    nodes, operations, trace_ids, span_ids, parent_ids = (c[order] for c in text)
+    return Spans(
+        times[order],
+        durations[order],
+        nodes,
+        operations,
+        trace_ids,
+        span_ids,
+        parent_ids,
+        errors[order],
+        incident[order],
+    )
 
 
 def read_calls(files: Files) -> tuple[Call, ...]:
+    """The stated dependencies, sorted; () when there are none."""
     data = files.get("topology.json")
     if data is None:
         return ()
     try:
         topology = json.loads(data)
-        found = {
-            Call(str(e[0]), str(e[1]), *(str(x) for x in e[2:4])) if len(e) > 2 else Call(str(e[0]), str(e[1]), "declared")
-            for e in topology["edges"]
-        }
+        found = {_call(*(str(part) for part in edge)) for edge in topology["edges"]}
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(f"{files.name}: topology.json needs edges: [[caller, callee], ...]: {error!r}") from error
     return tuple(sorted(found, key=lambda c: (c.caller, c.callee, c.kind, c.source)))
@@ -319,6 +331,10 @@ def _labels(field: Any) -> Labels:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1).encode()
+
+
+def _call(caller: str, callee: str, source: str = "declared", kind: str = "CALLS") -> Call:
+    return Call(caller, callee, source, kind)
 
 
 def _write(columns: dict[str, Any], metadata: Sequence[Labels] | None = None) -> bytes:

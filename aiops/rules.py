@@ -131,7 +131,15 @@ def _runbook(path: Path, data: dict[str, Any]) -> Runbook:
         raise ConfigError(f"{path}: argv uses {sorted(unknown)}, which `parameters` does not define")
     node = _regex(path, "match.node", match.get("node", ".*"))
     return Runbook(
-        path.stem, str(data["title"]), tuple(faults), node, parameters, tuple(argv), str(data["check"]), str(data["undo"]), mode
+        path.stem,
+        str(data["title"]),
+        tuple(faults),
+        node,
+        parameters,
+        tuple(argv),
+        str(data["check"]),
+        str(data["undo"]),
+        mode,
     )
 
 

@@ -121,10 +121,6 @@ def colour_wanted() -> bool:
     return not os.environ.get("NO_COLOR")
 
 
-def in_ci() -> bool:
-    return os.environ.get("CI") == "true"
-
-
 def _toml(value: Value) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
@@ -171,7 +167,7 @@ def _check(values: Mapping[str, Value]) -> None:
             raise ConfigError(f"{name}: a URL must not hold a password; use sources.user and sources.password_file")
         if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
             raise ConfigError(f"{name}: {value} must be above 0")
-    if float(values["model.timeout_s"]) > 120:  # noqa: PLR2004 - said in the table
+    if float(values["model.timeout_s"]) > 120:
         raise ConfigError(f"model.timeout_s: {values['model.timeout_s']} is above 120")
     try:
         ZoneInfo(str(values["diagnosis.timezone"]))

@@ -11,7 +11,21 @@ from typing import TypeVar
 import numpy as np
 
 from aiops import recording
-from aiops.domain import NS, BoolArray, Call, IntArray, Labels, Logs, Panel, Scope, Spans, Symptom, TimeRange, from_ns, to_ns
+from aiops.domain import (
+    NS,
+    BoolArray,
+    Call,
+    IntArray,
+    Labels,
+    Logs,
+    Panel,
+    Scope,
+    Spans,
+    Symptom,
+    TimeRange,
+    from_ns,
+    to_ns,
+)
 from aiops.errors import DataError, SourceGarbled
 from aiops.recording import Files
 
@@ -51,7 +65,7 @@ class CaseMetrics:
         times = panel.times if contiguous else panel.times[panel.incident]
         if not len(times):
             at = self._symptom.at
-            assert at is not None  # noqa: S101 - symptom_of refuses a case without detection_time
+            assert at is not None
             return TimeRange(at, at + timedelta(microseconds=1))
         at_ns = to_ns(self._symptom.at) if self._symptom.at else int(times[-1])
         return TimeRange(from_ns(min(int(times[0]), at_ns)), from_ns(max(int(times[-1]), at_ns) + NS))
@@ -93,7 +107,9 @@ class CaseTraces:
         if spans is None:
             raise SourceGarbled("traces", self._files.name, "none were recorded")
         incident, keep = _split(spans.times, spans.incident, scope)
-        columns = {f.name: getattr(spans, f.name)[keep] for f in dataclasses.fields(Spans)} | {"incident": incident[keep]}
+        columns = {f.name: getattr(spans, f.name)[keep] for f in dataclasses.fields(Spans)} | {
+            "incident": incident[keep]
+        }
         return Spans(**columns)
 
     def calls(self, timeout: float) -> tuple[Call, ...]:  # noqa: ARG002 - as above

@@ -108,7 +108,7 @@ def _path(cause: RootCause) -> str:
     path = cause.path
     onsets = [*path.onsets, *[None] * (len(path.nodes) - len(path.onsets))]
     steps = [f"{node} {_clock(onset)}" if onset else node for node, onset in zip(path.nodes, onsets, strict=False)]
-    if len(steps) < 2:  # noqa: PLR2004 - a path needs two ends
+    if len(steps) < 2:
         return f"{steps[0] if steps else cause.node} (the symptom itself; nothing it depends on is worse)"
     return f"{' -> '.join(steps)} (probability {math.exp(-path.cost):.2f})"
 
@@ -119,7 +119,7 @@ def _rests_on(cause: RootCause) -> str:
 
 def _blind(gaps: tuple[Gap, ...]) -> str:
     unseen = sorted({g.what for g in gaps})
-    return f". Not seen: {', '.join(unseen[:3])}{' and more' if len(unseen) > 3 else ''}" if unseen else ""  # noqa: PLR2004 - three fit a line
+    return f". Not seen: {', '.join(unseen[:3])}{' and more' if len(unseen) > 3 else ''}" if unseen else ""
 
 
 def _inconclusive(causes: RootCauses, gaps: tuple[Gap, ...]) -> tuple[str, str, str]:
@@ -128,7 +128,9 @@ def _inconclusive(causes: RootCauses, gaps: tuple[Gap, ...]) -> tuple[str, str, 
     return (
         f"Inconclusive: {causes.reason}",
         f"Nearest candidates: {nearest}" if nearest else "No candidate: nothing left its band",
-        f"Would help: {'; '.join(mends[:3])}" if mends else "Would help: a later look, when more of the incident is recorded",
+        f"Would help: {'; '.join(mends[:3])}"
+        if mends
+        else "Would help: a later look, when more of the incident is recorded",
     )
 
 
@@ -162,7 +164,9 @@ def _charts(recording: Recording, findings: Findings, causes: tuple[RootCause, .
     for anomaly in _strongest(findings.anomalies):
         by_node.setdefault(anomaly.node, []).append(anomaly)
     return tuple(
-        _chart(panel, anomaly, recording.scope.at) for node in nodes for anomaly in by_node.get(node, ())[:CHARTS_PER_NODE]
+        _chart(panel, anomaly, recording.scope.at)
+        for node in nodes
+        for anomaly in by_node.get(node, ())[:CHARTS_PER_NODE]
     )
 
 

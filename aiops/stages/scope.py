@@ -80,8 +80,10 @@ def queries(nodes: Iterable[str], entities: Entities) -> tuple[Query, ...]:
         return (Query('{__name__!=""}'),)
     known = {a for a, node in entities.aliases.items() if node in names} | set(names)
     either = "|".join(re.escape(n).replace("\\-", "-") for n in sorted(known))
-    tails = {label: "([-:].*)?" for label in entities.strip}
-    return tuple(Query(f"{{{label}=~{quote(f'({either}){tails.get(label, "")}')}}}") for label in entities.labels["series"])
+    tails = dict.fromkeys(entities.strip, "([-:].*)?")
+    return tuple(
+        Query(f"{{{label}=~{quote(f'({either}){tails.get(label, "")}')}}}") for label in entities.labels["series"]
+    )
 
 
 def catalog_of(series: Iterable[Labels], known: Iterable[str], entities: Entities) -> Catalog:
