@@ -141,6 +141,15 @@ class Inputs:
 
 
 @dataclass(frozen=True, slots=True)
+class Catalog:
+    """The names there are: services (node ids), metrics, and other words for a service. All sorted, read live."""
+
+    services: tuple[str, ...]
+    metrics: tuple[str, ...]
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A validated order. The YAML of `aiops ask --plan` *is* this type; `schema.task` says what is allowed where."""
 

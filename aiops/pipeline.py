@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aiops.domain import Intent, Recording, Report, Task
+from aiops.domain import Catalog, Intent, Recording, Report, Task
 from aiops.ports import ChangeSource, GraphStore, LogSource, MetricsSource, TraceSource
 from aiops.rules import Rules
 from aiops.stages.detect import detect
 from aiops.stages.explain import explain
-from aiops.stages.interpret import Catalog
 from aiops.stages.link import link
 from aiops.stages.observe import observe
 from aiops.stages.prescribe import prescribe

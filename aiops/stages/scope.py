@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from aiops.domain import Gap, Labels, Query, Scope, Symptom, Task, TimeRange, quote
+from aiops.domain import Catalog, Gap, Labels, Query, Scope, Symptom, Task, TimeRange, quote
 from aiops.errors import UsageError
 from aiops.ports import GraphStore
 from aiops.rules import Entities
-from aiops.stages.interpret import Catalog
 
 LOOK_BACK = timedelta(hours=1)  # baseline when nobody says otherwise: enough for a robust band at a scrape of 15-60 s
 LOOK_ON = timedelta(minutes=5)  # how much after the symptom belongs to it; sources give what there is
@@ -81,9 +80,8 @@ def queries(nodes: Iterable[str], entities: Entities) -> tuple[Query, ...]:
     known = {a for a, node in entities.aliases.items() if node in names} | set(names)
     either = "|".join(re.escape(n).replace("\\-", "-") for n in sorted(known))
     tails = dict.fromkeys(entities.strip, "([-:].*)?")
-    return tuple(
-        Query(f"{{{label}=~{quote(f'({either}){tails.get(label, "")}')}}}") for label in entities.labels["series"]
-    )
+    matches = ((label, quote(f"({either}){tails.get(label, '')}")) for label in entities.labels["series"])
+    return tuple(Query(f"{{{label}=~{match}}}") for label, match in matches)
 
 
 def catalog_of(series: Iterable[Labels], known: Iterable[str], entities: Entities) -> Catalog:

@@ -1,0 +1,100 @@
+"""Observe: sources are read together, and each failure is a gap unless all fail."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from aiops import resources, rules
+from aiops.adapters.case import CaseLogs, CaseMetrics, CaseTraces
+from aiops.adapters.sqlite import GraphDB
+from aiops.domain import Labels, Logs, Panel, Scope, TimeRange
+from aiops.errors import SourceError, SourceUnreachable
+from aiops.stages.observe import observe
+
+ENTITIES = rules.load(resources.folder("rules")).entities
+DEMO = resources.demo_incident()
+
+
+def scope() -> Scope:
+    metrics = CaseMetrics(DEMO)
+    window, at = metrics.window(), metrics.symptom().at
+    return Scope(at, TimeRange(window.start, at), TimeRange(at, window.end))
+
+
+class Down:
+    """A source that is down: the port's failure, nothing else."""
+
+    def read(self, scope: Scope, timeout: float):
+        raise SourceUnreachable("metrics", "http://127.0.0.1:1", "connection refused")
+
+    calls = catalog = window = symptom = ping = read
+
+
+class Slow:
+    """A source that answers when it is too late."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+
+    def read(self, scope: Scope, timeout: float) -> Logs:
+        self.release.wait(30)
+        return Logs.empty()
+
+
+@pytest.fixture
+def graph():
+    db = GraphDB(":memory:")
+    yield db
+    db.close()
+
+
+def test_everything_is_read_together(graph: GraphDB) -> None:
+    seen = observe(scope(), CaseMetrics(DEMO), CaseLogs(DEMO), CaseTraces(DEMO), None, graph, (), ENTITIES, 30)
+    assert len(seen.panel.labels) > 100
+    assert len(seen.logs) > 100
+    assert len(seen.spans) > 100
+    assert seen.calls
+    assert [g.what for g in seen.gaps] == ["changes"]
+    assert seen.panel.incident.any()
+    assert not seen.panel.incident.all()
+    assert set(seen.logs.nodes) <= set(seen.panel.nodes)
+
+
+def test_a_failure_is_a_gap(graph: GraphDB) -> None:
+    seen = observe(scope(), Down(), CaseLogs(DEMO), CaseTraces(DEMO), None, graph, (), ENTITIES, 30)
+    gap = next(g for g in seen.gaps if g.what == "metrics")
+    assert "connection refused" in gap.why
+    assert gap.mend
+    assert len(seen.logs)
+
+
+def test_a_late_answer_is_a_gap(graph: GraphDB) -> None:
+    slow = Slow()
+    try:
+        seen = observe(scope(), CaseMetrics(DEMO), slow, None, None, graph, (), ENTITIES, 0.5)
+    finally:
+        slow.release.set()
+    assert any(g.what == "logs" and "no answer within 0.5 s" in g.why for g in seen.gaps)
+
+
+def test_nothing_at_all_is_an_error(graph: GraphDB) -> None:
+    with pytest.raises(SourceError, match="connection refused"):
+        observe(scope(), Down(), None, None, None, graph, (), ENTITIES, 5)
+
+
+class Unlabelled:
+    def read(self, scope: Scope, timeout: float) -> Panel:
+        labels: tuple[Labels, ...] = ({"__name__": "up", "service": "a"}, {"__name__": "up", "colour": "blue"})
+        return Panel(labels, np.array([1, 2]), np.zeros((2, 2)), ("", ""), np.array([False, True]))
+
+
+def test_a_series_without_a_node_is_a_gap(graph: GraphDB) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    where = Scope(at, TimeRange(at - timedelta(1), at), TimeRange(at, at + timedelta(1)))
+    seen = observe(where, Unlabelled(), None, None, None, graph, (), ENTITIES, 5)
+    assert seen.panel.nodes == ("a", "")
+    assert any("blue" in g.why for g in seen.gaps)
