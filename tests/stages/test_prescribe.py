@@ -1,0 +1,48 @@
+"""Prescribe: a fitting runbook is proposed; nothing is offered for a guess; no value of ours becomes an option."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from aiops import resources, rules
+from aiops.domain import CausalPath, RootCause, RootCauses, Verdict
+from aiops.stages.prescribe import prescribe
+
+RUNBOOKS = rules.load(resources.folder("rules")).runbooks
+
+
+def causes(node: str, fault: str, verdict: Verdict = Verdict.FOUND) -> RootCauses:
+    cause = RootCause(1, node, "cpu", 0.9, CausalPath((node,), (), (None,), 0.0), (), fault=fault)
+    return RootCauses(verdict, "", (cause,))
+
+
+@pytest.mark.parametrize("fault", ["cpu", "memory", "network", "errors", "latency", "traffic", "change", "disk"])
+def test_each_common_fault_has_a_proposal(fault: str) -> None:
+    proposal = prescribe(causes("cart", fault), RUNBOOKS)
+    assert proposal is not None
+    assert proposal.target == "cart"
+    assert any("cart" in a for a in proposal.argv)
+    assert proposal.check
+    assert proposal.undo
+
+
+def test_a_guess_gets_none() -> None:
+    assert prescribe(causes("cart", "cpu", Verdict.INCONCLUSIVE), RUNBOOKS) is None
+    assert prescribe(RootCauses(Verdict.FOUND, "", ()), RUNBOOKS) is None
+    assert prescribe(causes("cart", "unheard of"), RUNBOOKS) is None
+
+
+@pytest.mark.parametrize("node", ["-rf", "--all", "a b", "a;b", "$(x)", "a\nb", "../etc", "a/b", "", "A" * 80])
+def test_a_node_that_is_no_name_reaches_no_command(node: str) -> None:
+    assert prescribe(causes(node, "cpu"), RUNBOOKS) is None
+
+
+def test_off_is_off() -> None:
+    quiet = tuple(dataclasses.replace(r, mode="off") for r in RUNBOOKS)
+    assert prescribe(causes("cart", "cpu"), quiet) is None
+
+
+def test_order_of_files_does_not_matter() -> None:
+    assert prescribe(causes("cart", "errors"), RUNBOOKS) == prescribe(causes("cart", "errors"), RUNBOOKS[::-1])
