@@ -186,7 +186,9 @@ def prometheus(data: Path, config: str = "", *flags: str) -> Iterator[Server]:
 
 def promtool(*arguments: str) -> str:
     """Runs promtool and returns what it printed. Raises `CalledProcessError`, with its output as a note."""
-    done = subprocess.run([str(binary("promtool")), *arguments], capture_output=True, text=True, env=environment())
+    done = subprocess.run(
+        [str(binary("promtool")), *arguments], check=False, capture_output=True, text=True, env=environment()
+    )
     if done.returncode:
         error = subprocess.CalledProcessError(done.returncode, done.args, done.stdout, done.stderr)
         error.add_note(done.stdout + done.stderr)
@@ -299,7 +301,13 @@ class Chromium:
             url,
         ]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=READY_WITHIN_S, env=environment(), stdin=subprocess.DEVNULL
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=READY_WITHIN_S,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
         )
         if done.returncode:
             raise NotReady(f"chromium ended with status {done.returncode} on {url}:\n{done.stderr[-2000:]}")

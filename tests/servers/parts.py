@@ -73,7 +73,7 @@ def binary(program: str) -> Path:
 
 def environment() -> dict[str, str]:
     """The environment for an unpacked program: its libraries and fonts lie in `.servers/root`, after the machine's own."""
-    libraries = [str(path) for path in sorted(ROOT.glob("usr/lib/*-linux-gnu*")) + [ROOT / "usr/lib/chromium"]]
+    libraries = [str(path) for path in [*sorted(ROOT.glob("usr/lib/*-linux-gnu*")), ROOT / "usr/lib/chromium"]]
     inherited = [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(":") if path]
     fonts = HOME / "fonts.conf"
     extra = {"FONTCONFIG_FILE": str(fonts)} if fonts.exists() else {}
@@ -162,7 +162,7 @@ def _unpack(part: Part) -> None:
 
 def _run(name: str, command: Sequence[str], cwd: Path | None = None) -> None:
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, cwd=cwd, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        command, check=False, stdin=subprocess.DEVNULL, cwd=cwd, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     )
     if done.returncode:
         raise Unprovisionable(
