@@ -1,0 +1,131 @@
+"""What `aiops doctor` looks at."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiops.errors import AiopsError
+
+if TYPE_CHECKING:
+    from aiops.ops import Ops
+    from aiops.settings import Settings
+
+PING_S = 5.0
+_MARKS = {"ok": "ok     ", "missing": "missing", "failed": "FAILED "}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part: `ok`, `missing` (works without) or `failed`; what was seen; the one command that mends it."""
+
+    name: str
+    state: str
+    says: str
+    mend: str = ""
+    exit_code: int = 0
+
+    def line(self) -> str:
+        return f"{_MARKS[self.state]}  {self.name:<16}{self.says}" + (f"\n{'':25}-> {self.mend}" if self.mend else "")
+
+    def plain(self) -> dict[str, Any]:
+        return {k: v for k, v in asdict(self).items() if k != "exit_code"}
+
+
+def parts(load: Callable[[], Settings], *, live: bool) -> list[Part]:
+    """Every part, needed ones first. `live` reads from the sources instead of only knocking."""
+    return list(_parts(load, live))
+
+
+def _parts(load: Callable[[], Settings], live: bool) -> Iterator[Part]:
+    yield _python()
+    yield _package("numba", "compiled kernels", needed=True)
+    try:
+        settings = load()
+    except AiopsError as error:
+        yield Part("settings", "failed", str(error), "aiops config check", error.exit_code)
+        return
+    yield Part("settings", "ok", f"home {settings.home}")
+    yield from _house(settings, live)
+    yield _package("llama_cpp", "language model", needed=False, mend="make llm   (or: pip install 'aiops[llm]')")
+    yield _sandbox()
+
+
+def _python() -> Part:
+    return Part("python", "ok", f"{platform.python_version()} on {platform.machine()}")
+
+
+def _package(module: str, name: str, *, needed: bool, mend: str = "make install") -> Part:
+    if find_spec(module) is None:
+        return Part(name, "failed" if needed else "missing", f"{module} is not installed", mend, 5 if needed else 0)
+    try:
+        return Part(name, "ok", f"{module} {version(module.replace('_', '-'))}")
+    except PackageNotFoundError:
+        return Part(name, "ok", module)
+
+
+def _house(settings: Settings, live: bool) -> Iterator[Part]:
+    """Stores, rules and sources: opened as every command opens them."""
+    from aiops import app
+
+    try:
+        ops = app.build(settings)
+    except AiopsError as error:
+        yield Part("house", "failed", str(error), "aiops config check", error.exit_code)
+        return
+    with ops:
+        rules = ops.rules
+        yield Part("rules", "ok", f"{len(rules.runbooks)} runbooks, hash {rules.hashes.get('rules', '')}")
+        for name, ping in (("store", ops.store.ping), ("queue", ops.queue.ping), ("graph", ops.sources.graph.ping)):
+            yield _pinged(name, ping, f"ls -ld {settings.home}")
+        yield from _sources(ops, settings, live)
+
+
+def _sources(ops: Ops, settings: Settings, live: bool) -> Iterator[Part]:
+    if not settings.text("sources.metrics"):
+        yield Part("metrics", "missing", "no source is configured", "aiops config init   (then set sources.metrics)")
+    else:
+        yield _pinged("metrics", ops.sources.metrics.ping, _mend("metrics", settings))
+        if live:
+            yield _pinged(
+                "metrics, read", lambda t: f"{len(ops.sources.metrics.catalog(t))} series", _mend("metrics", settings)
+            )
+    for name, source in (("logs", ops.sources.logs), ("traces", ops.sources.traces)):
+        if source is None:
+            yield Part(name, "missing", "no source is configured", f"aiops config show sources.{name}")
+        else:
+            yield _pinged(name, source.ping, _mend(name, settings))
+    if ops.model is not None:
+        yield _pinged("model", ops.model.ping, "make llm", needed=False)
+
+
+def _mend(name: str, settings: Settings) -> str:
+    url = settings.text(f"sources.{name}") or settings.text("sources.metrics")
+    rest = url.partition("+")[2]
+    return f"curl {rest}" if rest.startswith("http") else f"ls {url.partition(':')[2]}"
+
+
+def _pinged(name: str, ping: Callable[[float], str], mend: str, *, needed: bool = True) -> Part:
+    try:
+        return Part(name, "ok", ping(PING_S))
+    except AiopsError as error:
+        return Part(name, "failed" if needed else "missing", str(error), mend, error.exit_code if needed else 0)
+
+
+def _sandbox() -> Part:
+    """What repairs would be confined with. Nothing runs in it yet, so that it is no need."""
+    bwrap = shutil.which("bwrap")
+    root = Path("/sys/fs/cgroup")
+    cgroups = "v2" if (root / "cgroup.controllers").exists() else "v1" if (root / "memory").is_dir() else "none"
+    says = f"bubblewrap {bwrap or 'not found'}, cgroups {cgroups}"
+    if bwrap and cgroups != "none":
+        return Part("sandbox", "ok", says)
+    return Part(
+        "sandbox", "missing", f"{says}; repairs are only proposed", "apt-get install bubblewrap" if not bwrap else ""
+    )

@@ -1,0 +1,163 @@
+"""The commands of whoever runs aiops: serve, doctor, config, audit."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from aiops.cli import common
+
+
+@click.command()
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen (default: 127.0.0.1:8642; port 0: any free one).")
+@click.option("--external-url", metavar="URL", help="How people reach this server; makes every link absolute.")
+@common.sources
+def serve(listen: str | None, external_url: str | None, home: str | None) -> int:
+    """Take alerts over HTTP and diagnose them.
+
+    Point an Alertmanager receiver at /v1/webhooks/alertmanager. SIGTERM lets the running diagnosis end (10 s at most)."""
+    from aiops import app
+    from aiops.errors import ConfigError
+    from aiops.service import server
+
+    flags = {"service__listen": listen, "service__external_url": external_url}
+    settings = common.config(home, **{k: v for k, v in flags.items() if v is not None})
+    if not settings.text("sources.metrics"):
+        raise ConfigError("no metrics source: give --metrics prometheus+http://HOST:PORT")
+    if settings.text("service.tokens_file"):
+        raise ConfigError("service.tokens_file: tokens are not supported yet; remove it to serve the loopback")
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    opened = server.bind(settings.text("service.listen"))
+    with opened, app.build(settings) as ops:
+        server.run(
+            ops,
+            opened,
+            external_url=settings.text("service.external_url"),
+            body_limit=int(settings.number("service.body_limit_mb") * 2**20),
+            ready=lambda: common.note(f"aiops listens on {server.url(opened)}"),
+        )
+    return 0
+
+
+@click.command()
+@click.option("--live", is_flag=True, help="Also read from the metrics source and ask the language model.")
+@click.option("--format", "form", type=click.Choice(("text", "json", "yaml")), default="text", show_default=True)
+@common.sources
+def doctor(live: bool, form: str, home: str | None) -> int:
+    """Say what is there, what is missing, and how to mend it.
+
+    The exit code is not 0 when a part that is needed does not work."""
+    from aiops.cli import check
+
+    parts = check.parts(lambda: common.config(home), live=live)
+    if form == "text":
+        common.put("\n".join(part.line() for part in parts), None)
+    else:
+        common.put(common.dumped([part.plain() for part in parts], form), None)
+    return next((part.exit_code for part in parts if part.exit_code), 0)
+
+
+# ---------------------------------------------------------------- config
+
+
+@click.group()
+def config() -> None:
+    """Write, show and check the settings."""
+
+
+@config.command()
+@common.home
+def init(home: str | None) -> int:
+    """Write config.toml into the home directory, every setting commented out."""
+    from aiops import settings
+    from aiops.errors import ConfigError
+
+    where = settings.load(home=home).home / "config.toml"
+    try:
+        where.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with where.open("x", encoding="utf-8") as file:
+            file.write(settings.template())
+    except FileExistsError as error:
+        raise ConfigError(f"{where} is there already; it is left as it is") from error
+    except OSError as error:
+        raise ConfigError(f"can't write {where}: {error.strerror}") from error
+    common.note(f"wrote {where}")
+    return 0
+
+
+@config.command()
+@click.argument("name", required=False, metavar="[SETTING]")
+@click.option("--format", "form", type=click.Choice(("text", "json", "yaml")), default="text", show_default=True)
+@common.sources
+def show(name: str | None, form: str, home: str | None) -> int:
+    """Show every setting, or one, with its value and where that came from."""
+    from aiops.cli.answers import columns
+    from aiops.errors import NotFound
+    from aiops.settings import TABLE
+
+    settings = common.config(home)
+    chosen = [s for s in TABLE if name in (None, s.name)]
+    if not chosen:
+        raise NotFound(f"no setting {name!r}; there are {', '.join(s.name for s in TABLE)}")
+    if form == "text":
+        rows = [(s.name, json.dumps(settings.values[s.name]), settings.origins[s.name], s.doc) for s in chosen]
+        common.note(f"home: {settings.home}")
+        common.put(columns([("setting", "value", "origin", "meaning"), *rows]), None)
+    else:
+        plain = {s.name: {"value": settings.values[s.name], "origin": settings.origins[s.name]} for s in chosen}
+        common.put(common.dumped({"home": str(settings.home), "settings": plain}, form), None)
+    return 0
+
+
+@config.command()
+@common.sources
+def check(home: str | None) -> int:
+    """Check settings, rules and that every adapter they name exists and opens; contacts nobody."""
+    from aiops import app
+
+    settings = common.config(home)
+    if not settings.text("sources.metrics"):
+        common.note("sources.metrics is not set: nothing can be diagnosed but recorded incidents")
+    app.build(settings).close()
+    common.put(f"{settings.home}: settings and rules are in order", None)
+    return 0
+
+
+# ---------------------------------------------------------------- audit
+
+
+@click.group()
+def audit() -> None:
+    """Check and export the audit log."""
+
+
+@audit.command()
+@common.home
+def verify(home: str | None) -> int:
+    """Check that no entry was edited, removed or moved."""
+    from aiops.errors import StoreError
+
+    with common.connect(home) as ops:
+        count, wrong = ops.store.audit_verify()
+        head = ops.store.audit_head()
+    if wrong:
+        raise StoreError(f"the audit log does not hold: {wrong}")
+    common.put(f"{count} entries hold; head {head[1]}", None)
+    return 0
+
+
+@audit.command()
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of stdout."
+)
+@common.home
+def export(home: str | None, output: Path | None) -> int:
+    """Print every entry, one JSON object a line, oldest first."""
+    with common.connect(home) as ops:
+        lines = [json.dumps(entry, ensure_ascii=False) for entry in ops.store.audit_entries()]
+    common.put("\n".join(lines), output)
+    return 0

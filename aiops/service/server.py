@@ -1,0 +1,73 @@
+"""Runs the application on a socket until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from aiops.errors import ConfigError
+from aiops.ops import Ops
+from aiops.service import api
+from aiops.service.guard import LOOPBACK
+
+CLOSE_S = 2  # what open connections get at the end
+
+
+def bind(listen: str) -> socket.socket:
+    """A socket that listens on `HOST:PORT` (port 0: any free one).
+
+    ConfigError when it is no address, is not on the loopback (without tokens nobody could be told apart), or is taken."""
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"service.listen: {listen!r} is not HOST:PORT")
+    if host not in LOOPBACK:
+        raise ConfigError(
+            f"service.listen: {host} is not the loopback, and without tokens everybody there would be trusted; "
+            "listen on 127.0.0.1 and put a proxy that authenticates in front"
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((host, int(port)))
+    except OSError as error:
+        opened.close()
+        raise ConfigError(f"service.listen: can't listen on {listen}: {error.strerror}") from error
+    return opened
+
+
+def url(opened: socket.socket) -> str:
+    """The address a client uses."""
+    host, port = opened.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(ops: Ops, opened: socket.socket, *, external_url: str, body_limit: int, ready: Callable[[], None]) -> None:
+    """Serves until a signal; takes no new request then, lets the running diagnosis end, and returns within 10 s.
+
+    `ready` is called once requests are answered."""
+    app = api.create(ops, external_url=external_url, body_limit=body_limit)
+    config = uvicorn.Config(
+        app,
+        log_config=None,  # logging is the caller's
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=CLOSE_S,
+        timeout_keep_alive=75,
+    )
+    _Server(config, ready).run(sockets=[opened])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
