@@ -24,6 +24,7 @@ from aiops.recording import pack, unpack
 from aiops.rules import Rules
 from aiops.schema import wire
 from aiops.stages import interpret
+from aiops.stages.scope import LOOK_BACK, LOOK_ON
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +80,16 @@ class Ops:
     ) -> Task:
         """The Task that `diagnose` runs."""
         told = fold.symptom(alerts, self.rules.entities)
-        own = self.sources.metrics.symptom() if service is None and at is None and not alerts else None
-        known = own or told
-        moment = at or known.at or datetime.now(UTC)
-        symptom = Symptom(service or known.service, metric or known.metric, moment)
-        window = TimeRange(moment - since, until or moment) if since else None
-        if until and not since:
-            fixed = self.sources.metrics.window()
-            window = TimeRange(min(fixed.start, until) if fixed else moment - timedelta(hours=1), until)
+        recorded = self.sources.metrics.symptom()
+        moment = at or told.at or recorded.at or datetime.now(UTC)
+        symptom = Symptom(service, metric, moment)
+        if service is None:
+            said = told if alerts else recorded
+            symptom = Symptom(said.service, metric or said.metric, moment)
+        window = None
+        if since or until:
+            fixed = self.sources.metrics.window() or TimeRange(moment - LOOK_BACK, moment + LOOK_ON)
+            window = TimeRange(moment - since if since else fixed.start, until or fixed.end)
         inputs = Inputs(symptom=symptom, alerts=alerts, window=window)
         return Task(fold.task_id(Intent.DIAGNOSE, inputs), Intent.DIAGNOSE, inputs)
 

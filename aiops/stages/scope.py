@@ -48,8 +48,8 @@ def _times(at: datetime | None, window: TimeRange | None, fixed: TimeRange | Non
         at = fixed.end
     moment = at if at is not None else window.start  # type: ignore[union-attr]  # one of the two is given, see above
     if window is not None:
-        start = window.start if window.start < moment else moment - LOOK_BACK
-        read = TimeRange(min(start, fixed.start) if fixed else start, max(window.end, moment))
+        before = min(fixed.start, moment) if fixed else moment - LOOK_BACK
+        read = TimeRange(window.start if window.start < moment else before, max(window.end, moment))
     else:
         read = fixed or TimeRange(moment - LOOK_BACK, moment + LOOK_ON)
     if not read.start <= moment <= read.end:
