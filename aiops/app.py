@@ -50,10 +50,6 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
     """`connect` for settings that are loaded already."""
     # One straight function: splitting it would thread the wide state through helpers.
     metrics_url = config.text("sources.metrics")
-    if not metrics_url:
-        raise ConfigError(
-            "no metrics source: give --metrics prometheus+http://HOST:PORT or --case DIR (aiops config init)"
-        )
     recorded = metrics_url if metrics_url.startswith("case:") else ""
     logs_url = config.text("sources.logs") or recorded
     traces_url = config.text("sources.traces") or recorded
@@ -78,7 +74,7 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
 
     try:
         known = rules.load(_folder("rules", config))
-        metrics = opened(_open("metrics", METRICS, metrics_url, config))
+        metrics = opened(_open("metrics", METRICS, metrics_url, config) if metrics_url else _unset())
         log_source = opened(_open("logs", LOGS, logs_url, config)) if logs_url else None
         trace_source = opened(_open("traces", TRACES, traces_url, config)) if traces_url else None
         changes = opened(_open("changes", CHANGES, local(config.text("sources.changes"), "changes.db"), config))
@@ -181,6 +177,12 @@ def _place(url: str) -> Path | str:
 
 
 # ---------------------------------------------------------------- builders
+
+
+def _unset() -> MetricsSource:
+    from aiops.adapters.unset import UnsetMetrics
+
+    return UnsetMetrics()
 
 
 def _case_metrics(url: str, config: Settings) -> MetricsSource:  # noqa: ARG001 - every builder has one signature
