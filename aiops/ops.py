@@ -104,7 +104,8 @@ class Ops:
         report_id = report_id or job_id(f"{self.identity}\n{wire.encode(task).decode()}")
         recording = pipeline.record(report_id, task, self.sources, self.rules, self.deadline_s)
         report = self._stamp(pipeline.conclude(recording, self.rules, self.versions))
-        self.store.save(report.id, wire.encode(report), pack(recording), wire.index(report))
+        about = task.inputs.alerts, recording.scope.incident
+        self.store.save(report.id, wire.encode(report), pack(recording), wire.index(report), *about)
         return report
 
     # ------------------------------------------------ looking back
