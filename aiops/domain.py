@@ -217,6 +217,11 @@ class Scope:
     queries: tuple[Query, ...] = ()
     gaps: tuple[Gap, ...] = ()
 
+    @property
+    def symptom(self) -> str:
+        """The node where every causal path ends; a virtual one when the symptom maps to none."""
+        return self.symptom_node or "_symptom"
+
 
 # ---------------------------------------------------------------- what was seen
 
@@ -420,11 +425,13 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What `detect` made of the observation. `channels`: per named evidence channel, node -> strength in [0, 1]."""
+    """What `detect` made of the observation. `channels`: per named evidence channel, node -> strength in [0, 1];
+    `reasons`: the same keys, in one line of words each."""
 
     anomalies: tuple[Anomaly, ...]
     events: tuple[Event, ...]
     channels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    reasons: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
 
 

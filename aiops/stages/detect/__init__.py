@@ -1,0 +1,269 @@
+"""Stage 4: Observation -> Findings. What left its past, and what that says about each node, channel by channel.
+
+A *channel* is one way for a node to be guilty, with a strength in [0, 1] per node; `rank` weighs and adds them:
+
+- `resource`  its own cpu, memory, disk moved (internal sign: nobody inherits it)
+- `latency`   its own server latency rose, and no callee's did
+- `budget`    the symptom's lost time or failed requests are this node's own (`budget`)
+- `network`   calls to it take longer than it does (`spans`)
+- `waiting`   all who call it wait longer, by their client-side metrics
+- `logs`      its operations write new errors or stopped writing what they always wrote (`logs`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from aiops.domain import (
+    Anomaly,
+    Direction,
+    Event,
+    EventKind,
+    Findings,
+    Observation,
+    Panel,
+    Scope,
+    from_ns,
+)
+from aiops.kernels.robust import first_run
+from aiops.stages.detect.budget import Account, accounts
+from aiops.stages.detect.kinds import Kind
+from aiops.stages.detect.logs import TemplateShift, template_shifts
+from aiops.stages.detect.series import Scored, relative, score_series
+from aiops.stages.detect.spans import EdgeGap, SpanTable, edge_gaps, gap_evidence, span_table
+from aiops.stages.detect.window import incident_window
+
+BAND_SIGMAS = 3.0  # anomaly score 1.0: three robust sigmas, persistently
+PERSISTENT = 2  # samples outside the band in a row make an onset
+EXTERNAL_HERE = 0.3  # of a metric's word for a node that no recorded call of the incident passed through
+
+
+def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -> Findings:
+    """Findings of one observation; `ranking` is rules/ranking.yaml, whose `half` gives each channel's half-strength."""
+    seen = incident_window(observation, scope)
+    scored = score_series(seen.panel)
+    half = {name: float(value) for name, value in ranking["half"].items()}
+    callees, callers = _neighbours(seen)
+    table = span_table(seen.spans)
+    gaps = edge_gaps(seen.spans, table)
+    templates = template_shifts(seen.logs, seen.spans, table)
+    unreached = _unreached(seen, table)
+    books = accounts(seen.panel, scope, callees)
+    channels = {
+        "resource": relative(_damped(_resource(seen.panel, scored, half), unreached), 1.0),
+        "latency": relative(
+            _damped(_latency(seen.panel, scored, callees, half["latency"]), unreached), half["latency"]
+        ),
+        "budget": {a.node: a.evidence for a in books if a.evidence > 0},
+        "network": relative(gap_evidence(gaps), half["network"]),
+        "waiting": relative(_waiting(seen.panel, scored, callers), half["waiting"]),
+        "logs": relative(_log_evidence(templates), half["logs"]),
+    }
+    anomalies = _anomalies(seen.panel, scored)
+    events = (*_log_events(seen, templates), *_gap_events(gaps, scope))
+    reasons = {
+        "resource": _metric_reasons(seen.panel, scored, (Kind.CPU, Kind.MEMORY, Kind.DISK), half),
+        "latency": _metric_reasons(seen.panel, scored, (Kind.LATENCY,), half),
+        "budget": {a.node: _budget_reason(a) for a in books if a.evidence > 0},
+        "network": _network_reasons(gaps),
+        "waiting": {n: f"its callers wait longer for it: {', '.join(callers[n])}" for n in channels["waiting"]},
+        "logs": _log_reasons(templates),
+    }
+    return Findings(anomalies, events, channels, reasons)
+
+
+# ---------------------------------------------------------------- channels
+
+
+def _neighbours(seen: Observation) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    down: dict[str, set[str]] = {}
+    up: dict[str, set[str]] = {}
+    for call in seen.calls:
+        if call.caller != call.callee:
+            down.setdefault(call.caller, set()).add(call.callee)
+            up.setdefault(call.callee, set()).add(call.caller)
+    return {n: tuple(sorted(c)) for n, c in down.items()}, {n: tuple(sorted(c)) for n, c in up.items()}
+
+
+def _unreached(seen: Observation, table: SpanTable) -> set[str]:
+    """Nodes without a span in the incident, where spans are recorded: the symptom's requests did not pass them."""
+    if not len(seen.spans):
+        return set()
+    reached = {table.nodes[k] for k in np.unique(table.node[seen.spans.incident])}
+    return set(seen.panel.nodes) - reached if reached else set()
+
+
+def _damped(values: dict[str, float], unreached: set[str]) -> dict[str, float]:
+    return {node: v * (EXTERNAL_HERE if node in unreached else 1.0) for node, v in values.items()}
+
+
+def _typical(panel: Panel, scored: Scored, kind: Kind) -> dict[str, float]:
+    """Node id -> signed typical score of its strongest series of a kind. Virtual nodes (`_entry`) are left out."""
+    strongest: dict[str, float] = {}
+    for row, node in enumerate(panel.nodes):
+        if scored.usable[row] and scored.kinds[row] is kind and not node.startswith("_"):
+            value = float(scored.typical[row])
+            if abs(value) > abs(strongest.get(node, 0.0)):
+                strongest[node] = value
+    return strongest
+
+
+def _resource(panel: Panel, scored: Scored, half: Mapping[str, float]) -> dict[str, float]:
+    """Node id -> how many half-strengths its most moved resource moved. A fall counts half: less work explains it."""
+    moved: dict[str, float] = {}
+    for kind in (Kind.CPU, Kind.MEMORY, Kind.DISK):
+        for node, value in _typical(panel, scored, kind).items():
+            share = (value if value > 0 else -0.5 * value) / half[kind.value]
+            moved[node] = max(moved.get(node, 0.0), share)
+    return moved
+
+
+def _latency(panel: Panel, scored: Scored, callees: Mapping[str, tuple[str, ...]], half: float) -> dict[str, float]:
+    """Node id -> rise of its own latency, explained away by each callee whose latency rose as well."""
+    rise = {node: max(0.0, value) for node, value in _typical(panel, scored, Kind.LATENCY).items()}
+    own = {}
+    for node, value in rise.items():
+        inherited = (relative({"_": rise.get(c, 0.0)}, half).get("_", 0.0) for c in callees.get(node, ()))
+        own[node] = value * float(np.prod([1.0 - 0.8 * q for q in inherited]))
+    return own
+
+
+def _waiting(panel: Panel, scored: Scored, callers: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
+    """Callee id -> the least rise of client-side latency over all its callers: a caller that does not wait exonerates it."""
+    waits = {node: max(0.0, value) for node, value in _typical(panel, scored, Kind.CLIENT_LATENCY).items()}
+    return {
+        callee: min(waits[c] for c in known)
+        for callee in sorted(callers)
+        if (known := [c for c in callers[callee] if c in waits])
+    }
+
+
+def _log_evidence(templates: list[TemplateShift]) -> dict[str, float]:
+    evidence: dict[str, float] = {}
+    for shift in templates:
+        if shift.accuses:
+            evidence[shift.node] = max(evidence.get(shift.node, 0.0), shift.strength)
+    return evidence
+
+
+# ---------------------------------------------------------------- reasons in words
+
+
+def _metric_reasons(panel: Panel, scored: Scored, kinds: tuple[Kind, ...], half: Mapping[str, float]) -> dict[str, str]:
+    """Node id -> its most moved series of these kinds, in half-strengths of each kind."""
+    best: dict[str, tuple[float, int]] = {}
+    for row, node in enumerate(panel.nodes):
+        kind = scored.kinds[row]
+        if scored.usable[row] and kind in kinds:
+            share = abs(float(scored.typical[row])) / half[kind.value]
+            best[node] = max(best.get(node, (0.0, row)), (share, row))
+    return {node: _moved(panel, scored, row) for node, (_, row) in sorted(best.items())}
+
+
+def _moved(panel: Panel, scored: Scored, row: int) -> str:
+    now = panel.values[row, panel.incident]
+    now = now[np.isfinite(now)]
+    level = float(np.median(now)) if len(now) else float("nan")
+    return (
+        f"{panel.metrics[row]} {scored.location[row]:.4g} -> {level:.4g}, "
+        f"{abs(scored.typical[row]):.1f} robust sigmas {'up' if scored.typical[row] > 0 else 'down'} for most of the incident"
+    )
+
+
+def _budget_reason(account: Account) -> str:
+    what = "busy seconds" if account.unit == "s" else account.unit
+    return (
+        f"{account.own:.1f} of {account.excess:.1f} excess {what} per sample are its own, not its callees'; "
+        f"r2 with the symptom {account.agreement:.2f}"
+    )
+
+
+def _network_reasons(gaps: list[EdgeGap]) -> dict[str, str]:
+    widest: dict[str, EdgeGap] = {}
+    for gap in gaps:
+        if gap.callee not in widest or (gap.shift, gap.caller) > (widest[gap.callee].shift, widest[gap.callee].caller):
+            widest[gap.callee] = gap
+    return {callee: _gap_words(gap) for callee, gap in sorted(widest.items())}
+
+
+def _gap_words(gap: EdgeGap) -> str:
+    return (
+        f"calls from {gap.caller} spend {gap.after_ns / 1e6:.0f} ms outside {gap.callee} "
+        f"(before: {gap.before_ns / 1e6:.0f} ms), upper quartile of {gap.n}"
+    )
+
+
+def _log_reasons(templates: list[TemplateShift]) -> dict[str, str]:
+    reasons: dict[str, str] = {}
+    for shift in templates:
+        if shift.accuses:
+            reasons.setdefault(shift.node, _template_words(shift))
+    return reasons
+
+
+def _template_words(shift: TemplateShift) -> str:
+    return f"{shift.what} in {shift.operation}: {shift.before:.0%} -> {shift.after:.0%} of its spans write {shift.template!r}"
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+def _anomalies(panel: Panel, scored: Scored) -> tuple[Anomaly, ...]:
+    """Series whose typical incident sample lies outside the band, sorted by node and metric."""
+    incident_times = panel.times[panel.incident]
+    side = np.sign(scored.typical)[:, None]
+    onset = first_run(scored.common * side > BAND_SIGMAS, PERSISTENT).astype(np.int64)
+    found = []
+    for row in np.flatnonzero(scored.usable & (np.abs(scored.typical) >= BAND_SIGMAS) & (onset >= 0)):
+        lower = float(scored.location[row] - BAND_SIGMAS * scored.scale[row])
+        upper = float(scored.location[row] + BAND_SIGMAS * scored.scale[row])
+        at = int(incident_times[onset[row]])
+        found.append(
+            Anomaly(
+                node=panel.nodes[row],
+                metric=panel.metrics[row],
+                onset=from_ns(at),
+                direction=Direction.UP if scored.typical[row] > 0 else Direction.DOWN,
+                score=float(abs(scored.typical[row]) / BAND_SIGMAS),
+                series=int(row),
+                band=(lower, upper),
+                value=float(panel.values[row, panel.incident][onset[row]]),
+                features={"location": float(scored.location[row]), "scale": float(scored.scale[row])},
+            )
+        )
+    return tuple(sorted(found, key=lambda a: (a.node, a.metric, a.series)))
+
+
+def _log_events(seen: Observation, templates: list[TemplateShift]) -> tuple[Event, ...]:
+    return tuple(
+        Event(
+            kind=EventKind.LOG,
+            node=shift.node,
+            what=shift.what,
+            at=from_ns(int(seen.logs.times[shift.row])),
+            score=shift.strength,
+            summary=_template_words(shift),
+            example=str(seen.logs.messages[shift.row]),
+        )
+        for shift in templates
+    )
+
+
+def _gap_events(gaps: list[EdgeGap], scope: Scope) -> tuple[Event, ...]:
+    """Edges whose network time at least doubled, beyond chance."""
+    return tuple(
+        Event(
+            kind=EventKind.SPAN,
+            node=gap.callee,
+            what="edge_gap",
+            at=scope.at,
+            score=gap.shift,
+            summary=_gap_words(gap),
+            peer=gap.caller,
+        )
+        for gap in gaps
+        if gap.shift > np.log(2.0) and gap.z > BAND_SIGMAS
+    )

@@ -1,0 +1,114 @@
+"""Metrics: how far each series left its own past, in which direction, since when, and what that says of its node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aiops.domain import BoolArray, FloatArray, IntArray, Panel
+from aiops.kernels.robust import location_scale, quantiles, saturate, standard_scores
+from aiops.stages.detect.kinds import Kind, kind_of
+
+RELATIVE_FLOOR = 0.05  # of |median|: a steadier series than 5 % is a matter of taste, not of trouble
+FULL_SCALE_FLOOR = 0.005  # of a percentage's full scale: one failure in 200
+PEER_FLOOR = 0.2  # of the same metric's typical scale over services: an idle column may not shout
+PEERS = 4  # fewer services than that with the same metric are no crowd to compare with
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The panel in units of its own past.
+
+    z: (S, I) standard scores of the I incident rows; common: z minus the cross-service median of the same metric.
+    typical: (S,) 60th percentile of |common| over incident rows, signed by the side on which it lies: what most of the
+    incident looks like, which a single spike does not reach.
+    usable: series that say something about exactly one node.
+    """
+
+    kinds: tuple[Kind, ...]
+    location: FloatArray
+    scale: FloatArray
+    z: FloatArray
+    common: FloatArray
+    typical: FloatArray
+    usable: BoolArray
+
+
+def score_series(panel: Panel) -> Scored:
+    """Robust scores of every series. Cost O(S T log T)."""
+    kinds = tuple(kind_of(metric) for metric in panel.metrics)
+    baseline, incident = panel.values[:, ~panel.incident], panel.values[:, panel.incident]
+    location, scale = location_scale(baseline)
+    scale = np.fmax(scale, _floors(kinds, panel, location, scale))
+    z = standard_scores(incident, location, scale)
+    usable = _speaks_for_one_node(panel, kinds) & np.isfinite(location)
+    common = z - _crowd(panel.metrics, z, usable)
+    return Scored(kinds, location, scale, z, common, typical(common), usable)
+
+
+def typical(z: FloatArray, level: float = 0.6) -> FloatArray:
+    """(S, I) -> (S,): the `level` quantile of z or of -z, whichever is larger, signed. 0 without rows."""
+    if z.shape[1] == 0:
+        return np.zeros(z.shape[0])
+    up, down = quantiles(z, (level,))[0], quantiles(-z, (level,))[0]
+    return np.asarray(np.where(up >= down, np.maximum(up, 0.0), -np.maximum(down, 0.0)))
+
+
+def _floors(kinds: tuple[Kind, ...], panel: Panel, location: FloatArray, scale: FloatArray) -> FloatArray:
+    """(S,) smallest scale that makes sense for each series."""
+    floors = RELATIVE_FLOOR * np.abs(location)
+    for row, kind in enumerate(kinds):
+        if kind is Kind.AVAILABILITY:
+            floors[row] = FULL_SCALE_FLOOR * full_scale(panel.values[row])
+    for rows in _by_metric(panel.metrics):
+        known = scale[rows][np.isfinite(scale[rows]) & (scale[rows] > 0)]
+        if len(rows) >= PEERS and len(known):
+            floors[rows] = np.fmax(floors[rows], PEER_FLOOR * np.median(known))
+    return floors
+
+
+def full_scale(values: FloatArray) -> float:
+    """1 for an availability told as a share, 100 for one told in percent."""
+    return 100.0 if np.nanmax(values, initial=0.0) > 1.5 else 1.0
+
+
+def _crowd(metrics: tuple[str, ...], z: FloatArray, usable: BoolArray) -> FloatArray:
+    """(S, I) the median over services of the same metric: what happens to all is caused by none of them."""
+    crowd = np.zeros_like(z)
+    for rows in _by_metric(metrics):
+        peers = rows[usable[rows]]
+        if len(peers) >= PEERS:
+            crowd[rows] = np.median(z[peers], axis=0)
+    return crowd
+
+
+def _by_metric(metrics: tuple[str, ...]) -> list[IntArray]:
+    groups: dict[str, list[int]] = {}
+    for row, metric in enumerate(metrics):
+        groups.setdefault(metric, []).append(row)
+    return [np.array(rows) for rows in groups.values()]
+
+
+def _speaks_for_one_node(panel: Panel, kinds: tuple[Kind, ...]) -> BoolArray:
+    """False for series without a node, of a host, or repeated exactly under several nodes (the host's, once per guest)."""
+    usable = np.array(
+        [bool(node) and kind is not Kind.HOST for node, kind in zip(panel.nodes, kinds, strict=True)], dtype=bool
+    )
+    seen: dict[tuple[str, bytes], list[int]] = {}
+    for row, metric in enumerate(panel.metrics):
+        values = panel.values[row]
+        if usable[row] and np.nanmax(values, initial=-np.inf) > np.nanmin(values, initial=np.inf):
+            seen.setdefault((metric, values.tobytes()), []).append(row)
+    for rows in seen.values():
+        if len({panel.nodes[row] for row in rows}) > 1:
+            usable[rows] = False
+    return usable
+
+
+def relative(values: dict[str, float], half: float) -> dict[str, float]:
+    """Each v -> v^2 / (v^2 + half^2) x v / max v: half strength at `half`, and how it compares with the strongest. Zeros are left out."""
+    top = max(values.values(), default=0.0)
+    if top <= 0:
+        return {}
+    return {node: float(saturate(np.array([v]), half)[0]) * v / top for node, v in sorted(values.items()) if v > 0}

@@ -1,0 +1,205 @@
+"""Stage 6: CausalGraph + Findings -> RootCauses. One shortest-path search decides.
+
+Every node c gets evidence S(c) = sum over channels of -log(1 - w e): independent ways to be guilty add up, each channel's share
+can be read off. A super-sink is put behind the graph, reached from candidate c at the terminal cost -log(S(c) / sum S): a node
+that is anomalous on its own account, with no anomalous callee to explain it, is cheap to end at. The cost of accusing c is
+
+    cost(c) = sum over the path from c to the symptom of -log(strength)  +  terminal cost(c)
+
+so the cheapest path from the symptom to the super-sink names the most probable cause, and Dijkstra finds it exactly.
+
+`cost_model: source` (off by default) ends at any accused node for free, with the edge costs that `link` then sets, at most
+`SOURCE_DEPTH` edges and `SOURCE_LIMIT` in total. Its defect: a smaller cost means a *healthier* edge, so minimising it walks
+away from the fault; it is kept for comparison.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from aiops.domain import CausalGraph, CausalPath, Evidence, Findings, Gap, RootCause, RootCauses, Scope, Verdict
+from aiops.kernels.order import neutral
+from aiops.kernels.paths import csr, dijkstra, walk_back
+
+SOURCE_DEPTH = 5
+SOURCE_LIMIT = 8.0
+KEPT = 20  # candidates handed on; nobody reads further
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What speaks against one candidate: its evidence, and the way from it to the symptom."""
+
+    node: str
+    shares: tuple[tuple[str, float], ...]  # (channel, -log(1 - w e)), largest first
+    evidence: float
+    path: CausalPath
+    terminal: float
+
+    @property
+    def cost(self) -> float:
+        return self.path.cost + self.terminal
+
+    @property
+    def weight(self) -> float:
+        """Evidence discounted by the way: evidence x probability of the path."""
+        return self.evidence * math.exp(-self.path.cost)
+
+
+def rank(graph: CausalGraph, findings: Findings, scope: Scope, ranking: Mapping[str, Any]) -> RootCauses:
+    """Candidates in order of cost, the verdict by rule, and for each why it is not the first."""
+    evidence = weigh(findings, ranking["weights"])
+    if scope.symptom not in graph.nodes:
+        return _nothing(f"the graph does not hold the symptom {scope.symptom}", scope)
+    cases = _cases(graph, findings, evidence, scope.symptom, str(ranking["cost_model"]))
+    if not cases:
+        return _nothing("nothing left its normal range and no log, trace or change stands out", scope)
+    total = sum(c.weight for c in cases)
+    candidates = tuple(
+        _root_cause(place, case, cases[0], total, findings, ranking) for place, case in enumerate(cases[:KEPT], 1)
+    )
+    least = float(ranking["verdict"]["least_score"])
+    if candidates[0].score < least:
+        reason = (
+            f"the best candidate reaches {candidates[0].score:.2f}, below the {least:.2f} at which a cause is named"
+        )
+        return RootCauses(Verdict.INCONCLUSIVE, reason, candidates)
+    return RootCauses(Verdict.FOUND, f"{candidates[0].node} reaches {candidates[0].score:.2f}", candidates)
+
+
+def nothing_to_rank(findings: Findings) -> RootCauses:
+    """For tasks that ask for no cause."""
+    return RootCauses(
+        Verdict.INCONCLUSIVE, f"no cause was asked for; {len(findings.anomalies)} series left their band", ()
+    )
+
+
+def weigh(findings: Findings, weights: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Node id -> channel -> -log(1 - w e). Virtual nodes (`_...`) stand for measurements, not for things that break."""
+    evidence: dict[str, dict[str, float]] = {}
+    for channel, strengths in sorted(findings.channels.items()):
+        for node, e in sorted(strengths.items()):
+            if e > 0 and node and not node.startswith("_"):
+                share = -math.log1p(-float(weights.get(channel, 0.0)) * min(e, 1.0))
+                if share > 0:
+                    evidence.setdefault(node, {})[channel] = share
+    return evidence
+
+
+def _nothing(reason: str, scope: Scope) -> RootCauses:
+    gap = Gap("causal paths", reason, f"aiops graph show {scope.symptom_node or ''}".rstrip())
+    return RootCauses(Verdict.INCONCLUSIVE, reason, (), (gap,))
+
+
+# ---------------------------------------------------------------- the search
+
+
+def _cases(
+    graph: CausalGraph, findings: Findings, evidence: Mapping[str, Mapping[str, float]], symptom: str, cost_model: str
+) -> list[Case]:
+    """All candidates with a path to the symptom, cheapest first; ties by a hash of the name."""
+    index = {name: k for k, name in enumerate(graph.nodes)}
+    sums = {node: math.fsum(channels.values()) for node, channels in evidence.items() if node in index}
+    total = math.fsum(sums.values())
+    source = cost_model == "source"
+    terminal = {node: 0.0 if source else -math.log(s / total) for node, s in sums.items()}
+    sink = len(graph.nodes)
+    edges = [(index[e.effect], index[e.cause], c) for e, c in zip(graph.edges, _costs(graph), strict=True)]
+    ends = [(index[node], sink, cost) for node, cost in terminal.items()]
+    distance, before = dijkstra(*csr(sink + 1, [*edges, *ends]), index[symptom])
+    found = []
+    for node, cost in terminal.items():
+        if math.isinf(distance[index[node]]):
+            continue
+        path = _path(graph, findings, walk_back(before, index[node]))
+        if source and (len(path.edges) > SOURCE_DEPTH or path.cost >= SOURCE_LIMIT):
+            continue
+        shares = tuple(sorted(evidence[node].items(), key=lambda item: (-item[1], item[0])))
+        found.append(Case(node, shares, sums[node], path, cost))
+    return sorted(found, key=lambda c: (round(c.cost, 12), neutral(c.node)))
+
+
+def _costs(graph: CausalGraph) -> list[float]:
+    return [max(0.0, -math.log(e.strength)) for e in graph.edges]
+
+
+def _path(graph: CausalGraph, findings: Findings, rows: list[int]) -> CausalPath:
+    """`rows` lead from the cause to the symptom."""
+    names = [graph.nodes[row] for row in rows]
+    between = {(e.cause, e.effect): e for e in graph.edges}
+    best = {}
+    for edge in graph.edges:
+        other = between[edge.cause, edge.effect]
+        best[edge.cause, edge.effect] = edge if edge.strength > other.strength else other
+    edges = tuple(best[pair] for pair in pairwise(names))
+    onsets: dict[str, datetime] = {}
+    for anomaly in findings.anomalies:
+        onsets[anomaly.node] = min(onsets.get(anomaly.node, anomaly.onset), anomaly.onset)
+    cost = math.fsum(max(0.0, -math.log(e.strength)) for e in edges)
+    return CausalPath(tuple(names), edges, tuple(onsets.get(n) for n in names), cost)
+
+
+# ---------------------------------------------------------------- what is said
+
+
+def _root_cause(
+    place: int, case: Case, first: Case, total: float, findings: Findings, ranking: Mapping[str, Any]
+) -> RootCause:
+    channel = case.shares[0][0]
+    metric = _metric(case.node, channel, findings)
+    return RootCause(
+        rank=place,
+        node=case.node,
+        metric=metric,
+        score=score(case.weight, total, ranking["calibration"]),
+        path=case.path,
+        evidence=tuple(
+            Evidence(name, findings.reasons.get(name, {}).get(case.node, name), weight=share)
+            for name, share in case.shares
+        ),
+        why_not="" if place == 1 else _why_not(case, first),
+        fault=_fault(channel, metric, findings, case.node),
+    )
+
+
+def score(weight: float, total: float, calibration: Mapping[str, float]) -> float:
+    """Probability that a candidate is the cause: logistic in log(weight) and in its share of all candidates' weight."""
+    x = (
+        float(calibration["intercept"])
+        + float(calibration["log_weight"]) * math.log(max(weight, 1e-12))
+        + float(calibration["share"]) * (weight / total if total > 0 else 0.0)
+    )
+    return 1.0 / (1.0 + math.exp(-x)) if x > -700 else 0.0
+
+
+def _why_not(case: Case, first: Case) -> str:
+    """The margin, so that it can be checked by hand: evidence x path of both, and the channel that made the difference."""
+    mine, theirs = dict(case.shares), dict(first.shares)
+    channel = max(sorted({*mine, *theirs}), key=lambda name: theirs.get(name, 0.0) - mine.get(name, 0.0))
+    return (
+        f"evidence {case.evidence:.2f} x path {math.exp(-case.path.cost):.2f} = {case.weight:.2f}, "
+        f"against {first.evidence:.2f} x {math.exp(-first.path.cost):.2f} = {first.weight:.2f} for {first.node}; "
+        f"most in {channel}: {mine.get(channel, 0.0):.2f} against {theirs.get(channel, 0.0):.2f}"
+    )
+
+
+def _metric(node: str, channel: str, findings: Findings) -> str:
+    """The strongest anomalous metric of the node; "" when its metrics are normal."""
+    del channel
+    mine = [a for a in findings.anomalies if a.node == node]
+    return max(mine, key=lambda a: (a.score, neutral(a.metric))).metric if mine else ""
+
+
+def _fault(channel: str, metric: str, findings: Findings, node: str) -> str:
+    named = {"network": "network", "waiting": "network", "logs": "errors", "latency": "latency"}
+    if channel in named:
+        return named[channel]
+    reason = findings.reasons.get(channel, {}).get(node, "")
+    words = (("cpu", "cpu"), ("mem", "memory"), ("disk", "disk"), ("failed", "errors"), ("busy", "latency"))
+    text = f"{reason} {metric}".lower()
+    return next((fault for word, fault in words if word in text), "saturation" if channel == "resource" else "")
