@@ -7,6 +7,7 @@ columns. One session class, `_Session`, is the door for both: it holds the deadl
 
 from __future__ import annotations
 
+import base64
 import io
 import logging
 import re
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 import numpy as np
@@ -54,7 +55,8 @@ class Prometheus:
         self._url = _base(url)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._auth = (user, password) if user else None
-        self._secrets = tuple(secret for secret in (token, password) if secret)
+        basic = base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
+        self._secrets = tuple(secret for secret in (token, password, basic) if secret)
         self._step = step
 
     def read(self, scope: Scope, timeout: float) -> Panel:
@@ -110,7 +112,7 @@ class Prometheus:
 
     def _series(self, session: _Session, start: datetime, end: datetime) -> list[dict[str, str]]:
         library = PrometheusConnect(
-            self._url, headers=self._headers, auth=self._auth, retry=urllib3.Retry(0), session=session
+            self._url, headers=self._headers, auth=self._auth, retry=urllib3.Retry(0, read=False), session=session
         )
         try:
             found = library.get_series(start, end, params={"match[]": EVERYTHING})
@@ -154,9 +156,10 @@ class Prometheus:
 def _base(url: str) -> str:
     address = url.removeprefix("prometheus+").rstrip("/")
     parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _port_is_valid(parts):
         raise ConfigError(
-            f"{parts.scheme}://{parts.hostname or ''} is no address of a metrics source; it takes prometheus+http(s)://HOST[:PORT][/PREFIX]"
+            f"{parts.scheme}://{parts.hostname or ''} is no address of a metrics source; "
+            "that is prometheus+http(s)://HOST[:PORT][/PREFIX]"
         )
     if parts.username or parts.password:
         raise ConfigError(
@@ -167,6 +170,13 @@ def _base(url: str) -> str:
             f"the address of the metrics source {parts.hostname} has a query or a fragment, which it can't use"
         )
     return address
+
+
+def _port_is_valid(parts: SplitResult) -> bool:
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
 
 
 def _seconds(ms: int) -> str:
@@ -248,9 +258,9 @@ class _Grid:
     def _fill(self, row: FloatArray, samples: Sequence[tuple[float, str]], key: str) -> None:
         at = np.array([at for at, _ in samples], np.float64)
         columns = np.rint(at * 1000 - self._times[0]) / self._step
-        where = columns.astype(np.int64)
-        if (where != columns).any() or (where < 0).any() or (where >= len(row)).any():
+        if not ((columns >= 0) & (columns < len(row)) & (columns == np.floor(columns))).all():
             raise ValueError(f"series {key} has samples at times that were not asked for")
+        where = columns.astype(np.int64)
         values = np.array([float(value) for _, value in samples], np.float64)
         fresh = np.isfinite(values) & np.isnan(row[where])
         row[where[fresh]] = values[fresh]
@@ -318,12 +328,12 @@ class _Session(requests.Session):
         response.raw = io.BytesIO(body)
         return response
 
-    def decode(self, body: bytes, kind: type[T]) -> T:
+    def decode(self, body: bytes | msgspec.Raw, kind: type[T]) -> T:
         """The body as `kind`. Raises SourceGarbled."""
         try:
             return msgspec.json.decode(body, type=kind)
         except msgspec.DecodeError as error:
-            raise self.garbled(f"{error}: {_head(body)}") from error
+            raise self.garbled(f"{error}: {_head(bytes(body))}") from error
 
     def garbled(self, came_back: str) -> SourceGarbled:
         return SourceGarbled(self.what, self._whom, self._hide(came_back))
@@ -363,9 +373,7 @@ def _head(body: bytes) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)[:200]
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """What lies behind the layers of a connection error."""
-    inner: object = error
-    while isinstance(inner, Exception) and inner.args and isinstance(inner.args[0], Exception):
-        inner = getattr(inner.args[0], "reason", None) or inner.args[0]
-    return str(inner).rpartition(": ")[2] or type(error).__name__
+    inside = [cause for cause in (getattr(error, "reason", None), *error.args) if isinstance(cause, BaseException)]
+    return _reason(inside[0]) if inside else str(error).rpartition(": ")[2] or type(error).__name__

@@ -8,6 +8,7 @@ import numpy as np
 
 from aiops import recording
 from aiops.domain import NS, Panel, quote
+
 from servers import promtool
 
 

@@ -1,0 +1,49 @@
+"""Fixtures for all tests: the real servers, one of each per session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from aiops import resources
+
+import servers
+
+
+@contextmanager
+def needed() -> Iterator[None]:
+    """A server that isn't provisioned skips its tests and says how to mend it; under CI it fails them."""
+    try:
+        yield
+    except servers.Missing as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def demo_case() -> Path:
+    """The recorded incident that ships."""
+    return resources.demo_incident()
+
+
+@pytest.fixture(scope="session")
+def prometheus(demo_case: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """A Prometheus that holds the demo incident's metrics, at their own time."""
+    from servers.backfill import backfill
+
+    data = tmp_path_factory.mktemp("prometheus")
+    with needed():
+        backfill(demo_case, data)
+        with servers.prometheus(data) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[servers.Chromium]:
+    with needed(), servers.chromium() as found:
+        yield found

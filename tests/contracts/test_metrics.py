@@ -1,0 +1,450 @@
+"""What every MetricsSource must do, and how `prometheus+http://` fails when its server does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import numpy as np
+import pytest
+
+from aiops import recording
+from aiops.adapters.case import CaseMetrics
+from aiops.adapters.prometheus import MAX_POINTS, Prometheus
+from aiops.domain import NS, Panel, Query, Scope, TimeRange, from_ns, quote, series_key
+from aiops.errors import ConfigError, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
+from aiops.ports import MetricsSource
+
+import servers
+from conftest import needed
+from servers.backfill import openmetrics
+
+
+@pytest.fixture(scope="session")
+def recorded(demo_case: Path) -> Panel:
+    return recording.read_metrics(recording.open_files(demo_case))[0]
+
+
+@pytest.fixture(scope="session")
+def scope(demo_case: Path, recorded: Panel) -> Scope:
+    at = recording.symptom_of(recording.read_case(recording.open_files(demo_case)), "demo").at
+    assert at is not None
+    start, end = from_ns(int(recorded.times[0])), from_ns(int(recorded.times[-1]) + NS)
+    return Scope(at, TimeRange(start, at), TimeRange(at, end))
+
+
+@pytest.fixture(params=["case", "prometheus"])
+def source(request: pytest.FixtureRequest, demo_case: Path) -> MetricsSource:
+    if request.param == "case":
+        return CaseMetrics(demo_case)
+    return Prometheus(request.getfixturevalue("prometheus").url)
+
+
+def test_reads_what_was_recorded(source: MetricsSource, scope: Scope, recorded: Panel):
+    panel = source.read(scope, 30)
+    seen = ~np.isnan(recorded.values).all(axis=1)
+    wanted = {
+        series_key(labels): row for labels, row, has in zip(recorded.labels, recorded.values, seen, strict=True) if has
+    }
+    got = {series_key(labels): row for labels, row in zip(panel.labels, panel.values, strict=True)}
+    assert np.array_equal(panel.times, recorded.times)
+    assert wanted.keys() <= got.keys()
+    for key, row in wanted.items():
+        assert np.array_equal(got[key], row, equal_nan=True), key
+
+
+def test_splits_baseline_from_incident_at_the_symptom(source: MetricsSource, scope: Scope):
+    panel = source.read(scope, 30)
+    assert panel.incident.any()
+    assert (~panel.incident).any()
+    assert np.array_equal(panel.incident, scope.incident.mask(panel.times))
+
+
+def test_series_are_sorted_and_times_increase(source: MetricsSource, scope: Scope):
+    panel = source.read(scope, 30)
+    keys = [series_key(labels) for labels in panel.labels]
+    assert keys == sorted(set(keys))
+    assert (np.diff(panel.times) > 0).all()
+    assert panel.nodes == ("",) * len(keys)
+
+
+def test_asking_twice_gives_the_same(source: MetricsSource, scope: Scope):
+    first, second = source.read(scope, 30), source.read(scope, 30)
+    assert np.array_equal(first.values, second.values, equal_nan=True)
+    assert first.labels == second.labels
+
+
+def test_nothing_is_read_outside_the_scope(source: MetricsSource, scope: Scope):
+    start, end = scope.at - timedelta(minutes=5), scope.at + timedelta(minutes=2)
+    short = dataclasses.replace(scope, baseline=TimeRange(start, scope.at), incident=TimeRange(scope.at, end))
+    panel = source.read(short, 30)
+    assert len(panel.times)
+    assert TimeRange(start, end).mask(panel.times).all()
+
+
+def test_an_empty_time_is_an_empty_panel(source: MetricsSource, scope: Scope):
+    long_ago = datetime(2001, 1, 1, tzinfo=UTC)
+    nothing = TimeRange(long_ago, long_ago)
+    if source.window() is None:
+        assert source.read(dataclasses.replace(scope, at=long_ago, baseline=nothing, incident=nothing), 30).labels == ()
+
+
+def test_catalog_names_every_series(source: MetricsSource, recorded: Panel):
+    names = {series_key(labels) for labels in source.catalog(30)}
+    assert names == {series_key(labels) for labels in recorded.labels}
+
+
+def test_ping_says_who_answers(source: MetricsSource):
+    assert source.ping(10)
+
+
+# ---------------------------------------------------------------- prometheus: reading
+
+
+def test_only_what_was_asked_for(prometheus: servers.Server, scope: Scope, recorded: Panel):
+    service = recorded.labels[0]["service"]
+    panel = Prometheus(prometheus.url).read(
+        dataclasses.replace(scope, queries=(Query(f"{{service={quote(service)}}}"),)), 30
+    )
+    assert {labels["service"] for labels in panel.labels} == {service}
+
+
+def test_a_series_that_two_queries_find_is_one(prometheus: servers.Server, scope: Scope, recorded: Panel):
+    query = Query(f"{{service={quote(recorded.labels[0]['service'])}}}")
+    once = Prometheus(prometheus.url).read(dataclasses.replace(scope, queries=(query,)), 30)
+    twice = Prometheus(prometheus.url).read(dataclasses.replace(scope, queries=(query, query)), 30)
+    assert once.labels == twice.labels
+    assert np.array_equal(once.values, twice.values, equal_nan=True)
+
+
+def test_an_expression_gets_its_metric_as_name(prometheus: servers.Server, scope: Scope):
+    query = Query('sum by (service) ({__name__!=""})', metric="everything")
+    panel = Prometheus(prometheus.url).read(dataclasses.replace(scope, queries=(query,)), 30)
+    assert set(panel.metrics) == {"everything"}
+
+
+def test_long_reads_are_split(prometheus: servers.Server, scope: Scope):
+    """At a step of 100 ms the demo incident's time holds more points than Prometheus gives at once."""
+    query = Query('topk(1, {__name__!=""})', metric="top")
+    fine = Prometheus(prometheus.url, step=timedelta(milliseconds=100))
+    panel = fine.read(dataclasses.replace(scope, queries=(query,)), 60)
+    span = (scope.incident.end - scope.baseline.start) / timedelta(milliseconds=100)
+    assert span > 2 * MAX_POINTS
+    assert len(panel.times) == pytest.approx(span, abs=1)
+    assert (np.diff(panel.times) == 100_000_000).all()
+
+
+HOSTILE = ['a"b', "a\\b", "a\nb", '"} or vector(1) #', "ünï漢字", "a'b`c", "${x}{{y}}", "\\", '\\"']
+
+
+def test_label_values_of_any_kind_come_back(tmp_path: Path, scope: Scope):
+    times = np.arange(10, dtype=np.int64) * 60 * NS + 1_661_140_260 * NS
+    labels = tuple({"__name__": "up", "service": value} for value in HOSTILE)
+    wanted = Panel(labels, times, np.arange(len(labels) * 10.0).reshape(-1, 10), ("",) * len(labels), times < 0)
+    (tmp_path / "hostile.om").write_text(openmetrics(wanted))
+    at = from_ns(int(times[5]))
+    there = Scope(at, TimeRange(from_ns(int(times[0])), at), TimeRange(at, from_ns(int(times[-1]) + NS)))
+    with needed():
+        servers.promtool("tsdb", "create-blocks-from", "openmetrics", str(tmp_path / "hostile.om"), str(tmp_path))
+        with servers.prometheus(tmp_path) as server:
+            source = Prometheus(server.url)
+            for i, value in enumerate(HOSTILE):
+                one = dataclasses.replace(there, queries=(Query(f"{{service={quote(value)}}}"),))
+                panel = source.read(one, 30)
+                assert [found["service"] for found in panel.labels] == [value]
+                assert np.array_equal(panel.values[0], wanted.values[i])
+
+
+# ---------------------------------------------------------------- prometheus: failing
+
+
+Answer = Callable[[BaseHTTPRequestHandler, dict[str, list[str]]], None]
+
+
+@contextmanager
+def web(answer: Answer) -> Iterator[str]:
+    """A real HTTP server that answers each request as the test says."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode())
+            self.close_connection = True
+            answer(self, form)
+
+        do_GET = do_POST  # noqa: N815 - http.server's name
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def says(status: int, body: bytes, **headers: str) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        handler.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body)), "Connection": "close"}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+def matrix(*result: object, **more: object) -> bytes:
+    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}, **more}).encode()
+
+
+AT = datetime(2022, 8, 22, 4, 0, tzinfo=UTC)
+SHORT = Scope(AT, TimeRange(AT - timedelta(minutes=5), AT), TimeRange(AT, AT + timedelta(minutes=5)))
+T0 = int(SHORT.baseline.start.timestamp())
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, SourceRefused),
+        (401, SourceRefused),
+        (404, SourceRefused),
+        (422, SourceRefused),
+        (429, SourceUnreachable),
+        (500, SourceUnreachable),
+        (503, SourceUnreachable),
+    ],
+)
+@pytest.mark.parametrize("ask", ["read", "catalog", "ping"])
+def test_http_errors_say_status_and_body(status: int, kind: type[SourceError], ask: str):
+    with web(says(status, b"the server's\nown \x1b[31mwords")) as url:
+        source = Prometheus(url)
+        calls = {
+            "read": lambda: source.read(SHORT, 5),
+            "catalog": lambda: source.catalog(5),
+            "ping": lambda: source.ping(5),
+        }
+        with pytest.raises(kind) as caught:
+            calls[ask]()
+    message = str(caught.value)
+    assert f"HTTP {status} the server's own ?[31mwords" in message
+    assert url in message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>sign in</html>",
+        b"\xff\xfe\x00",
+        b"[]",
+        b"null",
+        b'{"status":"success"}',
+        b'{"status":"error","error":"no"}',
+        b'{"status":"success","data":{"resultType":"vector","result":[]}}',
+        b'{"status":"success","data":{"resultType":"matrix","result":{}}}',
+        matrix({"metric": {"__name__": "x"}, "values": [[T0, "abc"]]}),
+        matrix({"metric": {"__name__": "x"}, "values": [[T0, 1.0]]}),
+        matrix({"metric": {"__name__": "x"}, "values": [[T0 + 7, "1"]]}),
+        matrix({"metric": {"__name__": "x"}, "values": [[T0 - 600, "1"]]}),
+        matrix({"metric": {"__name__": "x"}, "values": [[1e300, "1"]]}),
+        matrix({"metric": {"__name__": 3}, "values": []}),
+        matrix({"metric": {"__name__": "x"}}, {"metric": {"__name__": "x"}}),
+    ],
+)
+def test_garbage_is_called_garbage(body: bytes):
+    with web(says(200, body)) as url, pytest.raises(SourceGarbled, match=r"127\.0\.0\.1"):
+        Prometheus(url, step=MINUTE).read(SHORT, 5)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"data": [3]}', b'{"data": null}'])
+def test_a_garbled_catalog_is_called_garbage(body: bytes):
+    with web(says(200, body)) as url, pytest.raises(SourceGarbled):
+        Prometheus(url).catalog(5)
+
+
+def test_nothing_found_is_an_empty_panel():
+    with web(says(200, matrix())) as url:
+        assert Prometheus(url).read(SHORT, 5).labels == ()
+
+
+def test_down_is_unreachable_and_retryable():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(SourceUnreachable, match="refused") as caught:
+        Prometheus(f"http://127.0.0.1:{port}").read(SHORT, 5)
+    assert caught.value.retryable
+    assert str(port) in str(caught.value)
+
+
+def test_hanging_up_is_unreachable():
+    with web(lambda handler, form: None) as url, pytest.raises(SourceUnreachable, match="closed connection"):
+        Prometheus(url).read(SHORT, 5)
+
+
+def test_an_unknown_host_is_unreachable():
+    with pytest.raises(SourceUnreachable):
+        Prometheus("http://nowhere.invalid:9090").ping(5)
+
+
+def silent(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+    time.sleep(1.5)
+
+
+def dripping(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    for _ in range(30):
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+        time.sleep(0.1)
+
+
+def dripping_chunks(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    for _ in range(30):
+        handler.wfile.write(b"1\r\n \r\n")
+        handler.wfile.flush()
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("answer", [silent, dripping, dripping_chunks])
+@pytest.mark.parametrize("ask", ["read", "catalog"])
+def test_slow_is_unreachable_once_the_time_is_up(answer: Answer, ask: str):
+    def quiet(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        try:
+            answer(handler, form)
+        except OSError:
+            handler.close_connection = True  # the other side has hung up, as it should
+
+    with web(quiet) as url:
+        source = Prometheus(url)
+        with pytest.raises(SourceUnreachable, match=r"within 0\.5 s"):
+            source.read(SHORT, 0.5) if ask == "read" else source.catalog(0.5)
+
+
+def test_a_body_cut_short_is_unreachable():
+    def cut(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b"{")
+
+    with web(cut) as url, pytest.raises(SourceError):
+        Prometheus(url).read(SHORT, 5)
+
+
+def test_a_redirect_is_not_followed():
+    asked = []
+
+    def elsewhere(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        asked.append(form)
+        says(200, matrix())(handler, form)
+
+    with (
+        web(elsewhere) as other,
+        web(says(302, b"", Location=f"{other}/login")) as url,
+        pytest.raises(SourceRefused, match="redirect"),
+    ):
+        Prometheus(url).read(SHORT, 5)
+    assert asked == []
+
+
+def test_secrets_are_sent_but_never_shown():
+    seen = []
+
+    def echo(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        seen.append(handler.headers.get("Authorization"))
+        says(403, str(handler.headers).encode())(handler, form)
+
+    with web(echo) as url:
+        with pytest.raises(SourceRefused) as caught:
+            Prometheus(url, token="s3cret-token").read(SHORT, 5)
+        with pytest.raises(SourceRefused) as basic:
+            Prometheus(url, user="me", password="s3cret-word").catalog(5)
+    assert seen[0] == "Bearer s3cret-token"
+    assert seen[1].startswith("Basic ")
+    assert "s3cret" not in str(caught.value)
+    assert seen[1].split()[1] not in str(basic.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://me:s3cret@host:9090", "ftp://host", "http://", "nonsense", "http://host?x=s3cret", "http://host:notaport"],
+)
+def test_a_wrong_address_is_refused_without_its_secret(url: str):
+    with pytest.raises(ConfigError) as caught:
+        Prometheus(url)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_prefix_is_kept():
+    paths = []
+
+    def note(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        paths.append(handler.path)
+        says(200, matrix())(handler, form)
+
+    with web(note) as url:
+        Prometheus(f"{url}/select/0/prometheus/").read(SHORT, 5)
+    assert set(paths) == {"/select/0/prometheus/api/v1/query", "/select/0/prometheus/api/v1/query_range"}
+
+
+def test_a_server_without_build_info_still_pings():
+    def thanos(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        found = "buildinfo" not in handler.path
+        says(200 if found else 404, b'{"status":"success","data":{"resultType":"vector","result":[]}}')(handler, form)
+
+    with web(thanos) as url:
+        assert url in Prometheus(url).ping(5)
+
+
+def test_native_histograms_give_count_and_sum():
+    histogram = {"count": "4", "sum": "1.5", "buckets": [[0, "0", "1", "4"]]}
+    body = matrix({"metric": {"__name__": "latency", "service": "a"}, "histograms": [[T0, histogram]]})
+    with web(says(200, body)) as url:
+        panel = Prometheus(url, step=MINUTE).read(SHORT, 5)
+    assert panel.metrics == ("latency_count", "latency_sum")
+    assert panel.values.tolist() == [[4.0], [1.5]]
+
+
+def test_not_a_number_and_infinity_are_gaps():
+    values = [[T0 + 60 * i, value] for i, value in enumerate(["1", "NaN", "+Inf", "-Inf", "2"])]
+    with web(says(200, matrix({"metric": {"__name__": "x"}, "values": values}))) as url:
+        panel = Prometheus(url, step=MINUTE).read(SHORT, 5)
+    assert np.array_equal(panel.values, [[1, np.nan, np.nan, np.nan, 2]], equal_nan=True)
+
+
+def test_warnings_are_logged(caplog: pytest.LogCaptureFixture):
+    with web(says(200, matrix(warnings=["a store is down"]))) as url:
+        Prometheus(url, step=MINUTE).read(SHORT, 5)
+    assert "a store is down" in caplog.text
+
+
+def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch):
+    """A proxy variable must not send questions elsewhere."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with web(says(200, matrix())) as url:
+        assert Prometheus(url, step=MINUTE).read(SHORT, 5).labels == ()
