@@ -38,8 +38,8 @@ def test_an_error_shows_no_user_info(tmp_path: Path) -> None:
 
 
 def test_no_source_says_how_to_name_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--metrics"):
-        aiops.connect(home=str(tmp_path))
+    with aiops.connect(home=str(tmp_path)) as ops, pytest.raises(ConfigError, match="--metrics"):
+        ops.diagnose("checkout")
 
 
 def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
