@@ -296,7 +296,10 @@ def test_down_is_unreachable_and_retryable():
 
 
 def test_hanging_up_is_unreachable():
-    with web(lambda handler, form: None) as url, pytest.raises(SourceUnreachable, match="closed connection"):
+    def hang_up(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        pass
+
+    with web(hang_up) as url, pytest.raises(SourceUnreachable, match="closed connection"):
         Prometheus(url).read(SHORT, 5)
 
 
