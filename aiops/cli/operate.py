@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -31,15 +32,17 @@ def serve(listen: str | None, external_url: str | None, home: str | None) -> int
     if settings.text("service.tokens_file"):
         raise ConfigError("service.tokens_file: tokens are not supported yet; remove it to serve the loopback")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # The server raises the signal again once it has drained; this way everything is closed then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     opened = server.bind(settings.text("service.listen"))
     with opened, app.build(settings) as ops:
-        server.run(
+        serving = server.server(
             ops,
-            opened,
             external_url=settings.text("service.external_url"),
             body_limit=int(settings.number("service.body_limit_mb") * 2**20),
             ready=lambda: common.note(f"aiops listens on {server.url(opened)}"),
         )
+        serving.run(sockets=[opened])
     return 0
 
 

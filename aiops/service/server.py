@@ -45,10 +45,11 @@ def url(opened: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(ops: Ops, opened: socket.socket, *, external_url: str, body_limit: int, ready: Callable[[], None]) -> None:
-    """Serves until a signal; takes no new request then, lets the running diagnosis end, and returns within 10 s.
+def server(ops: Ops, *, external_url: str, body_limit: int, ready: Callable[[], None]) -> uvicorn.Server:
+    """A server; its `run(sockets=[...])` serves until a signal, or until its `should_exit` is set from another thread.
 
-    `ready` is called once requests are answered."""
+    It takes no new request then, lets the running diagnosis end, and returns within 10 s. `ready` is called once requests
+    are answered."""
     app = api.create(ops, external_url=external_url, body_limit=body_limit)
     config = uvicorn.Config(
         app,
@@ -59,7 +60,7 @@ def run(ops: Ops, opened: socket.socket, *, external_url: str, body_limit: int, 
         timeout_graceful_shutdown=CLOSE_S,
         timeout_keep_alive=75,
     )
-    _Server(config, ready).run(sockets=[opened])
+    return _Server(config, ready)
 
 
 class _Server(uvicorn.Server):

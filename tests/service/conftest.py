@@ -1,0 +1,54 @@
+"""The real server, on a free loopback port, with embedded stores under `tmp_path` and a recorded incident to diagnose."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+import aiops
+from aiops.ops import Ops
+from aiops.service import server
+
+BODY_LIMIT = 2 * 2**20
+Serve = Callable[..., httpx.Client]
+
+
+@contextmanager
+def serving(ops: Ops, external_url: str = "") -> Iterator[httpx.Client]:
+    ready = threading.Event()
+    opened = server.bind("127.0.0.1:0")
+    running = server.server(ops, external_url=external_url, body_limit=BODY_LIMIT, ready=ready.set)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
+    thread.start()
+    try:
+        assert ready.wait(30)
+        with httpx.Client(base_url=server.url(opened), timeout=60, trust_env=False) as client:
+            yield client
+    finally:
+        running.should_exit = True
+        thread.join(30)
+        opened.close()
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serves an Ops until the test ends and answers its client."""
+    with ExitStack() as stack:
+        yield lambda ops, **more: stack.enter_context(serving(ops, **more))
+
+
+@pytest.fixture
+def ops(tmp_path: Path, demo_case: Path) -> Iterator[Ops]:
+    with aiops.connect(f"case:{demo_case}", home=str(tmp_path / "home"), flags={"model.url": ""}) as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(ops: Ops, serve: Serve) -> httpx.Client:
+    return serve(ops)
