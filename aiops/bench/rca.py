@@ -1,0 +1,246 @@
+"""`aiops bench rca`: the corridor over recorded incidents, and how often its first causes are the true ones.
+
+The diagnosis of a case sees neither the truth nor the case's name; both are read here, afterwards, for the table. A case that
+can't be read is reported and counts as a miss, and so does `inconclusive`: a tool that is silent has not helped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from aiops import app, pipeline
+from aiops.domain import Panel, RootCauses, Verdict
+from aiops.errors import AiopsError, DataError
+from aiops.ops import Ops
+from aiops.stages.detect import detect
+from aiops.stages.link import link
+from aiops.stages.rank import rank
+
+DEPTH = 5  # Avg@5: mean of AC@1 .. AC@5
+Z95 = 1.959964  # standard normal quantile of a two-sided 95 % interval
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came out of one case. `candidates` is how many nodes could have been named."""
+
+    case_id: str
+    dataset: str
+    verdict: str
+    ranking: tuple[tuple[str, float], ...] = ()
+    candidates: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+    def line(self) -> str:
+        ranking = [{"service": node, "score": round(score, 6)} for node, score in self.ranking]
+        told: dict[str, Any] = {"case_id": self.case_id, "verdict": self.verdict, "ranking": ranking}
+        told["seconds"] = round(self.seconds, 4)
+        return json.dumps(told | ({"error": self.error} if self.error else {}), ensure_ascii=False)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Ranks of the true cause (None = missed) and the chance of each case."""
+
+    ranks: list[int | None] = field(default_factory=list)
+    candidates: list[int] = field(default_factory=list)
+    found: int = 0
+
+    def accuracy(self, k: int) -> float:
+        return sum(r is not None and r <= k for r in self.ranks) / len(self.ranks)
+
+    def average(self) -> float:
+        return statistics.fmean(self.accuracy(k) for k in range(1, DEPTH + 1))
+
+    def chance(self, k: int) -> float:
+        return statistics.fmean(min(1.0, k / n) if n else 0.0 for n in self.candidates)
+
+    def chance_average(self) -> float:
+        return statistics.fmean(self.chance(k) for k in range(1, DEPTH + 1))
+
+
+def run(
+    directory: Path,
+    truth: Path | None = None,
+    predictions: Path | None = None,
+    late: float = 0.0,
+    until: float | None = None,
+) -> tuple[str, int]:
+    """(table, exit code). Writes predictions as JSON lines where asked. DataError when `directory` holds no case.
+
+    late: seconds by which the symptom is noticed later; until: seconds after it at which the data end.
+    """
+    folders = list(cases(directory))
+    if not folders:
+        raise DataError(f"{directory}: no case.json in it or below")
+    truths = _truths(truth, folders)
+    answers = []
+    for done, folder in enumerate(folders, 1):
+        answers.append(answer(folder, late, until))
+        _progress(done, len(folders))
+    if predictions is not None:
+        predictions.write_text("".join(f"{a.line()}\n" for a in answers), encoding="utf-8")
+    return _table(answers, truths), 0
+
+
+def cases(directory: Path) -> Iterator[Path]:
+    """Folders that hold a case.json, sorted by path."""
+    return (path.parent for path in sorted(directory.rglob("case.json")))
+
+
+def answer(folder: Path, late: float, until: float | None) -> Answer:
+    """Diagnoses one case end to end; a failure becomes an answer that says so."""
+    case_id, dataset = _named(folder)
+    began = time.perf_counter()
+    try:
+        with app.connect(f"case:{folder}", keep=False, flags={"model.url": ""}) as ops:
+            causes, panel = _diagnose(ops, late, until)
+    except AiopsError as error:
+        return Answer(case_id, dataset, "failed", seconds=time.perf_counter() - began, error=str(error))
+    seconds = time.perf_counter() - began
+    ranking = tuple((c.node, c.score) for c in causes.candidates)
+    nodes = len({node for node in panel.nodes if node and not node.startswith("_")})
+    return Answer(case_id, dataset, causes.verdict.value, ranking, nodes, seconds)
+
+
+def _diagnose(ops: Ops, late: float, until: float | None) -> tuple[RootCauses, Panel]:
+    """The corridor's own steps, up to the ranking that a report shortens."""
+    task = ops.task()
+    symptom = task.inputs.symptom
+    at = (symptom.at if symptom else None) or _missing()
+    at += timedelta(seconds=late)
+    end = at + timedelta(seconds=until, microseconds=1) if until is not None else None
+    recording = pipeline.record("bench", ops.task(at=at, until=end), ops.sources, ops.rules, ops.deadline_s)
+    observation, scope, ranking = recording.observation, recording.scope, ops.rules.ranking
+    findings = detect(observation, scope, ranking)
+    return rank(link(findings, observation, scope, ranking), findings, scope, ranking), observation.panel
+
+
+def _missing() -> Any:
+    raise DataError("the case names no detection time")
+
+
+def _named(folder: Path) -> tuple[str, str]:
+    """(case id, dataset), for the table only."""
+    try:
+        case = json.loads((folder / "case.json").read_bytes())
+        return str(case["case_id"]), str(case.get("dataset", folder.parent.name))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return folder.name, folder.parent.name
+
+
+# ---------------------------------------------------------------- the truth
+
+
+def _truths(file: Path | None, folders: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
+    """case id -> {root_cause_service, fault_type}: from `file`, else from each case's truth.json; {} where none is known."""
+    if file is not None:
+        return dict(_read_truths(file))
+    known = {}
+    for folder in folders:
+        try:
+            known[_named(folder)[0]] = json.loads((folder / "truth.json").read_bytes())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise DataError(f"{folder / 'truth.json'}: {error}") from error
+    return known
+
+
+def _read_truths(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """One JSON object by case id, a list of objects with `case_id`, or JSON lines of such."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        try:
+            data = json.loads(text)
+        except ValueError:
+            data = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: {error}") from error
+    if isinstance(data, dict) and "case_id" in data:
+        data = [data]
+    elif isinstance(data, dict):
+        data = [{"case_id": k, **v} for k, v in data.items() if isinstance(v, dict)]
+    for one in data:
+        if not isinstance(one, dict) or "case_id" not in one or "root_cause_service" not in one:
+            raise DataError(
+                f"{file}: each truth needs case_id and root_cause_service; this has neither: {str(one)[:80]}"
+            )
+        yield str(one["case_id"]), one
+
+
+# ---------------------------------------------------------------- the table
+
+
+def _table(answers: Sequence[Answer], truths: Mapping[str, Mapping[str, Any]]) -> str:
+    groups: dict[tuple[str, str], Tally] = {}
+    for one in answers:
+        truth = truths.get(one.case_id)
+        if truth is None:
+            continue
+        place = _place(one, str(truth["root_cause_service"]))
+        for fault in ("all", str(truth.get("fault_type", "unknown"))):
+            tally = groups.setdefault((one.dataset, fault), Tally())
+            tally.ranks.append(place)
+            tally.candidates.append(one.candidates)
+            tally.found += one.verdict == Verdict.FOUND.value
+    lines = [
+        f"{'dataset':<22}{'fault':<20}{'n':>4}  {'AC@1 [95 %]':<20}{'AC@3 [95 %]':<20}{'Avg@5':<7}{'found':<7}chance @1/@3/Avg"
+    ]
+    for (dataset, fault), tally in sorted(
+        groups.items(), key=lambda item: (item[0][0], item[0][1] != "all", item[0][1])
+    ):
+        lines.append(_row(dataset if fault == "all" else "", fault, tally))
+    failed = [a for a in answers if a.error]
+    lines += [f"failed: {a.case_id}: {a.error}" for a in failed]
+    seconds = sorted(a.seconds for a in answers)
+    lines.append(
+        f"{len(answers)} cases, {len(failed)} failed, {sum(a.verdict == Verdict.INCONCLUSIVE.value for a in answers)} inconclusive; "
+        f"{statistics.median(seconds):.3f} s a case (median), {seconds[-1]:.3f} s at most"
+    )
+    if not groups:
+        lines = [lines[-1], "no truth known: nothing to score"]
+    return "\n".join(lines) + "\n"
+
+
+def _place(one: Answer, cause: str) -> int | None:
+    if one.verdict != Verdict.FOUND.value:
+        return None
+    return next((k for k, (node, _) in enumerate(one.ranking, 1) if node == cause), None)
+
+
+def _row(dataset: str, fault: str, tally: Tally) -> str:
+    n = len(tally.ranks)
+    cells = [
+        f"{tally.accuracy(k):.2f} [{low:.2f}, {high:.2f}]"
+        for k in (1, 3)
+        for low, high in [wilson(tally.accuracy(k), n)]
+    ]
+    chance = f"{tally.chance(1):.2f}/{tally.chance(3):.2f}/{tally.chance_average():.2f}"
+    return f"{dataset:<22}{fault:<20}{n:>4}  {cells[0]:<20}{cells[1]:<20}{tally.average():<7.2f}{tally.found / n:<7.2f}{chance}"
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """95 % interval of a proportion (E. B. Wilson, Journal of the American Statistical Association 22, 1927). n > 0."""
+    middle = share + Z95**2 / (2 * n)
+    spread = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
+    return max(0.0, (middle - spread) / (1 + Z95**2 / n)), min(1.0, (middle + spread) / (1 + Z95**2 / n))
+
+
+def _progress(done: int, total: int, width: int = 30) -> None:
+    """A bar on standard error where a person looks at it."""
+    if not sys.stderr.isatty():
+        return
+    filled = width * done // total
+    sys.stderr.write(f"\r[{'#' * filled}{'.' * (width - filled)}] {done}/{total}{chr(10) if done == total else ''}")
+    sys.stderr.flush()
