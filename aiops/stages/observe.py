@@ -70,7 +70,7 @@ def observe(
         lines = take("logs", Logs.empty)
         spans = take("traces", Spans.empty)
         stated: tuple[Call, ...] = take("stated dependencies", tuple) if traces else ()
-        changed: tuple[Change, ...] = take("changes", tuple) if changes else ()
+        changed: tuple[Change, ...] = take("changes", tuple)
         known: tuple[Call, ...] = take("known dependencies", tuple)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
