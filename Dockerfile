@@ -1,0 +1,27 @@
+# aiops with everything but the language model; `--build-arg EXTRA_LOCK=llm` adds it (a source build of minutes).
+FROM python:3.11-slim-bookworm AS build
+ARG EXTRA_LOCK=base
+WORKDIR /src
+RUN if [ "$EXTRA_LOCK" = llm ]; then apt-get update && apt-get install -y --no-install-recommends cmake g++ make; fi
+COPY requirements/ requirements/
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes -r requirements/uv.txt
+RUN uv venv /opt/aiops && \
+    uv pip install --python /opt/aiops/bin/python --no-deps --require-hashes --build-constraints requirements/build.txt \
+        -r requirements/base.txt -r "requirements/$EXTRA_LOCK.txt" \
+        $([ "$EXTRA_LOCK" = llm ] && echo -r requirements/model.txt)
+COPY pyproject.toml README.md LICENSE ./
+COPY aiops/ aiops/
+COPY models/ models/
+COPY prompts/ prompts/
+COPY rules/ rules/
+RUN uv pip install --python /opt/aiops/bin/python --no-deps --build-constraints requirements/build.txt .
+
+FROM python:3.11-slim-bookworm
+RUN useradd --create-home --uid 10001 aiops && install -d -o aiops /var/lib/aiops
+COPY --from=build /opt/aiops /opt/aiops
+ENV PATH=/opt/aiops/bin:$PATH AIOPS_HOME=/var/lib/aiops NUMBA_CACHE_DIR=/var/lib/aiops/numba
+USER aiops
+VOLUME /var/lib/aiops
+EXPOSE 8642
+ENTRYPOINT ["aiops"]
+CMD ["serve"]
