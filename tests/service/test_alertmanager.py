@@ -129,7 +129,10 @@ def test_a_file_without_alerts_names_the_file(text: str) -> None:
 def test_fingerprints_are_those_of_prometheus() -> None:
     # The vectors of prometheus/common, model/signature_test.go.
     assert alertmanager.fingerprint({}) == f"{14695981039346656037:016x}"
-    assert alertmanager.fingerprint({"name": "garland, briggs", "fear": "love is not enough"}) == f"{5799056148416392346:016x}"
+    assert (
+        alertmanager.fingerprint({"name": "garland, briggs", "fear": "love is not enough"})
+        == f"{5799056148416392346:016x}"
+    )
     one = alertmanager.fingerprint({"a": "1", "b": "2"})
     assert one == alertmanager.fingerprint({"b": "2", "a": "1"})
     assert one != alertmanager.fingerprint({"a": "1b", "": "2"})

@@ -1,0 +1,35 @@
+"""`aiops bench`: figures beside their reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aiops.cli import common
+
+
+@click.group()
+def bench() -> None:
+    """Measure accuracy and speed."""
+
+
+@bench.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--truth", type=click.Path(path_type=Path), help="The true causes (default: each case's truth.json).")
+@click.option("--predictions", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write one line a case.")
+@click.option("--late", type=float, default=0.0, metavar="SECONDS", help="Notice the symptom this much later.")
+@click.option("--until", type=float, metavar="SECONDS", help="Cut the data this much after the symptom.")
+def rca(directory: Path, truth: Path | None, predictions: Path | None, late: float, until: float | None) -> int:
+    """Diagnose every recorded incident in DIRECTORY and count how often the true cause comes first.
+
+    Without the truth it only writes predictions."""
+    from aiops.bench import rca as bench_rca
+    from aiops.errors import UsageError
+
+    try:
+        table, code = bench_rca.run(directory, truth, predictions, late, until)
+    except OSError as error:
+        raise UsageError(f"can't write {error.filename}: {error.strerror}") from error
+    common.put(table, None)
+    return code

@@ -1,0 +1,125 @@
+"""The embedded worker: runs what is queued, survives what breaks, gives back what it can't finish."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import aiops
+from aiops.domain import Inputs, Intent, Job, JobState, Symptom, Task, job_id
+from aiops.ops import Ops
+from aiops.ports import MetricsSource
+from aiops.service.metrics import Registry
+from aiops.service.worker import Worker
+
+
+def queued(ops: Ops, task: Task) -> str:
+    (job,) = ops.queue.put([Job(job_id(task.task_id), task.task_id, task)])
+    return job.id
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it does not come true")
+
+
+def state(ops: Ops, job: str) -> JobState:
+    found = ops.queue.get(job)
+    assert found
+    return found.state
+
+
+@pytest.fixture
+def worker(ops: Ops) -> Iterator[Worker]:
+    running = Worker(ops, Registry())
+    running.start()
+    yield running
+    assert running.stop(30)
+
+
+def test_it_runs_what_is_queued(ops: Ops, worker: Worker) -> None:
+    task = ops.task()
+    job = queued(ops, task)
+    worker.wake()
+    until(lambda: state(ops, job) is JobState.DONE)
+    assert ops.report(job).task == task
+
+
+def test_a_diagnosis_that_fails_says_why_and_the_next_one_runs(ops: Ops, worker: Worker) -> None:
+    asked = Task("asked_back", Intent.CLARIFY, question="which service?")
+    bad, good = queued(ops, asked), queued(ops, ops.task())
+    until(lambda: state(ops, good) is JobState.DONE)
+    failed = ops.queue.get(bad)
+    assert failed
+    assert (failed.state, failed.error) == (JobState.FAILED, "which service?")
+
+
+class Broken:
+    """A source with a defect of ours."""
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        raise ZeroDivisionError("a defect")
+
+
+def test_a_defect_ends_the_job_and_not_the_worker(ops: Ops, caplog: pytest.LogCaptureFixture) -> None:
+    metrics: MetricsSource = Broken()  # type: ignore[assignment]
+    broken = dataclasses.replace(ops, sources=dataclasses.replace(ops.sources, metrics=metrics))
+    running = Worker(broken, Registry())
+    running.start()
+    jobs = [queued(ops, dataclasses.replace(ops.task(), task_id=f"task_{i}")) for i in range(2)]
+    until(lambda: all(state(ops, job) is JobState.FAILED for job in jobs))
+    assert running.stop(30)
+    told = ops.queue.get(jobs[0])
+    assert told
+    assert "internal error" in told.error
+    assert "ZeroDivisionError" not in told.error
+    assert "ZeroDivisionError" in caplog.text
+
+
+class Slow:
+    """A source that answers when it is told to."""
+
+    def __init__(self, inner: MetricsSource) -> None:
+        self._inner, self.asked, self.go = inner, threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> object:
+        self.asked.set()
+        self.go.wait(60)
+        return getattr(self._inner, name)
+
+
+def test_what_does_not_end_in_time_goes_back_to_the_queue(ops: Ops) -> None:
+    slow = Slow(ops.sources.metrics)
+    metrics: MetricsSource = slow  # type: ignore[assignment]
+    stuck = dataclasses.replace(ops, sources=dataclasses.replace(ops.sources, metrics=metrics))
+    job = queued(ops, Task("slow_one", Intent.DIAGNOSE, Inputs(symptom=Symptom(at=ops.sources.metrics.symptom().at))))
+    running = Worker(stuck, Registry())
+    running.start()
+    assert slow.asked.wait(30)
+    assert state(ops, job) is JobState.RUNNING
+    assert not running.stop(0.1)
+    assert state(ops, job) is JobState.QUEUED
+    slow.go.set()
+    running._worker.join(60)
+    # Its late word is not heard: the claim was given up.
+    assert state(ops, job) is JobState.QUEUED
+
+
+def test_a_job_of_a_worker_that_died_comes_back(tmp_path: Path, demo_case: Path) -> None:
+    with aiops.connect(f"case:{demo_case}", home=str(tmp_path), flags={"model.url": ""}) as ops:
+        job = queued(ops, ops.task())
+        assert ops.queue.claim(0.01, "the one that died")
+        time.sleep(0.05)
+        assert ops.queue.reclaim() == 1
+        running = Worker(ops, Registry())
+        running.start()
+        until(lambda: state(ops, job) is JobState.DONE)
+        assert running.stop(30)
