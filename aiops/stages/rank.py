@@ -196,7 +196,7 @@ def _metric(node: str, channel: str, findings: Findings) -> str:
 
 
 def _fault(channel: str, metric: str, findings: Findings, node: str) -> str:
-    named = {"network": "network", "waiting": "network", "logs": "errors", "latency": "latency"}
+    named = {"network": "network", "waiting": "network", "logs": "errors", "aborted": "errors", "latency": "latency"}
     if channel in named:
         return named[channel]
     reason = findings.reasons.get(channel, {}).get(node, "")

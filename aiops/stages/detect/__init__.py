@@ -7,6 +7,7 @@ A *channel* is one way for a node to be guilty, with a strength in [0, 1] per no
 - `budget`    the symptom's lost time or failed requests are this node's own (`budget`)
 - `network`   calls to it take longer than it does (`spans`)
 - `waiting`   all who call it wait longer, by their client-side metrics
+- `aborted`   requests break off in it, or right after calling it (`aborted`)
 - `logs`      its operations write new errors or stopped writing what they always wrote (`logs`)
 """
 
@@ -29,6 +30,7 @@ from aiops.domain import (
     from_ns,
 )
 from aiops.kernels.robust import first_run
+from aiops.stages.detect.aborted import Abort, aborts
 from aiops.stages.detect.budget import Account, accounts
 from aiops.stages.detect.kinds import Kind
 from aiops.stages.detect.logs import TemplateShift, template_shifts
@@ -49,6 +51,7 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
     callees, callers = _neighbours(seen)
     table = span_table(seen.spans)
     gaps = edge_gaps(seen.spans, table)
+    broken = aborts(seen.spans, table)
     templates = template_shifts(seen.logs, seen.spans, table)
     unreached = _unreached(seen, table)
     books = accounts(seen.panel, scope, callees)
@@ -59,7 +62,8 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
         ),
         "budget": {a.node: a.evidence for a in books if a.evidence > 0},
         "network": relative(gap_evidence(gaps), half["network"]),
-        "waiting": relative(_waiting(seen.panel, scored, callers), half["waiting"]),
+        "waiting": relative(_waiting(seen.panel, scored, callers, {gap.callee for gap in gaps}), half["waiting"]),
+        "aborted": relative(_strongest_abort(broken), half["aborted"]),
         "logs": relative(_log_evidence(templates), half["logs"]),
     }
     anomalies = _anomalies(seen.panel, scored)
@@ -70,6 +74,7 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
         "budget": {a.node: _budget_reason(a) for a in books if a.evidence > 0},
         "network": _network_reasons(gaps),
         "waiting": {n: f"its callers wait longer for it: {', '.join(callers[n])}" for n in channels["waiting"]},
+        "aborted": _abort_reasons(broken),
         "logs": _log_reasons(templates),
     }
     return Findings(anomalies, events, channels, reasons)
@@ -131,14 +136,25 @@ def _latency(panel: Panel, scored: Scored, callees: Mapping[str, tuple[str, ...]
     return own
 
 
-def _waiting(panel: Panel, scored: Scored, callers: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
-    """Callee id -> the least rise of client-side latency over all its callers: a caller that does not wait exonerates it."""
+def _waiting(
+    panel: Panel, scored: Scored, callers: Mapping[str, tuple[str, ...]], measured: set[str]
+) -> dict[str, float]:
+    """Callee id -> the least rise of client-side latency over all its callers: a caller that does not wait exonerates it.
+
+    Callees whose calls were `measured` one by one, by their spans, need no such guess."""
     waits = {node: max(0.0, value) for node, value in _typical(panel, scored, Kind.CLIENT_LATENCY).items()}
     return {
         callee: min(waits[c] for c in known)
-        for callee in sorted(callers)
+        for callee in sorted(set(callers) - measured)
         if (known := [c for c in callers[callee] if c in waits])
     }
+
+
+def _strongest_abort(broken: list[Abort]) -> dict[str, float]:
+    evidence: dict[str, float] = {}
+    for abort in broken:
+        evidence[abort.node] = max(evidence.get(abort.node, 0.0), abort.strength)
+    return evidence
 
 
 def _log_evidence(templates: list[TemplateShift]) -> dict[str, float]:
@@ -194,6 +210,15 @@ def _gap_words(gap: EdgeGap) -> str:
         f"calls from {gap.caller} spend {gap.after_ns / 1e6:.0f} ms outside {gap.callee} "
         f"(before: {gap.before_ns / 1e6:.0f} ms), upper quartile of {gap.n}"
     )
+
+
+def _abort_reasons(broken: list[Abort]) -> dict[str, str]:
+    reasons: dict[str, str] = {}
+    for abort in broken:
+        where = f"after calling {abort.last_call}" if abort.last_call else "before any call"
+        words = f"{abort.caller} {abort.operation} ends {where}: {abort.before:.0%} -> {abort.after:.0%} of its spans"
+        reasons.setdefault(abort.node, words)
+    return reasons
 
 
 def _log_reasons(templates: list[TemplateShift]) -> dict[str, str]:

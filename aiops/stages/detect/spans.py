@@ -60,8 +60,7 @@ def edge_gaps(spans: Spans, table: SpanTable) -> list[EdgeGap]:
     """Network time of every edge, before and in the incident.
 
     Only parents with exactly one remote child are clean client spans. An edge without baseline calls is compared with the
-    baseline of all edges. Where nothing at all has a baseline, the first third of the recorded spans stands for it: a fault
-    is recorded from before its symptom, rarely from its very start.
+    baseline of all edges.
     """
     child = np.flatnonzero(table.parent >= 0)
     child = child[table.node[child] != table.node[table.parent[child]]]
@@ -70,10 +69,7 @@ def edge_gaps(spans: Spans, table: SpanTable) -> list[EdgeGap]:
     parent = table.parent[child]
     gap = np.maximum((spans.durations[parent] - spans.durations[child]).astype(np.float64), FLOOR_NS)
     edge = table.node[parent] * len(table.nodes) + table.node[child]
-    incident = spans.incident[child]
-    if len(incident) and incident.all():
-        first, last = int(spans.times.min()), int(spans.times.max())
-        incident = spans.times[parent] >= first + (last - first) // 3
+    incident = told_apart(spans)[child]
     result = []
     for code in np.unique(edge):
         of_edge = edge == code
@@ -98,6 +94,15 @@ def edge_gaps(spans: Spans, table: SpanTable) -> list[EdgeGap]:
             )
         )
     return result
+
+
+def told_apart(spans: Spans) -> BoolArray:
+    """Incident flags. Where nothing has a baseline, the first third of the recorded spans stands for it: recordings begin
+    before the symptom, and rarely at the very start of the fault."""
+    if not len(spans) or not spans.incident.all():
+        return spans.incident
+    first, last = int(spans.times.min()), int(spans.times.max())
+    return np.asarray(spans.times >= first + (last - first) // 3)
 
 
 def _reference(gap: FloatArray, of_edge: BoolArray, incident: BoolArray) -> FloatArray:
