@@ -44,7 +44,7 @@ def test_no_source_says_how_to_name_one(tmp_path: Path) -> None:
 
 def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="home directory"):
+    with pytest.raises(ConfigError, match="Not a directory"):
         aiops.connect(DEMO, home=str(tmp_path / "file" / "home"))
 
 

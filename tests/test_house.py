@@ -111,7 +111,7 @@ done = []
 def hook(event, args):
     if event in ("socket.connect", "socket.bind", "subprocess.Popen", "os.system", "os.mkdir", "os.remove"):
         done.append([event, str(args)[:80]])
-import numba, pyarrow, fastapi, yaml, msgspec, pydantic, jinja2, click, rapidfuzz  # theirs is not ours to judge
+import numba, pyarrow, fastapi, yaml, msgspec, pydantic, jinja2, click, rapidfuzz, urllib3  # theirs is not ours to judge
 threads = threading.active_count()
 sys.addaudithook(hook)
 sys.dont_write_bytecode = True

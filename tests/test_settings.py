@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_flag_beats_environment_beats_file_beats_default(clean: Path, monkeypatc
 def test_template_is_toml_and_each_line_is_a_known_setting(clean: Path) -> None:
     text = settings.template()
     assert tomllib.loads(text) == {s.section: {} for s in settings.TABLE}
-    live = "\n".join(line.removeprefix("# ") if " = " in line else line for line in text.splitlines())
+    live = re.sub(r"^# (\w+ = .*)$", r"\1", text, flags=re.MULTILINE)
     (clean / "config.toml").write_text(live)
     assert settings.load().values == {s.name: s.default for s in settings.TABLE}
 
