@@ -43,9 +43,7 @@ $(STAMPS)/dev: $(STAMPS)/base requirements/dev.txt
 
 # Building llama.cpp takes minutes; uv keeps the wheel in its cache, so a second checkout only copies it.
 $(STAMPS)/llm: $(STAMPS)/base requirements/llm.txt requirements/model.txt
-	@for tool in cmake c++; do
-	    command -v $$tool >/dev/null || { echo "the language model is built from source and needs $$tool (cmake and a C++ compiler)" >&2; exit 1; }
-	done
+	@command -v c++ >/dev/null || { echo "the language model is built from source and needs a C++ compiler" >&2; exit 1; }
 	echo "installing the language model; unless it was built before, llama.cpp is compiled now: 3 to 7 minutes on 2 cores"
 	CMAKE_ARGS="-DLLAVA_BUILD=OFF" CMAKE_BUILD_PARALLEL_LEVEL=$$(nproc) \
 	    $(UV_INSTALL) --verbose -r requirements/llm.txt -r requirements/model.txt 2>&1 | tee .venv/llm.log \
@@ -89,9 +87,9 @@ clean: ## remove all that was made here
 .PHONY: lock
 lock: $(BIN)/uv ## write requirements/*.txt again
 	@$(COMPILE) requirements/uv.in -o requirements/uv.txt
-	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) --no-deps requirements/model.in -o requirements/model.txt
 	$(COMPILE) pyproject.toml $(addprefix --extra ,$(EXTRAS)) --group dev -o requirements/dev.txt
+	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/base.txt
 	$(COMPILE) pyproject.toml --extra llm -c requirements/dev.txt -o requirements/llm.txt
 	! grep -nE '^aiops\b' requirements/*.txt || { echo "a lock names another project's aiops" >&2; exit 1; }
