@@ -1,0 +1,8 @@
+"""The embedded stores: graph, queue, reports and changes, each one SQLite file under the home directory."""
+
+from aiops.adapters.sqlite.changes import ChangeDB
+from aiops.adapters.sqlite.graph import GraphDB
+from aiops.adapters.sqlite.queue import QueueDB
+from aiops.adapters.sqlite.store import StoreDB
+
+__all__ = ["ChangeDB", "GraphDB", "QueueDB", "StoreDB"]

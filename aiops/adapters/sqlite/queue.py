@@ -1,0 +1,252 @@
+"""JobQueue on SQLite: one row per job, a lease on each that runs, and two partial indexes.
+
+Without the indexes a claim scans every finished job. Leases are kept on the clock that no one can set (`CLOCK_BOOTTIME`,
+shared by all processes of the machine) together with the boot they belong to: a jump of the wall clock ends no lease, and
+a restart of the machine ends them all.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
+from aiops.domain import Job, JobState, Task
+from aiops.errors import AiopsError, Overloaded, StoreError
+
+SCHEMA = Schema(
+    "queue",
+    (
+        (
+            """CREATE TABLE jobs (
+                number INTEGER PRIMARY KEY AUTOINCREMENT,
+                id TEXT NOT NULL UNIQUE, key TEXT NOT NULL, task BLOB NOT NULL, state TEXT NOT NULL,
+                attempts INTEGER NOT NULL, error TEXT NOT NULL, episode_id TEXT NOT NULL, enqueued_at INTEGER NOT NULL,
+                worker TEXT NOT NULL DEFAULT '', lease_end INTEGER, boot TEXT
+            ) STRICT""",
+            "CREATE INDEX queued ON jobs (number) WHERE state = 'queued'",
+            "CREATE INDEX leased ON jobs (lease_end) WHERE state = 'running'",
+            "CREATE UNIQUE INDEX active ON jobs (key) WHERE state IN ('queued', 'running')",
+        ),
+    ),
+)
+
+_COLUMNS = "id, key, task, state, attempts, error, episode_id, enqueued_at"
+_FINISHED = (JobState.DONE, JobState.INCONCLUSIVE, JobState.FAILED, JobState.SUPPRESSED)
+
+
+class QueueDB:
+    """The queue in the file at `path`; `encode` and `decode` give a task its stored form (`decode` may raise ValueError).
+
+    capacity: how many jobs may wait before `put` raises Overloaded.
+    max_attempts: a job whose lease has run out this often is failed (dead letter), not tried again.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        encode: Callable[[Task], bytes],
+        decode: Callable[[bytes], Task],
+        *,
+        capacity: int = 100_000,
+        max_attempts: int = 5,
+    ) -> None:
+        self._encode, self._decode = encode, decode
+        self._capacity, self._max_attempts = capacity, max_attempts
+        self._boot = _boot()
+        self._db = Database(path, SCHEMA)
+
+    # ------------------------------------------------------------ the four verbs
+
+    def put(self, jobs: Iterable[Job]) -> tuple[Job, ...]:
+        """All or none; durable when it returns. A job whose key is queued or running joins that one, which is returned.
+
+        A job that comes finished (suppressed) is only recorded. Overloaded when the new jobs would exceed the capacity.
+        """
+        given = [(job, self._encode(job.task)) for job in jobs]
+        if any(job.state is JobState.RUNNING for job, _ in given):
+            raise ValueError("a job runs by being claimed, not by being put")
+
+        def run(connection: sqlite3.Connection) -> list[Row]:
+            before = _depth(connection)
+            rows = [_put(connection, job, task) for job, task in given]
+            after = _depth(connection)
+            if after > max(self._capacity, before):
+                raise Overloaded(f"the queue holds {before} jobs of {self._capacity}: {after - before} more do not fit")
+            return rows
+
+        return tuple(map(self._job, self._db.write(run))) if given else ()
+
+    def claim(self, lease_s: float, worker: str) -> Job | None:
+        """The oldest queued job, now running and leased to `worker`; None when there is none.
+
+        A job whose task can't be decoded (written by another version) is failed with the reason, and the next is taken.
+        """
+        while self.depth():
+            row = self._db.write(lambda connection: self._lease(connection, lease_s, worker))
+            if row is None:
+                return None
+            try:
+                return self._job(row)
+            except StoreError as error:
+                self._finish(str(row[0]), int(row[4]), JobState.FAILED, str(error))
+        return None
+
+    def renew(self, job: Job, lease_s: float) -> bool:
+        """The heartbeat: `lease_s` more from now. False when the job is no longer this claim's, so stop working on it."""
+        lease = (_now_ms() + int(lease_s * 1000), self._boot, job.id, job.attempts)
+
+        def run(connection: sqlite3.Connection) -> bool:
+            return (
+                connection.execute(
+                    "UPDATE jobs SET lease_end = ?, boot = ? WHERE id = ? AND attempts = ? AND state = 'running'", lease
+                ).rowcount
+                > 0
+            )
+
+        return self._db.write(run)
+
+    def ack(self, job: Job, state: JobState, error: str = "") -> bool:
+        """Ends this claim: finished in `state`, or given back with `QUEUED`. Durable when it returns True.
+
+        `attempts` tells one claim from the next: False when another worker has claimed the job since, or it is finished.
+        """
+        if state is JobState.RUNNING:
+            raise ValueError("`running` ends no claim; `renew` prolongs it")
+        return self._finish(job.id, job.attempts, state, error)
+
+    def reclaim(self) -> int:
+        """Ends expired leases: the job is queued again in its old place, or failed for good after `max_attempts`.
+
+        Returns how many leases had expired.
+        """
+        expired = "state = 'running' AND (lease_end <= ?1 OR boot <> ?2)"
+        now = (_now_ms(), self._boot)
+        if not self._db.read(f"SELECT 1 FROM jobs WHERE {expired} LIMIT 1", now):  # noqa: S608 - constant text
+            return 0
+
+        def run(connection: sqlite3.Connection) -> int:
+            return connection.execute(
+                f"""UPDATE jobs SET lease_end = NULL, boot = NULL,
+                    state = iif(attempts < ?3, 'queued', 'failed'),
+                    error = iif(attempts < ?3, '', 'given up after ' || attempts || ' attempts, the last by ' || worker
+                                || ', none of which ended within its lease')
+                    WHERE {expired}""",  # noqa: S608 - constant text
+                (*now, self._max_attempts),
+            ).rowcount
+
+        return self._db.write(run)
+
+    # ------------------------------------------------------------ questions
+
+    def get(self, job_id: str) -> Job | None:
+        """The job, finished or not, until it is purged."""
+        rows = self._db.read(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,))  # noqa: S608 - constant text
+        return self._job(rows[0]) if rows else None
+
+    def recent(self, limit: int = 100) -> tuple[Job, ...]:
+        """The jobs put last, newest first."""
+        rows = self._db.read(f"SELECT {_COLUMNS} FROM jobs ORDER BY number DESC LIMIT ?", (limit,))  # noqa: S608
+        return tuple(map(self._job, rows))
+
+    def depth(self) -> int:
+        """How many wait to be claimed."""
+        ((count,),) = self._db.read(_DEPTH)
+        return int(count)
+
+    def purge(self, before: datetime) -> int:
+        """Forgets finished jobs that were put before `before`; returns how many."""
+        return self._db.write(
+            lambda connection: (
+                connection.execute(
+                    "DELETE FROM jobs WHERE enqueued_at < ? AND state NOT IN ('queued', 'running')", (to_ms(before),)
+                ).rowcount
+            )
+        )
+
+    def ping(self, timeout: float) -> str:  # noqa: ARG002 - a local file answers at once
+        """What answers: product, schema and file."""
+        return self._db.ping()
+
+    def check(self) -> str:
+        """What is wrong with the file, read as a whole; "" when it is sound."""
+        return self._db.check()
+
+    def close(self) -> None:
+        """Twice does no harm. Leases go on: another process may reclaim them when they expire."""
+        self._db.close()
+
+    # ------------------------------------------------------------ rows
+
+    def _lease(self, connection: sqlite3.Connection, lease_s: float, worker: str) -> Row | None:
+        rows = connection.execute(
+            f"""UPDATE jobs SET state = 'running', attempts = attempts + 1, worker = ?, lease_end = ?, boot = ?
+                WHERE number = (SELECT number FROM jobs WHERE state = 'queued' ORDER BY number LIMIT 1)
+                RETURNING {_COLUMNS}""",  # noqa: S608 - constant text
+            (worker, _now_ms() + int(lease_s * 1000), self._boot),
+        ).fetchall()
+        return rows[0] if rows else None
+
+    def _finish(self, job_id: str, attempts: int, state: JobState, error: str) -> bool:
+        def run(connection: sqlite3.Connection) -> bool:
+            return (
+                connection.execute(
+                    """UPDATE jobs SET state = ?, error = ?, lease_end = NULL, boot = NULL
+                       WHERE id = ? AND attempts = ? AND state IN ('queued', 'running')""",
+                    (state.value, error, job_id, attempts),
+                ).rowcount
+                > 0
+            )
+
+        return self._db.write(run)
+
+    def _job(self, row: Row) -> Job:
+        number, key, task, state, attempts, error, episode_id, enqueued_at = row
+        try:
+            decoded = self._decode(task)
+        except (AiopsError, ValueError) as fault:
+            raise StoreError(f"{self._db.path}: the task of job {number} can't be read: {fault}") from fault
+        return Job(number, key, decoded, JobState(state), attempts, error, episode_id, from_ms(enqueued_at))
+
+
+_DEPTH = "SELECT count(*) FROM jobs WHERE state = 'queued'"
+
+
+def _depth(connection: sqlite3.Connection) -> int:
+    ((count,),) = connection.execute(_DEPTH).fetchall()
+    return int(count)
+
+
+def _put(connection: sqlite3.Connection, job: Job, task: bytes) -> Row:
+    """The row that now stands for the job: the active one of the same key, or a new one."""
+    if job.state not in _FINISHED:
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM jobs WHERE key = ? AND state IN ('queued', 'running')",  # noqa: S608
+            (job.key,),
+        ).fetchall()
+        if rows:
+            return tuple(rows[0])
+    # Asked again after it was finished: it runs again under its id, and its report is replaced.
+    connection.execute("DELETE FROM jobs WHERE id = ? AND state NOT IN ('queued', 'running')", (job.id,))
+    at = to_ms(job.enqueued_at or datetime.now(UTC))
+    row = (job.id, job.key, task, job.state.value, 0, job.error, job.episode_id, at)
+    try:
+        connection.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+    except sqlite3.IntegrityError as error:
+        raise StoreError(f"job id {job.id} is already waiting or running under another key") from error
+    return row
+
+
+def _now_ms() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+def _boot() -> str:
+    """Which boot of the machine this is; "" where the kernel does not say, so that leases then only expire by time."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,276 @@
+"""Store on SQLite: reports and their recordings, notification keys, sessions, and the audit chain.
+
+Audit: `hash[i] = SHA-256(hash[i-1] || canonical JSON of entry i)`, and a head that holds count and last hash. An entry
+that is edited, removed, moved or cut off at the end breaks the chain or contradicts the head. Whoever can rewrite the
+whole file can also rewrite all hashes: note the head elsewhere (`audit_head`) to be safe from that, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
+from aiops.domain import Alert, TimeRange
+from aiops.errors import DataError
+
+SCHEMA = Schema(
+    "store",
+    (
+        (
+            """CREATE TABLE reports (
+                number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, created INTEGER NOT NULL,
+                starts INTEGER NOT NULL, ends INTEGER NOT NULL, shown TEXT NOT NULL
+            ) STRICT""",
+            # Bodies stand apart: a look-up walks small rows, not megabytes.
+            """CREATE TABLE bodies (
+                report INTEGER PRIMARY KEY REFERENCES reports ON DELETE CASCADE,
+                json BLOB NOT NULL, recording BLOB NOT NULL
+            ) STRICT""",
+            """CREATE TABLE report_alerts (
+                report INTEGER NOT NULL REFERENCES reports ON DELETE CASCADE,
+                fingerprint TEXT NOT NULL, alertname TEXT NOT NULL,
+                PRIMARY KEY (report, fingerprint, alertname)
+            ) STRICT, WITHOUT ROWID""",
+            "CREATE INDEX report_alerts_by_fingerprint ON report_alerts (fingerprint, report)",
+            "CREATE INDEX report_alerts_by_name ON report_alerts (alertname, report)",
+            "CREATE INDEX reports_by_age ON reports (created)",
+            # Led by time: a storm then writes neighbouring pages instead of one page per alert.
+            """CREATE TABLE notifications (
+                starts INTEGER NOT NULL, digest BLOB NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY (starts, digest)
+            ) STRICT, WITHOUT ROWID""",
+            "CREATE TABLE sessions (id TEXT PRIMARY KEY, slots TEXT NOT NULL, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+            """CREATE TABLE audit (
+                number INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, entry TEXT NOT NULL, hash BLOB NOT NULL
+            ) STRICT""",
+            "CREATE TABLE audit_head (count INTEGER NOT NULL, hash BLOB NOT NULL) STRICT",
+            "INSERT INTO audit_head VALUES (0, zeroblob(32))",
+        ),
+    ),
+)
+
+_INSTANT = timedelta(milliseconds=1)
+
+
+class StoreDB:
+    """The store in the file at `path`. Raises StoreError; DataError for a session or entry that JSON can't hold."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._db = Database(path, SCHEMA)
+
+    # ------------------------------------------------------------ reports
+
+    def save(
+        self,
+        report_id: str,
+        report_json: bytes,
+        recording: bytes,
+        index: Mapping[str, str],
+        alerts: Iterable[Alert] = (),
+        window: TimeRange | None = None,
+    ) -> None:
+        """One transaction; a second save under the same id replaces."""
+        now = datetime.now(UTC)
+        starts, ends = _span(window or TimeRange(now, now))
+        about = sorted({(alert.fingerprint, alert.name) for alert in alerts})
+        shown = _canonical(dict(index))
+
+        def run(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM reports WHERE id = ?", (report_id,))
+            row = (report_id, to_ms(now), starts, ends, shown)
+            number = connection.execute(
+                "INSERT INTO reports (id, created, starts, ends, shown) VALUES (?, ?, ?, ?, ?)", row
+            ).lastrowid
+            connection.execute("INSERT INTO bodies VALUES (?, ?, ?)", (number, report_json, recording))
+            connection.executemany("INSERT INTO report_alerts VALUES (?, ?, ?)", [(number, *pair) for pair in about])
+
+        self._db.write(run)
+
+    def report(self, report_id: str) -> bytes | None:
+        """The report's JSON as saved."""
+        return self._body("json", report_id)
+
+    def recording(self, report_id: str) -> bytes | None:
+        """The recording as saved."""
+        return self._body("recording", report_id)
+
+    def reports(self, limit: int = 50) -> tuple[Mapping[str, str], ...]:
+        """Newest first: what `save` was given as `index`, with `id` and `created`."""
+        return self.find("", "", None, limit)
+
+    def find(
+        self, fingerprint: str, alertname: str, window: TimeRange | None, limit: int
+    ) -> tuple[Mapping[str, str], ...]:
+        """Newest first: reports about an alert that overlap the window; "" and None ask for any."""
+        starts, ends = _span(window) if window else (-(2**62), 2**62)
+        rows = self._db.read(
+            """SELECT id, created, shown FROM reports WHERE starts < ?2 AND ends > ?1
+               AND (?3 = '' AND ?4 = '' OR number IN (
+                   SELECT report FROM report_alerts WHERE ?3 <> '' AND fingerprint = ?3 AND ?4 IN ('', alertname)
+                   UNION ALL SELECT report FROM report_alerts WHERE ?3 = '' AND alertname = ?4))
+               ORDER BY number DESC LIMIT ?5""",
+            (starts, ends, fingerprint, alertname, limit),
+        )
+        return tuple(_shown(row) for row in rows)
+
+    def _body(self, column: str, report_id: str) -> bytes | None:
+        rows = self._db.read(
+            f"SELECT {column} FROM bodies JOIN reports ON number = report WHERE id = ?",  # noqa: S608 - constant text
+            (report_id,),
+        )
+        return bytes(rows[0][0]) if rows else None
+
+    # ------------------------------------------------------------ notifications
+
+    def unseen(self, alerts: Iterable[Alert]) -> tuple[Alert, ...]:
+        """The alerts whose notification is not recorded, each once, in order; records nothing."""
+        fresh: dict[Row, Alert] = {}
+        for alert in alerts:
+            fresh.setdefault(_notification(alert), alert)
+        known = "SELECT 1 FROM notifications WHERE starts = ? AND digest = ?"
+        return tuple(alert for key, alert in fresh.items() if not self._db.read(known, key))
+
+    def seen(self, alerts: Iterable[Alert]) -> tuple[Alert, ...]:
+        """Records notification keys durably and returns the alerts not seen before, each once, in order."""
+        given = [(_notification(alert), alert) for alert in alerts]
+        now = to_ms(datetime.now(UTC))
+        insert = "INSERT OR IGNORE INTO notifications VALUES (?, ?, ?)"
+
+        def run(connection: sqlite3.Connection) -> tuple[Alert, ...]:
+            return tuple(alert for key, alert in given if connection.execute(insert, (*key, now)).rowcount)
+
+        return self._db.write(run) if given else ()
+
+    # ------------------------------------------------------------ sessions
+
+    def session(self, session_id: str) -> Mapping[str, object] | None:
+        """The slots last saved; None when there are none or they have expired."""
+        now = to_ms(datetime.now(UTC))
+        rows = self._db.read("SELECT slots FROM sessions WHERE id = ? AND expires > ?", (session_id, now))
+        return dict(json.loads(rows[0][0])) if rows else None
+
+    def save_session(self, session_id: str, slots: Mapping[str, object], expires: datetime) -> None:
+        """Replaces the session's slots."""
+        row = (session_id, _canonical(dict(slots)), to_ms(expires))
+
+        def run(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", row)
+
+        self._db.write(run)
+
+    # ------------------------------------------------------------ audit
+
+    def audit(self, kind: str, entry: Mapping[str, object]) -> None:
+        """Appends to the chain; durable when it returns."""
+        text = _canonical(dict(entry))
+
+        def run(connection: sqlite3.Connection) -> None:
+            ((number, previous),) = connection.execute("SELECT count, hash FROM audit_head").fetchall()
+            row = (number, to_ms(datetime.now(UTC)), kind, text)
+            link = _link(previous, row)
+            connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?)", (*row, link))
+            connection.execute("UPDATE audit_head SET count = ?, hash = ?", (number + 1, link))
+
+        self._db.write(run)
+
+    def audit_entries(self) -> Iterator[Mapping[str, object]]:
+        """Oldest first: number, at (RFC 3339), kind, entry, hash. Verifies nothing: that is `audit_verify`."""
+        for number, at, kind, entry, link in self._chain():
+            moment = from_ms(at).isoformat(timespec="milliseconds")
+            yield {"number": number, "at": moment, "kind": kind, "entry": json.loads(entry), "hash": link.hex()}
+
+    def audit_head(self) -> tuple[int, str]:
+        """(entries, hash of the last): worth noting outside of this file."""
+        ((count, link),) = self._db.read("SELECT count, hash FROM audit_head")
+        return int(count), bytes(link).hex()
+
+    def audit_verify(self) -> tuple[int, str]:
+        """(entries, "") when the chain holds, else (index of the first bad entry, what is wrong)."""
+        heads = self._db.read("SELECT count, hash FROM audit_head")
+        if len(heads) != 1:
+            return 0, "the head of the chain is missing"
+        ((count, head),) = heads
+        expected, link = 0, bytes(32)
+        for number, at, kind, entry, stored in self._chain(count):
+            if number != expected:
+                return expected, f"entry {expected} is missing"
+            link = _link(link, (number, at, kind, entry))
+            if link != stored:
+                return expected, f"entry {expected} was changed, moved or inserted"
+            expected += 1
+        if expected != count:
+            return expected, f"entries {expected} to {count - 1} were cut off"
+        if link != head:
+            return max(expected - 1, 0), "the last entry contradicts the head of the chain"
+        return expected, ""
+
+    def _chain(self, end: int = 2**62) -> Iterator[Row]:
+        """Entries below number `end`, in pages, so that no reader holds up the checkpoint of a growing log."""
+        after = -(2**62)
+        while rows := self._db.read(
+            "SELECT number, at, kind, entry, hash FROM audit WHERE number > ? AND number < ? ORDER BY number LIMIT 1000",
+            (after, end),
+        ):
+            yield from rows
+            after = rows[-1][0]
+
+    # ------------------------------------------------------------ house-keeping
+
+    def purge(self, before: datetime) -> int:
+        """Forgets reports, recordings, notification keys older than `before` and sessions expired by then.
+
+        Returns how many reports. The audit chain is never shortened.
+        """
+        limit = (to_ms(before),)
+
+        def run(connection: sqlite3.Connection) -> int:
+            connection.execute("DELETE FROM notifications WHERE seen < ?", limit)
+            connection.execute("DELETE FROM sessions WHERE expires < ?", limit)
+            return connection.execute("DELETE FROM reports WHERE created < ?", limit).rowcount
+
+        return self._db.write(run)
+
+    def ping(self, timeout: float) -> str:  # noqa: ARG002 - a local file answers at once
+        """What answers: product, schema and file."""
+        return self._db.ping()
+
+    def check(self) -> str:
+        """What is wrong with the file, read as a whole; "" when it is sound."""
+        return self._db.check()
+
+    def close(self) -> None:
+        """Twice does no harm."""
+        self._db.close()
+
+
+def _span(window: TimeRange) -> tuple[int, int]:
+    """Half-open milliseconds, never empty: an instant overlaps the window it lies in."""
+    return to_ms(window.start), to_ms(max(window.end, window.start + _INSTANT))
+
+
+def _shown(row: Row) -> Mapping[str, str]:
+    report_id, created, shown = row
+    return {**json.loads(shown), "id": report_id, "created": from_ms(created).isoformat(timespec="milliseconds")}
+
+
+def _notification(alert: Alert) -> Row:
+    """Start and 128 bits of SHA-256 over the notification key, whose parts are told apart by JSON."""
+    text = json.dumps(alert.notification_key)
+    return to_ms(alert.starts_at), hashlib.sha256(text.encode()).digest()[:16]
+
+
+def _link(previous: bytes, row: Row) -> bytes:
+    number, at, kind, entry = row
+    return hashlib.sha256(previous + json.dumps([number, at, kind, entry]).encode()).digest()
+
+
+def _canonical(value: object) -> str:
+    """JSON with sorted keys and no spaces: the same value gives the same text."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"can't be stored as JSON: {error}") from error

@@ -1,0 +1,1 @@
+"""The ground floor: numba and numpy, no I/O, no nouns."""
