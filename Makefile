@@ -24,8 +24,7 @@ llm: $(STAMPS)/llm ## install, with the language model (a source build of some m
 
 $(BIN)/uv: requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "aiops needs Python 3.11 or newer; set PYTHON=")'
-	echo "making .venv"
-	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	[ -x $(BIN)/python ] || { echo "making .venv"; $(PYTHON) -m venv .venv; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/uv.txt
 	touch $@
 
