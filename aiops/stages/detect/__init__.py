@@ -31,7 +31,7 @@ from aiops.domain import (
 )
 from aiops.kernels.robust import first_run
 from aiops.stages.detect.aborted import Abort, aborts
-from aiops.stages.detect.budget import Account, accounts
+from aiops.stages.detect.budget import Account, Profile, accounts, agreement, symptom_profile
 from aiops.stages.detect.kinds import Kind
 from aiops.stages.detect.logs import TemplateShift, template_shifts
 from aiops.stages.detect.series import Scored, relative, score_series
@@ -40,6 +40,7 @@ from aiops.stages.detect.window import incident_window
 
 BAND_SIGMAS = 3.0  # anomaly score 1.0: three robust sigmas, persistently
 PERSISTENT = 2  # samples outside the band in a row make an onset
+OTHER_CURRENCY = 0.3  # of slowness, where the symptom is failures: a slow call is not yet a failed one
 EXTERNAL_HERE = 0.3  # of a metric's word for a node that no recorded call of the incident passed through
 
 
@@ -54,11 +55,12 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
     broken = aborts(seen.spans, table)
     templates = template_shifts(seen.logs, seen.spans, table)
     unreached = _unreached(seen, table)
-    books = accounts(seen.panel, scope, callees)
+    profile = symptom_profile(seen.panel, scope)
+    books = accounts(seen.panel, profile, callees)
     channels = {
         "resource": relative(_damped(_resource(seen.panel, scored, half), unreached), 1.0),
         "latency": relative(
-            _damped(_latency(seen.panel, scored, callees, half["latency"]), unreached), half["latency"]
+            _damped(_latency(seen.panel, scored, callees, profile, half["latency"]), unreached), half["latency"]
         ),
         "budget": {a.node: a.evidence for a in books if a.evidence > 0},
         "network": relative(gap_evidence(gaps), half["network"]),
@@ -126,9 +128,23 @@ def _resource(panel: Panel, scored: Scored, half: Mapping[str, float]) -> dict[s
     return moved
 
 
-def _latency(panel: Panel, scored: Scored, callees: Mapping[str, tuple[str, ...]], half: float) -> dict[str, float]:
-    """Node id -> rise of its own latency, explained away by each callee whose latency rose as well."""
-    rise = {node: max(0.0, value) for node, value in _typical(panel, scored, Kind.LATENCY).items()}
+def _latency(
+    panel: Panel, scored: Scored, callees: Mapping[str, tuple[str, ...]], profile: Profile | None, half: float
+) -> dict[str, float]:
+    """Node id -> rise of its own latency, explained away by each callee whose latency rose as well.
+
+    Where the symptom shows when it hurts, a rise counts by its squared correlation with that: what was slow all along, or
+    slow at another time, is not what hurts."""
+    rise: dict[str, float] = {}
+    for row, node in enumerate(panel.nodes):
+        if scored.usable[row] and scored.kinds[row] is Kind.LATENCY and not node.startswith("_"):
+            value = max(0.0, float(scored.typical[row]))
+            if profile is not None and value > 0:
+                fit = agreement(scored.z[row], profile.pain)
+                value *= 1.0 - profile.contrast * (1.0 - fit)
+            if profile is not None and profile.currency is not Kind.LATENCY:
+                value *= OTHER_CURRENCY
+            rise[node] = max(rise.get(node, 0.0), value)
     own = {}
     for node, value in rise.items():
         inherited = (relative({"_": rise.get(c, 0.0)}, half).get("_", 0.0) for c in callees.get(node, ()))

@@ -19,57 +19,83 @@ import numpy as np
 from aiops.domain import FloatArray, Panel, Scope
 from aiops.kernels.robust import location_scale
 from aiops.stages.detect.kinds import Kind, kind_of, statistic_rank
-from aiops.stages.detect.series import FULL_SCALE_FLOOR, RELATIVE_FLOOR, full_scale
+from aiops.stages.detect.series import RELATIVE_FLOOR, full_scale
 
 HURTS = 1.0  # robust sigmas between the symptom's best and worst sample: less is no contrast to weigh by
+CONTRAST_HALF = 2.0  # sigmas at which that contrast counts half: five quiet samples differ by two
+UNUSUAL_HALF = 5.0  # sigmas of the node's own books at which its excess counts half
+SYMPTOM_FLOOR = 0.001  # of an availability's full scale; an entry sees enough requests for a thousandth
+LEAST_FAILURES = 0.5  # failed requests per sample: the smallest sigma of a node's failures
 MEAN_LIKE = 1  # largest `statistic_rank` that adds up
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """One node's books over the incident. `excess` in `unit` per sample, `own` = excess less the callees', `agreement` the
-    squared correlation with the symptom; `evidence` = own x agreement as a share of the largest, times how much the symptom
-    hurts at all."""
+    squared correlation with the symptom, `unusual` = own in robust sigmas of the node's own baseline; `evidence` =
+    own x agreement as a share of the largest, times how unusual that is here and how much the symptom hurts at all."""
 
     node: str
     unit: str
     excess: float
     own: float
     agreement: float
+    unusual: float
     evidence: float
 
 
-def accounts(panel: Panel, scope: Scope, callees: Mapping[str, tuple[str, ...]]) -> list[Account]:
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much the symptom hurts: `pain` (I,) above its best incident sample, its `currency` (latency or errors), and
+    `contrast` in [0, 1]: how far pain leaves what quiet samples differ by."""
+
+    pain: FloatArray
+    currency: Kind
+    contrast: float
+
+
+def accounts(panel: Panel, profile: Profile | None, callees: Mapping[str, tuple[str, ...]]) -> list[Account]:
     """Accounts of all nodes in the currency of the violated symptom metric; [] when the symptom shows no contrast."""
-    profile = symptom_profile(panel, scope)
     if profile is None:
         return []
-    pain, currency, contrast = profile
-    spent = _spending(panel, currency)
+    pain, currency, contrast = profile.pain, profile.currency, profile.contrast
+    books, unheard = _spending(panel, currency), _unheard_of(panel)
+    spent = {node: values[panel.incident] for node, values in books.items()}
+    sigma = {node: _sigma(values[~panel.incident], currency) for node, values in books.items()}
     hurting = pain / pain.sum()
     resting = (pain.max() - pain) / (pain.max() - pain).sum()
     excess = {node: float((hurting - resting) @ values) for node, values in spent.items()}
-    unheard = _unheard_of(panel)
     unit = "s" if currency is Kind.LATENCY else "failed requests"
-    books = []
+    found = []
     for node in sorted(excess):
         if node in unheard:
             continue
         below = sum(max(0.0, excess.get(c, 0.0)) for c in callees.get(node, ()) if c not in unheard and c != node)
         own = max(0.0, min(excess[node], excess[node] - below))
-        agreement = _agreement(spent[node], pain)
-        books.append(Account(node, unit, excess[node], own, agreement, own * agreement))
-    top = max((b.evidence for b in books), default=0.0)
+        with_pain = agreement(spent[node], pain)
+        found.append(Account(node, unit, excess[node], own, with_pain, own / sigma[node], own * with_pain))
+    top = max((a.evidence for a in found), default=0.0)
     if top <= 0:
         return []
-    return [dataclasses.replace(b, evidence=b.evidence / top * contrast) for b in books]
+    return [
+        dataclasses.replace(a, evidence=a.evidence / top * contrast * _half_at(a.unusual, UNUSUAL_HALF)) for a in found
+    ]
 
 
-def symptom_profile(panel: Panel, scope: Scope) -> tuple[FloatArray, Kind, float] | None:
-    """((I,) how much the symptom hurts in each incident sample, above its best sample; its currency; contrast in [0, 1]).
+def _half_at(value: float, half: float) -> float:
+    return value * value / (value * value + half * half)
 
-    None when the symptom has no series of latency, availability or errors, or doesn't hurt in one sample more than in another.
-    """
+
+def _sigma(baseline: FloatArray, currency: Kind) -> float:
+    """Robust scale of one node's books, with a floor: a twentieth of its usual time, or half a failed request."""
+    location, scale = location_scale(baseline[None, :])
+    floor = RELATIVE_FLOOR * abs(float(location[0])) if currency is Kind.LATENCY else LEAST_FAILURES
+    sigma = max(float(scale[0]), floor) if np.isfinite(scale[0]) else floor
+    return sigma if sigma > 0 else np.inf
+
+
+def symptom_profile(panel: Panel, scope: Scope) -> Profile | None:
+    """None when the symptom has no series of latency, availability or errors, or doesn't hurt in one sample more than in another."""
     rows = [
         r
         for r, node in enumerate(panel.nodes)
@@ -85,18 +111,18 @@ def symptom_profile(panel: Panel, scope: Scope) -> tuple[FloatArray, Kind, float
     if not np.isfinite(location[0]):
         return None
     sign = -1.0 if kind is Kind.AVAILABILITY else 1.0
-    floor = FULL_SCALE_FLOOR * full_scale(values[0]) if kind is Kind.AVAILABILITY else RELATIVE_FLOOR * abs(location[0])
+    floor = SYMPTOM_FLOOR * full_scale(values[0]) if kind is Kind.AVAILABILITY else RELATIVE_FLOOR * abs(location[0])
     pain = sign * np.where(np.isnan(values[0]), location[0], values[0])[panel.incident]
     pain = pain - pain.min()
     sigmas = float(pain.max()) / max(float(scale[0]), floor, 1e-300)
     if sigmas < HURTS:
         return None
     currency = Kind.LATENCY if kind is Kind.LATENCY else Kind.ERRORS
-    return pain, currency, sigmas * sigmas / (sigmas * sigmas + HURTS * HURTS)
+    return Profile(pain, currency, _half_at(sigmas, CONTRAST_HALF))
 
 
 def _spending(panel: Panel, currency: Kind) -> dict[str, FloatArray]:
-    """Node id -> (I,) busy seconds or failed requests of each incident sample, where latency (availability) and requests are known."""
+    """Node id -> (T,) busy seconds or failed requests of each sample, where latency (availability) and requests are known."""
     rows: dict[str, dict[Kind, int]] = {}
     for row, node in enumerate(panel.nodes):
         kind, known = kind_of(panel.metrics[row]), rows.setdefault(node, {})
@@ -105,18 +131,18 @@ def _spending(panel: Panel, currency: Kind) -> dict[str, FloatArray]:
             continue  # a high quantile times requests is nobody's time
         if node and (other is None or _stands_better(panel.metrics[row], panel.metrics[other])):
             known[kind] = row
-    incident = panel.values[:, panel.incident]
+    values = panel.values
     spent: dict[str, FloatArray] = {}
     for node, known in rows.items():
         if Kind.TRAFFIC not in known:
             continue
-        requests = np.nan_to_num(incident[known[Kind.TRAFFIC]])
+        requests = np.nan_to_num(values[known[Kind.TRAFFIC]])
         if currency is Kind.LATENCY and Kind.LATENCY in known:
-            spent[node] = np.nan_to_num(incident[known[Kind.LATENCY]]) * requests
+            spent[node] = np.nan_to_num(values[known[Kind.LATENCY]]) * requests
         elif currency is Kind.ERRORS and Kind.AVAILABILITY in known:
             row = known[Kind.AVAILABILITY]
             full = full_scale(panel.values[row])
-            spent[node] = (1.0 - np.nan_to_num(incident[row], nan=full) / full) * requests
+            spent[node] = (1.0 - np.nan_to_num(values[row], nan=full) / full) * requests
     return spent
 
 
@@ -133,7 +159,7 @@ def _unheard_of(panel: Panel) -> set[str]:
     return {node for row, node in enumerate(panel.nodes) if now[row] and node not in known}
 
 
-def _agreement(values: FloatArray, pain: FloatArray) -> float:
+def agreement(values: FloatArray, pain: FloatArray) -> float:
     """Squared correlation, 0 when negative or undefined."""
     a, b = values - values.mean(), pain - pain.mean()
     norm = float(np.sqrt((a @ a) * (b @ b)))
