@@ -388,6 +388,7 @@ def create(ops: Ops, *, external_url: str = "", body_limit: int = BODY_LIMIT) ->
         lifespan=lifespan,
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
+        telemetry={"auto_configure": False},  # else an environment variable could make it send
     )
     app.state.desk = desk
     for router in (v1, people, operation):

@@ -52,3 +52,11 @@ def ops(tmp_path: Path, demo_case: Path) -> Iterator[Ops]:
 @pytest.fixture
 def client(ops: Ops, serve: Serve) -> httpx.Client:
     return serve(ops)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, demo_case: Path) -> Iterator[httpx.Client]:
+    """One server for all requests that leave nothing behind."""
+    home = str(tmp_path_factory.mktemp("shared"))
+    with aiops.connect(f"case:{demo_case}", home=home, flags={"model.url": ""}) as opened, serving(opened) as client:
+        yield client

@@ -185,7 +185,7 @@ def test_a_change_is_recorded(client: httpx.Client, ops: Ops, symptom: Symptom) 
         ("/v1/ask", b"{}", "text"),
         ("/v1/ask", b'{"text": ""}', "text"),
         ("/v1/ask", b'{"text": "why", "now": "yesterday"}', "now"),
-        ("/v1/ask", b"[", "json"),
+        ("/v1/ask", b"[", "JSON"),
         ("/v1/tasks", b"", "body"),
         ("/v1/tasks", b"intent: diagnose", "task_id"),
         ("/v1/tasks", b"\xff\xfe\x00", "body"),
@@ -194,8 +194,8 @@ def test_a_change_is_recorded(client: httpx.Client, ops: Ops, symptom: Symptom) 
         ("/v1/changes", b'{"node": "a", "at": "2026-01-31T12:00:00Z", "link": "javascript:1"}', "link"),
     ],
 )
-def test_a_bad_body_is_told_why(client: httpx.Client, path: str, body: bytes, named: str) -> None:
-    refused = client.post(path, content=body, headers={"content-type": "application/json"})
+def test_a_bad_body_is_told_why(shared: httpx.Client, path: str, body: bytes, named: str) -> None:
+    refused = shared.post(path, content=body, headers={"content-type": "application/json"})
     assert refused.status_code == 400
     assert named in refused.json()["detail"]
 
@@ -219,15 +219,15 @@ def test_a_bad_body_is_told_why(client: httpx.Client, path: str, body: bytes, na
         ("/no-such-page", 404),
     ],
 )
-def test_a_bad_request_is_told_why(client: httpx.Client, path: str, status: int) -> None:
-    refused = client.get(path)
+def test_a_bad_request_is_told_why(shared: httpx.Client, path: str, status: int) -> None:
+    refused = shared.get(path)
     assert refused.status_code == status
     assert refused.json()["detail"]
     assert "Traceback" not in refused.text
 
 
-def test_a_look_up_without_a_match_is_a_page_for_people(client: httpx.Client) -> None:
-    missing = client.get("/r", params={"alertname": "<b>x</b>"}, headers={"accept": "text/html"})
+def test_a_look_up_without_a_match_is_a_page_for_people(shared: httpx.Client) -> None:
+    missing = shared.get("/r", params={"alertname": "<b>x</b>"}, headers={"accept": "text/html"})
     assert missing.status_code == 404
     assert "&lt;b&gt;" in missing.text
     assert "<b>x" not in missing.text
@@ -266,9 +266,9 @@ def test_links_are_absolute_where_people_reach_us_elsewhere(ops: Ops, serve: Any
 # ---------------------------------------------------------------- operation
 
 
-def test_health_and_readiness(client: httpx.Client) -> None:
-    assert client.get("/healthz").text == "ok\n"
-    ready = client.get("/readyz")
+def test_health_and_readiness(shared: httpx.Client) -> None:
+    assert shared.get("/healthz").text == "ok\n"
+    ready = shared.get("/readyz")
     assert ready.status_code == 200
     assert {p["name"]: p["ok"] for p in ready.json()["parts"]} == {
         "store": True,
@@ -278,15 +278,15 @@ def test_health_and_readiness(client: httpx.Client) -> None:
     }
 
 
-def test_the_metrics_page_parses(client: httpx.Client) -> None:
-    page = client.get("/metrics")
+def test_the_metrics_page_parses(shared: httpx.Client) -> None:
+    page = shared.get("/metrics")
     assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
     for line in page.text.splitlines():
         assert re.fullmatch(r'# (HELP|TYPE) \w+ .+|\w+(\{(\w+="[^"]*",?)*\})? [0-9.e+-]+', line), line
 
 
-def test_openapi_tells_all_routes_and_the_webhooks_body(client: httpx.Client) -> None:
-    api = client.get("/openapi.json").json()
+def test_openapi_tells_all_routes_and_the_webhooks_body(shared: httpx.Client) -> None:
+    api = shared.get("/openapi.json").json()
     assert {
         HOOK,
         "/v1/diagnoses",

@@ -14,8 +14,8 @@ EMPTY = json.dumps({"version": "4", "alerts": []}).encode()
 LIMIT = 2 * 2**20  # conftest.BODY_LIMIT
 
 
-def test_a_packed_body_is_read(client: httpx.Client) -> None:
-    packed = client.post(HOOK, content=gzip.compress(EMPTY), headers={"content-encoding": "gzip"})
+def test_a_packed_body_is_read(shared: httpx.Client) -> None:
+    packed = shared.post(HOOK, content=gzip.compress(EMPTY), headers={"content-encoding": "gzip"})
     assert packed.status_code == 202
     assert packed.json() == {"accepted": 0, "duplicates": 0, "suppressed": 0, "diagnoses": []}
 
@@ -33,50 +33,50 @@ def test_a_packed_body_is_read(client: httpx.Client) -> None:
     ],
 )
 def test_bodies_that_are_too_large_or_badly_packed(
-    client: httpx.Client, content: bytes, encoding: str, status: int
+    shared: httpx.Client, content: bytes, encoding: str, status: int
 ) -> None:
-    refused = client.post(HOOK, content=content, headers={"content-encoding": encoding})
+    refused = shared.post(HOOK, content=content, headers={"content-encoding": encoding})
     assert refused.status_code == status
     assert refused.json()["detail"]
 
 
-def test_a_body_without_a_length_is_limited_too(client: httpx.Client) -> None:
-    refused = client.post(HOOK, content=(b" " * 65536 for _ in range(64)))
+def test_a_body_without_a_length_is_limited_too(shared: httpx.Client) -> None:
+    refused = shared.post(HOOK, content=(b" " * 65536 for _ in range(64)))
     assert refused.status_code == 413
 
 
-def test_the_largest_body_passes(client: httpx.Client) -> None:
-    assert client.post(HOOK, content=EMPTY + b" " * (LIMIT - len(EMPTY))).status_code == 202
+def test_the_largest_body_passes(shared: httpx.Client) -> None:
+    assert shared.post(HOOK, content=EMPTY + b" " * (LIMIT - len(EMPTY))).status_code == 202
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::1", "10.0.0.1"])
-def test_another_host_is_not_answered(client: httpx.Client, host: str) -> None:
-    assert client.get("/healthz", headers={"host": host}).status_code == 421
+def test_another_host_is_not_answered(shared: httpx.Client, host: str) -> None:
+    assert shared.get("/healthz", headers={"host": host}).status_code == 421
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1", "[::1]:80"])
-def test_our_own_names_are_answered(client: httpx.Client, host: str) -> None:
-    assert client.get("/healthz", headers={"host": host}).status_code == 200
+def test_our_own_names_are_answered(shared: httpx.Client, host: str) -> None:
+    assert shared.get("/healthz", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
-def test_a_page_of_another_origin_can_start_nothing(client: httpx.Client, origin: str) -> None:
-    assert client.post(HOOK, content=EMPTY, headers={"origin": origin}).status_code == 403
+def test_a_page_of_another_origin_can_start_nothing(shared: httpx.Client, origin: str) -> None:
+    assert shared.post(HOOK, content=EMPTY, headers={"origin": origin}).status_code == 403
 
 
-def test_every_answer_forbids_sniffing_and_framing(client: httpx.Client) -> None:
+def test_every_answer_forbids_sniffing_and_framing(shared: httpx.Client) -> None:
     for path in ("/", "/healthz", "/no-such-page", "/v1/diagnoses", "/reports/none"):
-        headers = client.get(path).headers
+        headers = shared.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
 
 
-def test_a_client_that_goes_away_harms_nobody(client: httpx.Client) -> None:
+def test_a_client_that_goes_away_harms_nobody(shared: httpx.Client) -> None:
     for sent in (
         b"POST " + HOOK.encode() + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
         b"\x16\x03\x01\x00",
     ):
-        with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as raw:
+        with socket.create_connection((shared.base_url.host, shared.base_url.port or 0)) as raw:
             raw.sendall(sent)
-    assert client.get("/healthz").status_code == 200
+    assert shared.get("/healthz").status_code == 200
