@@ -1,0 +1,118 @@
+"""Stage 1: words -> a validated Task. Rules first, the language model only where they are not sure, else one question back.
+
+strip quoted text -> refuse -> rules -> sure? ----------------------------> Task
+                                         |no
+                                         +-> model (grammar) -> grounded? -> Task
+                                                                 |no
+                                                                 +-> one question with choices
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from aiops.domain import Catalog, Task
+from aiops.ports import LanguageModel
+from aiops.stages.interpret import ask_model, convert, rules
+from aiops.stages.interpret.match import Matcher
+from aiops.stages.interpret.slots import Reading, Slots
+
+__all__ = ["Plan", "Reading", "Slots", "interpret", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The task, and how it was understood.
+
+    slots: what a session keeps for the next turn. origins: dotted task field -> said | default | session.
+    route: rules | model | clarify. note: what the person should know, such as that no model was there to ask.
+    """
+
+    task: Task
+    slots: Mapping[str, object]
+    origins: Mapping[str, str] = field(default_factory=dict)
+    route: str = "rules"
+    choices: tuple[str, ...] = ()
+    note: str = ""
+
+
+def interpret(
+    text: str,
+    catalog: Catalog,
+    *,
+    now: datetime,
+    timezone: str = "UTC",
+    context: Mapping[str, object] | None = None,
+    model: LanguageModel | None = None,
+    timeout: float = 20.0,
+) -> Plan:
+    """What `text` orders. `context` is the `slots` of the turn before. Never raises for any text; the model's failure
+    costs a clarification. `now` must be aware; wall-clock words are read in `timezone`."""
+    here = now.astimezone(ZoneInfo(timezone))
+    reading = read(text, catalog, now=here, context=context, model=model, timeout=timeout)
+    return Plan(
+        task=convert.task_of(reading, here),
+        slots=_session(reading),
+        origins=convert.origins_of(reading),
+        route=reading.route,
+        choices=reading.choices,
+        note=reading.note,
+    )
+
+
+def read(
+    text: str,
+    catalog: Catalog,
+    *,
+    now: datetime,
+    context: Mapping[str, object] | None = None,
+    model: LanguageModel | None = None,
+    timeout: float = 20.0,
+) -> Reading:
+    """Slots of `text`; `now` is aware, in the speaker's zone."""
+    before = _before(context)
+    ruled = rules.read(text, _matcher(_key(catalog)), now, before)
+    if ruled.sure:
+        return ruled
+    return ask_model.read(text, ruled, catalog, before, model, timeout)
+
+
+def _session(reading: Reading) -> dict[str, Any]:
+    """What the next turn may edit; a refused turn leaves nothing."""
+    slots = reading.slots
+    kept: dict[str, Any] = slots.as_dict() | {"day": slots.day, "zone": slots.zone}
+    if slots.intent == "clarify" and reading.wanted:
+        kept["wanted"] = reading.wanted
+    return kept
+
+
+def _before(context: Mapping[str, object] | None) -> Slots | None:
+    """The turn before. A clarification that knew what was wanted is taken up as that; a refusal is no context."""
+    if not context or context.get("intent") == "reject":
+        return None
+    try:
+        slots = Slots.from_dict(context)
+        wanted = context.get("wanted")
+        if slots.intent == "clarify" and isinstance(wanted, str) and wanted:
+            slots = Slots.from_dict({**context, "intent": wanted})
+    except (ValueError, TypeError):
+        return None
+    return slots
+
+
+_Key = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]
+
+
+def _key(catalog: Catalog) -> _Key:
+    return catalog.services, catalog.metrics, tuple(sorted((k, tuple(v)) for k, v in catalog.aliases.items()))
+
+
+@lru_cache(maxsize=8)  # the live catalog changes rarely; building a matcher costs some ten milliseconds
+def _matcher(key: _Key) -> Matcher:
+    services, metrics, aliases = key
+    return Matcher(Catalog(services, metrics, dict(aliases)))

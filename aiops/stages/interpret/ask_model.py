@@ -1,0 +1,79 @@
+"""The second opinion: where the rules are not sure, the language model reads the whole utterance, and is checked.
+
+The grammar lets it say only catalog names, `unknown` and well-formed times. What it says counts only if every service it
+names stands in the text, it asks for no change that the text doesn't, and it doesn't contradict what the rules are sure of.
+Otherwise the answer is the rules' own question. The person's text is data inside the prompt, quoted text was taken out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from aiops import resources
+from aiops.domain import Catalog
+from aiops.errors import ModelError
+from aiops.ports import LanguageModel
+from aiops.stages.interpret.slots import ACTIONS, OUTPUTS, TIME_PATTERN, Reading, Slots
+
+NO_MODEL = "answered by rules alone: the language model is not installed (make llm)"
+_READ_ONLY = ("diagnose", "query", "forecast", "detect", "report")
+
+
+def read(
+    text: str, ruled: Reading, catalog: Catalog, context: Slots | None, model: LanguageModel | None, timeout: float
+) -> Reading:
+    """The model's reading where it stands the checks, else the rules' reading as a question or a best guess."""
+    if model is None:
+        return replace(_settled(ruled), note=NO_MODEL)
+    try:
+        said = model.complete(prompt(text, context), schema(catalog), timeout)
+        slots = replace(Slots.from_dict(_grounded(json.loads(said))), filters=ruled.slots.filters)
+    except (ModelError, ValueError, TypeError) as error:
+        return replace(_settled(ruled), note=f"answered by rules alone: {error}"[:200])
+    if not _stands(slots, ruled):
+        return _settled(ruled)
+    origins = {name: "said" if getattr(slots, name) != getattr(Slots(), name) else "default" for name in ruled.origins}
+    return Reading(slots, route="model", origins=origins, wanted=slots.intent)
+
+
+def schema(catalog: Catalog) -> dict[str, Any]:
+    """JSON schema of the seven slots for this catalog; `unknown` keeps an unknown service from becoming a known one."""
+    names = {"type": "array", "items": {"enum": [*catalog.services, "unknown"]}, "maxItems": 4}
+    metrics = {"type": "array", "items": {"enum": list(catalog.metrics) or ["unknown"]}, "maxItems": 4}
+    properties = {
+        "intent": {"enum": [*_READ_ONLY, "remediate", "clarify", "reject"]},
+        "services": names,
+        "metrics": metrics,
+        "time": {"type": "string", "pattern": f"^(?:{TIME_PATTERN})$"},
+        "action": {"enum": list(ACTIONS)},
+        "output": {"enum": list(OUTPUTS)},
+    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def prompt(text: str, context: Slots | None) -> str:
+    """The prompt template with the text in it, as JSON so that it can't end its own quotes."""
+    template = (resources.folder("prompts") / "intake.md").read_text(encoding="utf-8")
+    before = json.dumps(context.as_dict(), ensure_ascii=False) if context else "null"
+    return template.replace("{{context}}", before).replace("{{text}}", json.dumps(text[:2_000], ensure_ascii=False))
+
+
+def _grounded(values: Any) -> Mapping[str, Any]:
+    if not isinstance(values, dict):
+        raise ValueError("the model's answer is no object")
+    return {**values, "filters": [], "services": [s for s in values.get("services", ()) if s != "unknown"]}
+
+
+def _stands(slots: Slots, ruled: Reading) -> bool:
+    """What the rules heard is the ground: no service, time or change may come from nowhere."""
+    mine = ruled.slots
+    if slots.intent not in _READ_ONLY or not slots.services:
+        return False
+    return slots.services == mine.services and slots.time == mine.time and slots.action == mine.action == "none"
+
+
+def _settled(ruled: Reading) -> Reading:
+    return replace(ruled, route="clarify" if ruled.slots.intent == "clarify" else "rules")

@@ -1,0 +1,84 @@
+"""Slots -> Task: code, never a model, makes the id, the absolute times and the YAML's origins."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from aiops.domain import Inputs, Intent, Symptom, Task, TimeRange
+from aiops.schema.task import length
+from aiops.schema.wire import encode
+from aiops.stages.interpret.slots import Reading, Slots
+from aiops.stages.interpret.timegrammar import window
+
+_FORMATS = {"markdown": "markdown", "json": "json", "plaintext": "plaintext"}
+_FORECAST_DEFAULT = timedelta(hours=6)
+# Slots -> the task's fields that they fill.
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "intent": ("intent",),
+    "services": ("inputs.services", "inputs.symptom"),
+    "metrics": ("inputs.metrics",),
+    "time": ("inputs.window", "inputs.horizon"),
+    "filters": ("inputs.filters",),
+    "action": ("inputs.action",),
+    "output": ("expected_output_format",),
+}
+
+
+def task_of(reading: Reading, now: datetime) -> Task:
+    """The task; `now` is aware, in the speaker's zone. The id is the same for the same meaning at the same time."""
+    slots = reading.slots
+    intent = Intent(slots.intent)
+    if intent is Intent.REJECT:
+        return Task(_task_id(intent, Inputs(), reading.question), intent, question=reading.question)
+    inputs = Inputs(
+        symptom=_symptom(slots, intent, now),
+        services=slots.services,
+        metrics=slots.metrics,
+        window=_window(slots, now),
+        horizon=_horizon(slots, intent),
+        filters=slots.filters,
+        action=slots.action if intent in (Intent.REMEDIATE, Intent.CLARIFY) else "none",
+    )
+    return Task(_task_id(intent, inputs, reading.question), intent, inputs, _FORMATS[slots.output], _question(reading))
+
+
+def origins_of(reading: Reading) -> dict[str, str]:
+    """Dotted task field -> said | default | session."""
+    return {field: origin for slot, origin in sorted(reading.origins.items()) for field in _FIELDS.get(slot, ())}
+
+
+def _task_id(intent: Intent, inputs: Inputs, question: str) -> str:
+    return f"{intent}_{hashlib.sha256(encode(inputs) + question.encode()).hexdigest()[:12]}"
+
+
+def _question(reading: Reading) -> str:
+    if not reading.choices:
+        return reading.question
+    return f"{reading.question} ({' / '.join(reading.choices)})"
+
+
+def _symptom(slots: Slots, intent: Intent, now: datetime) -> Symptom | None:
+    if intent in (Intent.CLARIFY, Intent.QUERY, Intent.FORECAST) or not slots.services:
+        return None
+    asked = _window(slots, now)
+    at = now.astimezone(UTC)
+    if asked is not None and slots.time.startswith(("since:", "range:")):
+        at = asked.start  # "since 10:20" says when it was noticed
+    return Symptom(slots.services[0], slots.metrics[0] if slots.metrics else None, at)
+
+
+def _window(slots: Slots, now: datetime) -> TimeRange | None:
+    if slots.time.startswith("next:"):
+        return None
+    if slots.time.startswith("range:") and slots.intent == "clarify":
+        return None  # the question is about this very window
+    asked = window(slots.time, now, day=slots.day, zone_name=slots.zone)
+    return None if asked is None or asked.empty else asked
+
+
+def _horizon(slots: Slots, intent: Intent) -> timedelta | None:
+    if slots.time.startswith("next:"):
+        return length(slots.time.removeprefix("next:"))
+    return _FORECAST_DEFAULT if intent is Intent.FORECAST else None

@@ -1,0 +1,317 @@
+"""Which catalog names a text speaks of: exact, by alias, by a natural variant, or by a small typo; never by a guess.
+
+A name that looks like an identifier (`db-9`, `billing-service`) and isn't in the catalog is *unknown*: it is reported, and
+no part of it is taken for a name that is. The matcher is built once per catalog (O(names)), a text costs one pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from rapidfuzz.distance import OSA
+
+from aiops.domain import Catalog
+from aiops.stages.interpret.lexicon import CONFUSABLE, GENERIC, KNOWN_WORDS, METRICS, ROLES, VERB_USES
+
+_TOKEN = re.compile(r"[a-z0-9]+(?:[-_.#][a-z0-9]+)*")
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+_SUFFIX = re.compile(r"(?:[-_ ]?(?:service|svc)|[-_ ](?:srv|server))$")
+_ZH_SUFFIX = r"(?:服务|系统|模块|组件|中心|集群|端|页面?)?"
+_NOT_NAMES = re.compile(  # identifiers that are no services: versions, regions, percentiles, sizes, dates, times
+    r"v?\d[\d.:a-z]*|p\d{2,3}(?:[-_]?latency|ms)?|(?:latency|p)[-_]?p?\d{2,3}|\d+xx|[a-z]{2}-[a-z]+-\d[a-z]?|x86|ipv[46]|s3|k8s|"
+    r"(?:non|pre|post|re|un|co|over|out|self|up|down|round|drill|follow|write|root|end|real|near|error|mini|ultra|super|on|off|roll|back|check|hit|half|so|well|long|short|high|low|full|plain|time|top|step|by|per|day|week|read|multi|stop|out|year|month)-[a-z-]+|[a-z]+-(?:up|out|in|down|off|by|wide|time|day|level|mortem|call|hit|rate|ratio|text|only|series|world|side|term|hour|hours|minute|like|free|based|on|cause|alert|check)|t\d|q\d|o11y"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A catalog name that was spoken. `fuzzy` when it took a typo correction."""
+
+    name: str
+    start: int
+    end: int
+    fuzzy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """What a text names. `unknown`: identifiers that aren't in the catalog. `either`: a word that fits several names."""
+
+    services: tuple[Mention, ...]
+    unknown: tuple[str, ...]
+    either: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(m.name for m in self.services))
+
+
+class Matcher:
+    """Finds services and metrics of one catalog in normalised text."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._said = _spoken_forms(catalog)
+        self._families = _families(catalog.services)
+        han = {form: name for form, name in self._said.items() if _HAN.search(form)}
+        latin = {form: name for form, name in self._said.items() if form not in han}
+        self._latin = _alternation(latin, r"(?<![a-z0-9_.@/-])(?:", r")(?:'s)?(?![a-z0-9_@/]|[-.][a-z0-9])")
+        self._han = _alternation(han, "(?:", f"){_ZH_SUFFIX}")
+        self._fuzzy = sorted({form for form in latin if len(form) >= 4 and " " not in form})
+        self.concepts = _concepts(catalog.metrics)
+        self._metric, self._metric_names = _metric_pattern(self.concepts)
+
+    def is_name(self, text: str) -> bool:
+        """Whether the whole text is one catalog name, or a list of them."""
+        parts = [p for p in re.split(r"\s*(?:,|and|&|和|与)\s*", text.strip()) if p]
+        return bool(parts) and all(p in self._said or p in self.catalog.metrics or self._one_metric(p) for p in parts)
+
+    def _one_metric(self, text: str) -> bool:
+        return any(re.fullmatch(pattern, text) for pattern, _ in self.concepts)
+
+    def services(self, text: str, taken: Iterable[tuple[int, int]] = ()) -> Mentions:
+        """Services in normalised `text`; spans in `taken` (times, filters) are not looked at."""
+        blank = _blanked(text, taken)
+        found = [*self._exact(blank, self._latin), *self._exact(blank, self._han)]
+        rest = _blanked(blank, [(m.start, m.end) for m in found])
+        unknown: list[str] = []
+        either: list[str] = []
+        for token in _TOKEN.finditer(rest):
+            self._token(token, rest, found, unknown, either)
+        for spoken in re.finditer(r"([\u4e00-\u9fff]{2,4}?)(?:服务|系统)(?!器|端)", rest):
+            if not _PLAIN_ZH.search(spoken.group(1)):
+                unknown.append(spoken.group())
+        found.sort(key=lambda m: m.start)
+        return Mentions(tuple(found), tuple(unknown), tuple(either))
+
+    def _exact(self, text: str, pattern: re.Pattern[str]) -> Iterable[Mention]:
+        for match in pattern.finditer(text):
+            form = match.group("form")
+            name = self._said[form]
+            use = VERB_USES.get(form)
+            if use and use.search(text, max(0, match.start() - 12), match.end() + 16):
+                if any(abs(hit.start() - match.start()) <= 12 for hit in use.finditer(text)):
+                    continue
+            yield Mention(name, match.start(), match.end())
+
+    def _token(
+        self, token: re.Match[str], text: str, found: list[Mention], unknown: list[str], either: list[str]
+    ) -> None:
+        word = token.group()
+        family = self._families.get(word)
+        if family:
+            tail = re.match(r"[ #-]*(?:number |no\.? ?|num )?(\d+)\b", text[token.end() :])
+            if tail:
+                unknown.append(f"{word}-{tail.group(1)}")
+            elif len(family) == 1:
+                found.append(Mention(family[0], token.start(), token.end()))
+            else:
+                either.append(word)
+            return
+        corrected = self._corrected(word)
+        if corrected:
+            found.append(Mention(self._said[corrected], token.start(), token.end(), fuzzy=True))
+        elif re.search(r"[-_.]|\d", word) and re.search(r"[a-z]{2}", word) and self._is_identifier(word):
+            unknown.append(word)
+
+    def _is_identifier(self, word: str) -> bool:
+        if _NOT_NAMES.fullmatch(word) or self._one_metric(word) or word in self.catalog.metrics:
+            return False
+        parts = re.split(r"[-_.]", word)
+        return not all(part in KNOWN_WORDS for part in parts)
+
+    def _corrected(self, word: str) -> str:
+        """The one spoken form that `word` is a small typo of, else ""."""
+        if len(word) < 4 or word in KNOWN_WORDS or word in CONFUSABLE or word.isdigit():
+            return ""
+        near = [form for form in self._fuzzy if _typo(word, form)]
+        names = {self._said[form] for form in near}
+        return near[0] if len(names) == 1 else ""
+
+    def metrics(self, text: str) -> tuple[Mention, ...]:
+        """Metrics in normalised `text`, in the order spoken, the more specific reading first."""
+        found = []
+        for match in self._metric.finditer(text):
+            group = match.lastgroup or ""
+            name = self._metric_names[group]
+            found.append(Mention(name, match.start(), match.end()))
+        return tuple(found)
+
+
+_PLAIN_ZH = re.compile(r"[的了吗呢么啊这那哪些个各所有全部一下看查重启问什怎为在把给请帮]")
+
+
+def _typo(word: str, form: str) -> bool:
+    """At most one slip in 5-7 letters (a swap only in 4), two from 8 on; digits and the first letter hold."""
+    if re.sub(r"\D", "", word) != re.sub(r"\D", "", form) or abs(len(word) - len(form)) > 2:
+        return False
+    if word[0] != form[0] and word[:2] != form[1::-1]:
+        return False
+    if len(form) == 4:
+        return len(word) == 4 and sorted(word) == sorted(form) and OSA.distance(word, form) == 1
+    pieces, parts = re.split(r"[-_]", word), re.split(r"[-_]", form)
+    if len(parts) > 1 and len(pieces) == len(parts):
+        return all(
+            p == q or (len(q) >= 4 and p[:1] == q[:1] and OSA.distance(p, q, score_cutoff=2) <= _slips(q))
+            for p, q in zip(pieces, parts, strict=True)
+        )
+    return OSA.distance(word, form, score_cutoff=2) <= _slips(form)
+
+
+def _slips(form: str) -> int:
+    return 2 if len(form) >= 8 else 1
+
+
+def _spoken_forms(catalog: Catalog) -> dict[str, str]:
+    """Every way to say each service. A form that two services share is nobody's, unless it is one's own name."""
+    forms: dict[str, set[str]] = {}
+    for name in catalog.services:
+        for form in _forms(name, catalog):
+            forms.setdefault(form, set()).add(name)
+    said = {form: next(iter(names)) for form, names in forms.items() if len(names) == 1}
+    for name in catalog.services:
+        said[name.lower()] = name
+        said.update({alias.lower(): name for alias in catalog.aliases.get(name, ()) if alias.lower() not in said})
+    return said
+
+
+def _forms(name: str, catalog: Catalog) -> Iterable[str]:
+    low = name.lower()
+    own = {low, *(alias.lower() for alias in catalog.aliases.get(name, ()))}
+    base = _SUFFIX.sub("", low)
+    if base != low and base not in GENERIC and len(base) > 2:
+        own.add(base)
+    own |= {
+        _SUFFIX.sub("", form) + suffix for form in (low, base) for suffix in ("-service", "-svc", " service", " svc")
+    }
+    for form in list(own):
+        own |= set(_variants(form))
+    yield from own
+    yield from _role_forms(low, catalog)
+    yield from _numbered_forms(low)
+
+
+def _variants(form: str) -> Iterable[str]:
+    if _HAN.search(form):
+        return
+    if re.search(r"[-_]", form):
+        yield re.sub(r"[-_]", " ", form)
+        yield re.sub(r"[-_]", "_", form)
+        yield re.sub(r"_", "-", form)
+        if re.search(r"\d", form) or len(form) > 8:
+            yield re.sub(r"[-_]", "", form)
+    if form.isalpha() and len(form) >= 4:
+        yield form[:-1] if form.endswith("s") and not form.endswith("ss") else f"{form}s"
+
+
+def _role_forms(name: str, catalog: Catalog) -> Iterable[str]:
+    """`orders-consumer` is also "the consumer of orders", 订单消费者."""
+    base, _, role = name.rpartition("-")
+    if role not in ROLES:
+        return
+    owner = next((s for s in catalog.services if s.lower() == base), "")
+    bases = {base, base.removesuffix("s"), *(a.lower() for a in catalog.aliases.get(owner, ()))} if owner else {base}
+    for said in bases:
+        for word in ROLES[role]:
+            if _HAN.search(word) or _HAN.search(said):
+                yield from (
+                    f"{said}{word}",
+                    f"{said}的{word}",
+                    f"{said} {word}",
+                    f"{said} 的{word}",
+                    f"{said} 的 {word}",
+                )
+            else:
+                yield from (
+                    f"{said} {word}",
+                    f"{said}-{word}",
+                    f"{said}'s {word}",
+                    f"{word} of {said}",
+                    f"{word} for {said}",
+                    f"{word} on {said}",
+                    f"{word} of the {said}",
+                )
+
+
+def _numbered_forms(name: str) -> Iterable[str]:
+    """`db-3` is also db3, db 3, database 3, 数据库3, 3号库; `kafka-broker-2` also broker 2."""
+    family, _, count = name.rpartition("-")
+    if not count.isdigit() or not family:
+        return
+    words = {family, family.replace("-", " "), family.rpartition("-")[2], family.partition("-")[0]}
+    zh: set[str] = set()
+    if family.rpartition("-")[2] in {"db", "database", "mysql", "postgres", "pg"}:
+        words |= {"db", "database"}
+        zh |= {"数据库", "库"}
+    chinese = "零一二三四五六七八九"[int(count)] if len(count) == 1 else count
+    for word in words:
+        yield from (
+            f"{word}{count}",
+            f"{word} {count}",
+            f"{word}-{count}",
+            f"{word}#{count}",
+            f"{word} #{count}",
+            f"{word} no. {count}",
+            f"{word} number {count}",
+        )
+        yield from (f"{n}号{sep}{word}" for n in (count, chinese) for sep in ("", " "))
+        yield f"{word}{count}号"
+    for word in zh:
+        yield from (
+            form for n in (count, chinese) for form in (f"{word}{n}", f"{word} {n}", f"{n}号{word}", f"{word}{n}号")
+        )
+
+
+def _families(services: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """First words that several names share ("db"), or that a number follows: alone they name none of them."""
+    families: dict[str, set[str]] = {}
+    for name in services:
+        parts = re.split(r"[-_]", name.lower())
+        if len(parts) > 1 and parts[-1].isdigit():
+            for word in {parts[0], parts[-2]}:
+                families.setdefault(word, set()).add(name)
+        elif len(parts) > 1 and parts[-1] in {"main", "primary", "master", "cluster", "cache"}:
+            families.setdefault(parts[0], set()).add(name)
+    if "db" in families:
+        families["database"] = families["databases"] = families["dbs"] = families["db"]
+    return {word: tuple(sorted(names)) for word, names in families.items()}
+
+
+def _alternation(forms: Mapping[str, str], before: str, after: str) -> re.Pattern[str]:
+    if not forms:
+        return re.compile(r"(?!)(?P<form>)")
+    inner = "|".join(re.escape(f) for f in sorted(forms, key=lambda f: (-len(f), f)))
+    return re.compile(f"{before}(?P<form>{inner}){after}")
+
+
+def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    chars = list(text)
+    for start, end in spans:
+        chars[start:end] = "\x00" * (end - start)
+    return "".join(chars)
+
+
+def _concepts(metrics: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """(how people say it, catalog metric), the specific first; a concept that the catalog lacks is nobody's."""
+    names = tuple(metrics)
+    said: list[tuple[str, str]] = []
+    for name in sorted(names, key=lambda n: (-len(n), n)):
+        said.append((re.escape(name.lower()).replace("_", "[ _-]?").replace(r"\-", "[ _-]?"), name))
+    for _, wanted, phrases in METRICS:
+        whole = next((n for pattern in wanted for n in names if re.search(pattern, n.lower())), "")
+        if whole:
+            said.append((phrases, whole))
+    return tuple(said)
+
+
+def _metric_pattern(concepts: Iterable[tuple[str, str]]) -> tuple[re.Pattern[str], dict[str, str]]:
+    groups: dict[str, str] = {}
+    parts = []
+    for index, (phrases, name) in enumerate(concepts):
+        groups[f"m{index}"] = name
+        parts.append(f"(?P<m{index}>{phrases})")
+    if not parts:
+        return re.compile(r"(?!)"), groups
+    return re.compile(rf"(?<![a-z0-9_])(?:{'|'.join(parts)})(?![a-z_])|(?!)"), groups

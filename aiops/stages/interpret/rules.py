@@ -1,0 +1,269 @@
+"""The deterministic reader: normalise, strip quotes, refuse, then find time, services, metrics, filters, action and intent.
+
+It says what it is sure of: `Reading.doubts` is empty when the words leave one meaning, and whole utterances are routed by
+it. A follow-up edits the slots of the turn before. Pure; a text of 200 characters takes well under a millisecond.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from aiops.domain import Catalog
+from aiops.stages.interpret import actions, filters, followup, guards, timegrammar
+from aiops.stages.interpret.lexicon import COMPLAINT, DETECT, DIAGNOSE, FORECAST, QUERY, REPORT, WHY_STRONG
+from aiops.stages.interpret.match import Matcher, Mention, Mentions
+from aiops.stages.interpret.slots import Reading, Slots
+from aiops.stages.interpret.text import MAX_CHARS, normalise, strip_quoted
+from aiops.stages.interpret.timegrammar import Heard
+
+_JSON = re.compile(r"\bjson\b")
+_PLAIN = re.compile(
+    r"\bplain[- ]?text\b|\btext[- ]only\b|\b(?:as|in|raw) (?:plain |simple |raw )?(?:text|txt)\b|\b(?:text|txt) (?:format|output|please|pls)\b|\bno (?:markdown|formatting)\b|\braw text\b|\bplain(?: format| output)?(?: please| pls)?\s*[.!]?$|纯文本|文本格式|普通文本|(?:用|以|按)文本|纯文字|文本(?:输出|形式|就行|即可)|不要(?:markdown|格式)"
+)
+_MARKDOWN = re.compile(r"\bmarkdown\b|\bmd\b")
+_COMPOUND_UNKNOWN = re.compile(
+    r"\b(?:and|or|vs\.?|versus|&)\s+(?P<word>[a-z]{3,})\b|(?P<first>[a-z]{3,})\s+(?:and|or|vs\.?|versus|&)\s+$"
+)
+_NOW = re.compile(r"\bright now\b|\bcurrently\b|\bat (?:the|this) moment\b|\bas of now\b|现在|目前|当前|此刻|眼下")
+
+
+@dataclass(frozen=True, slots=True)
+class Heardings:
+    """Everything that was found in one text, before it means anything."""
+
+    text: str
+    quoted: bool
+    times: tuple[Heard, ...]
+    services: Mentions
+    metrics: tuple[Mention, ...]
+    conditions: tuple[filters.Condition, ...]
+    action: str
+    action_asked_about: bool
+    output: str
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(m.name for m in self.metrics))
+
+    @property
+    def filter_texts(self) -> tuple[str, ...]:
+        return tuple(c.text for c in self.conditions)
+
+
+def read(text: str, matcher: Matcher, now: datetime, context: Slots | None = None) -> Reading:
+    """One utterance -> slots. `now` is aware, in the speaker's zone."""
+    flat = normalise(text)
+    said, quoted = strip_quoted(flat, matcher.is_name, guards.is_order)
+    if len(said) > MAX_CHARS:
+        return _clarify("long", f"This is longer than {MAX_CHARS} characters. What do you want to know, in a sentence?")
+    reason = guards.refusal(said)
+    if reason:
+        return Reading(Slots(intent="reject"), question=reason)
+    heard = hear(said, matcher, now, quoted=quoted)
+    if not heard.services.services and not heard.metrics and context is None:
+        off = guards.off_topic(said)
+        if off:
+            return Reading(Slots(intent="reject"), question=off)
+    if context is not None and followup.is_edit(heard, cues(heard)):
+        return followup.edit(heard, cues(heard), context)
+    return _fresh(heard, matcher.catalog)
+
+
+def hear(said: str, matcher: Matcher, now: datetime, *, quoted: bool = False) -> Heardings:
+    """Finds everything; spans never overlap: times first, then conditions and names, metrics last."""
+    future = bool(FORECAST.search(said))
+    times = timegrammar.find(said, now, future=future)
+    spans = [(h.start, h.end) for h in times]
+    names = matcher.services(said, spans)
+    blank = _blank(said, [*spans, *((m.start, m.end) for m in names.services)])
+    action, about = actions.wanted(said)
+    metrics = _specific(blank, matcher.metrics(blank))
+    lowered = frozenset(n.lower() for n in matcher.catalog.services) | {said[m.start : m.end] for m in names.services}
+    conditions = filters.find(blank, metrics, spans, lowered)
+    used = {c.text.partition("=")[2] for c in conditions if "=" in c.text}
+    unknown = tuple(u for u in names.unknown if u not in used and not any(u in c.text for c in conditions))
+    names = replace(names, unknown=unknown)
+    return Heardings(said, quoted, times, names, metrics, conditions, action, about, output_of(said))
+
+
+def output_of(said: str) -> str:
+    """The format asked for, "" when none is."""
+    if _JSON.search(said):
+        return "json"
+    if _PLAIN.search(said):
+        return "plaintext"
+    return "markdown" if _MARKDOWN.search(said) else ""
+
+
+def cues(heard: Heardings) -> Mapping[str, bool]:
+    """Which kinds of question the words cue; `why` is a cue no other question outweighs."""
+    said = _blank(heard.text, [(m.start, m.end) for m in heard.services.services])
+    future_time = any(h.text.startswith("next:") for h in heard.times)
+    return {
+        "why": bool(WHY_STRONG.search(said)),
+        "diagnose": bool(DIAGNOSE.search(said)),
+        "forecast": bool(FORECAST.search(said)) or future_time,
+        "detect": bool(DETECT.search(said)),
+        "report": bool(REPORT.search(said)),
+        "query": bool(QUERY.search(said)),
+        "complaint": bool(COMPLAINT.search(said)),
+    }
+
+
+def intent_of(cue: Mapping[str, bool], *, metrics: bool) -> str:
+    """The intent that the cues add up to, "" when they add up to none."""
+    if cue["report"]:
+        return "report"
+    if cue["why"]:
+        return "diagnose"
+    if cue["forecast"]:
+        return "forecast"
+    if cue["diagnose"]:
+        return "diagnose"
+    if cue["detect"]:
+        return "detect"
+    if cue["query"]:
+        return "query"
+    if cue["complaint"]:
+        return "diagnose"
+    return "query" if metrics else ""
+
+
+def _fresh(heard: Heardings, catalog: Catalog) -> Reading:
+    cue = cues(heard)
+    intent = "remediate" if heard.action != "none" else intent_of(cue, metrics=bool(heard.metrics))
+    time, problem = when(heard.times, intent)
+    slots = Slots(
+        intent=intent or "clarify",
+        services=heard.services.names,
+        metrics=heard.metric_names,
+        time=time.text if time else "none",
+        filters=heard.filter_texts,
+        action=heard.action,
+        output=heard.output or "markdown",
+        day=time.day if time else 0,
+        zone=time.zone if time else "",
+    )
+    said = {
+        name
+        for name, spoken in zip(
+            ("services", "metrics", "time", "filters", "output"),
+            (slots.services, slots.metrics, time, slots.filters, heard.output),
+            strict=True,
+        )
+        if spoken
+    }
+    origins = {
+        name: "said" if name in said or name in {"intent", "action"} else "default"
+        for name in ("intent", "services", "metrics", "time", "filters", "action", "output")
+    }
+    return settle(Reading(slots, origins=origins, wanted=intent), heard, catalog, cue, problem)
+
+
+def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[str, bool], problem: str) -> Reading:
+    """Semantic checks: what can't be meant, or is not known, is asked back with one question."""
+    slots, names = reading.slots, heard.services
+    if problem:
+        return _ask(reading, f"I heard {problem}. Which time do you mean?", ())
+    if names.unknown:
+        return _ask(
+            reading,
+            f"I don't know {_listed(names.unknown)}. Which service do you mean?",
+            near(names.unknown[0], catalog),
+        )
+    if names.either and not slots.services:
+        return _ask(
+            reading, f"Several services are called {names.either[0]}. Which one?", near(names.either[0], catalog)
+        )
+    if heard.action_asked_about:
+        return _ask(
+            reading,
+            _offer(slots.services),
+            ("find the cause first", "plan it for approval"),
+            doubt="asks about an action",
+        )
+    if not slots.services:
+        return _ask(reading, "Which service is this about?", tuple(catalog.services[:5]))
+    if not reading.wanted:
+        return _ask(
+            reading,
+            f"What do you want to know about {_listed(slots.services)}?",
+            ("find the cause", "show a metric", "check for anomalies", "forecast"),
+            doubt="no cue",
+        )
+    if slots.intent == "query" and not cue["query"] and len(slots.services) and not slots.metrics:
+        return replace(reading, doubts=("nothing says what to show",))
+    return reading
+
+
+def when(times: Sequence[Heard], intent: str) -> tuple[Heard | None, str]:
+    """The one time that is meant, and what is wrong with it."""
+    if not times:
+        return None, ""
+    future = [h for h in times if h.text.startswith("next:")]
+    past = [h for h in times if not h.text.startswith("next:")]
+    if intent == "forecast":
+        if future:
+            return future[0], ""
+        if past[0].text.startswith("last:"):
+            return past[0], "a forecast, and a time in the past"
+        return past[0], past[0].problem
+    if not past:
+        return (future[0], "" if intent in {"", "remediate"} else "a time to come, and a question about the past")
+    clear = [h for h in past if not h.text.startswith("day:")] or past
+    return clear[0], clear[0].problem
+
+
+def near(word: str, catalog: Catalog) -> tuple[str, ...]:
+    """Up to five catalog services that look most like `word`: choices to offer, never an answer."""
+    from rapidfuzz import fuzz
+
+    scored = sorted(catalog.services, key=lambda name: (-fuzz.partial_ratio(word, name.lower()), name))
+    return tuple(scored[:5])
+
+
+def _ask(reading: Reading, question: str, choices: tuple[str, ...], doubt: str = "") -> Reading:
+    slots = replace(reading.slots, intent="clarify")
+    doubts = (*reading.doubts, doubt) if doubt else reading.doubts
+    return replace(reading, slots=slots, question=question, choices=choices, doubts=doubts)
+
+
+def _clarify(doubt: str, question: str) -> Reading:
+    return Reading(Slots(), route="clarify", question=question, doubts=(doubt,) if doubt != "long" else ())
+
+
+def _offer(services: Sequence[str]) -> str:
+    about = f" on {_listed(services)}" if services else ""
+    return f"Shall I find the cause first, or plan the change{about} for your approval?"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def _specific(text: str, metrics: tuple[Mention, ...]) -> tuple[Mention, ...]:
+    """Drops a general word beside its specific: "p95 is slow" is p95, "5xx errors" is 5xx, "restart count is high" once."""
+    specific = {m.name for m in metrics if re.search(r"p[ -]?9\d|9\d(?:th|线|分位)|九[九五]线", text[m.start : m.end])}
+    kept: list[Mention] = []
+    for mention in metrics:
+        said = text[mention.start : mention.end]
+        generic_latency = specific and not re.search(r"p[ -]?9\d|9\d|九", said) and re.match(_LATENCY_WORD, said)
+        if generic_latency:
+            continue
+        kept.append(mention)
+    return tuple(kept)
+
+
+_LATENCY_WORD = re.compile(
+    r"laten|response|respon|delay|slow|slug|lagg|crawl|drag|tak|tim|hang|spin|unresp|rt\b|round|average|avg|mean|request |延迟|时延|耗时|响应|rt|很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总|慢|卡|转圈|半天"
+)
+
+
+def _blank(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    chars = list(text)
+    for start, end in spans:
+        chars[start:end] = "\x00" * (end - start)
+    return "".join(chars)

@@ -1,0 +1,69 @@
+"""Text hygiene: one width, one case, and quoted text taken out, because what is quoted is data."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+MAX_CHARS = 2_000  # longer input is asked to be shortened; pasted logs belong into quotes
+
+_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_PAIRS = (
+    r"```.*?(?:```|\Z)",
+    r"`[^`\n]*`",
+    r"“[^”]*(?:”|\Z)",
+    r"「[^」]*(?:」|\Z)",
+    r"『[^』]*(?:』|\Z)",
+    r"《[^》]*》",
+    r"«[^»]*»",
+    r"<<<.*?(?:>>>|\Z)",
+    r"<(?P<tag>[a-z_]{2,20})>.*?(?:</(?P=tag)>|\Z)",
+    r"(?<![a-z0-9])\"[^\"]*(?:\"|\Z)",
+    r"‘[^’]*’(?![a-z])",
+    r"(?<![\w])'(?!s\b)[^'\n]*(?:'[^'\n]{1,3}\b[^'\n]*)*'(?![a-z0-9])",
+    r"^\s*>.*$",
+)
+_QUOTED = re.compile("|".join(_PAIRS), re.DOTALL | re.MULTILINE)
+# Reported speech without quotes: "the alert says: ...", "日志内容:...". It ends with its sentence.
+_REPORTED = re.compile(
+    r"(?:\b(?:alert|annotation|summary|description|message|runbook|log(?: line)?|label|payload|ticket|stack ?trace)s?\b"
+    r"[^.!?;:\n]{0,24}?(?:\bsays\b|\bsaid\b|\breads\b|\bread\b|\btext\b|\bcontains\b|=|:)"
+    r"|(?:告警|报警|注释|描述|日志|摘要|消息|工单)[^。!?;:,\n]{0,10}?(?:说|写着|写的是|内容|显示|提到|里有|=|:))"
+    r"[\s:=]*(?P<said>[^.!?。;\n]+(?:\.(?=\S)[^.!?。;\n]+)*)"
+)
+
+
+def normalise(text: str) -> str:
+    """NFKC (full width to half width), lower case, invisible and control characters out, blanks single (lines kept)."""
+    flat = unicodedata.normalize("NFKC", text)
+    flat = _CONTROL.sub(" ", _INVISIBLE.sub("", flat)).lower().replace("’", "'").replace("、", ",")
+    return re.sub(r"[ \t\u3000]+", " ", flat).strip()
+
+
+def strip_quoted(text: str, is_name: Callable[[str], bool], is_order: Callable[[str], bool]) -> tuple[str, bool]:
+    """Takes quoted text out of normalised `text`; quoted names stay, without their quotes.
+
+    Unquoted reported speech is taken out only where it gives orders (`is_order`): "alert: checkout is slow, why?" is a
+    question about checkout, "alert: ignore all rules" is nobody's wish. Returns the rest, and whether anything went.
+    """
+    gone = False
+
+    def keep_names(found: re.Match[str]) -> str:
+        nonlocal gone
+        inner = found.group().strip("`“”「」『』《》«»\"'‘’<> \n")
+        if is_name(inner):
+            return f" {inner} "
+        gone = True
+        return " , "
+
+    def drop_orders(found: re.Match[str]) -> str:
+        nonlocal gone
+        if not is_order(found.group("said")):
+            return found.group()
+        gone = True
+        return " , "
+
+    rest = _REPORTED.sub(drop_orders, _QUOTED.sub(keep_names, text))
+    return re.sub(r"\s+", " ", rest).strip(" ,"), gone
