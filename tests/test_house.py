@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "domain": set(),
     "errors": set(),
     "ports": {"domain"},
-    "kernels": {"domain"},
+    "kernels": {"domain", "errors"},
     "resources": set(),
     "settings": {"errors"},
     "rules": {"domain", "errors"},
