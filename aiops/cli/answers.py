@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import click
 from aiops.cli import common
 
 if TYPE_CHECKING:
-    from aiops.domain import Report, Task
+    from aiops.domain import Task
     from aiops.ops import Ops
 
 DEMO_PAGE = "aiops-demo.html"
@@ -33,14 +32,13 @@ def demo(home: str | None, form: str | None, output: Path | None) -> int:
     common.note(f"replaying the recorded incident in {incident}")
     with common.connect(home, sources__metrics=f"case:{incident}") as ops:
         report = ops.diagnose()
-        place = _page(report, common.config(home).home)
-    code = common.answer(report, form, output)
+        place = _page(common.rendered(ops, report, "html"), common.config(home).home)
+        code = common.answer(ops, report, form, output)
     common.note(f"the same report as a page: {place}")
     return code
 
 
-def _page(report: Report, home: Path) -> Path:
-    page = common.rendered(report, "html")
+def _page(page: str, home: Path) -> Path:
     place = Path.cwd() / DEMO_PAGE
     try:
         place.write_text(page, encoding="utf-8")
@@ -93,7 +91,7 @@ def _run(ops: Ops, task: Task, form: str | None, output: Path | None) -> int:
     if task.intent is Intent.CLARIFY:
         common.put(task.question or "What is to be diagnosed?", output)
         return 1
-    return common.answer(ops.run(task), form, output)
+    return common.answer(ops, ops.run(task), form, output)
 
 
 @click.command()
@@ -126,7 +124,7 @@ def diagnose(
     more = {"sources__metrics": f"case:{case}"} if case else {}
     with common.connect(home, **more) as ops:
         report = ops.diagnose(service or None, metric or None, at, since, alerts=alerts)
-        return common.answer(report, form, output)
+        return common.answer(ops, report, form, output)
 
 
 @click.command()
@@ -154,7 +152,7 @@ def reports(report_id: str | None, limit: int, home: str | None, form: str | Non
     """List the stored reports, or show one."""
     with common.connect(home) as ops:
         if report_id:
-            return common.answer(ops.report(report_id), form, output)
+            return common.answer(ops, ops.report(report_id), form, output)
         rows = ops.store.reports(limit)
     form = common.chosen(form, output)
     if form == "html":
@@ -193,7 +191,6 @@ def replay(what: str, home: str | None, form: str | None, output: Path | None) -
     """Compute a report again from its recording alone.
 
     The same recording gives the same report, but for `meta.run`, with the same version and CPU family."""
-    with ExitStack() as stack:
-        ops = stack.enter_context(common.connect(home))
-        report = ops.replay(Path(what).read_bytes() if Path(what).is_file() else what)
-    return common.answer(report, form, output)
+    with common.connect(home) as ops:
+        report = ops.replay(common.read(what) if Path(what).is_file() else what)
+        return common.answer(ops, report, form, output)

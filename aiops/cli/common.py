@@ -127,11 +127,11 @@ def connect(home: str | None, **more: str) -> Ops:
 # ---------------------------------------------------------------- answers
 
 
-def answer(report: Report, form: str | None, output: Path | None) -> int:
+def answer(ops: Ops, report: Report, form: str | None, output: Path | None) -> int:
     """Puts the report out and returns the exit code that its verdict stands for."""
     from aiops.domain import Verdict
 
-    put(rendered(report, chosen(form, output)), output)
+    put(rendered(ops, report, chosen(form, output)), output)
     return 0 if report.verdict is Verdict.FOUND else 1
 
 
@@ -140,23 +140,21 @@ def chosen(form: str | None, output: Path | None) -> str:
     return form or (OF_ENDING.get(output.suffix.lower(), "text") if output else "text")
 
 
-def rendered(report: Report, form: str) -> str:
-    """The report in one of FORMATS."""
-    if form in {"json", "yaml"}:
-        from aiops.schema import wire
+def rendered(ops: Ops, report: Report, form: str) -> str:
+    """The report in one of FORMATS, times in the zone of the settings."""
+    from zoneinfo import ZoneInfo
 
-        return dumped(wire.public_report(report), form)
+    from aiops.render import html, markdown, text
+    from aiops.schema import wire
+
+    zone = ZoneInfo(ops.timezone)
     if form == "text":
-        from aiops.render import text
-
-        return text.render(report)
+        return text.text(report, tz=zone)
     if form == "md":
-        from aiops.render import markdown
-
-        return markdown.render(report)
-    from aiops.render import html
-
-    return html.render(report)
+        return markdown.markdown(report, tz=zone)
+    if form == "html":
+        return html.html(report, tz=zone)
+    return dumped(wire.public_report(report), form)
 
 
 def dumped(data: Any, form: str) -> str:

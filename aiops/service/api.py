@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, cast
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
@@ -23,6 +24,7 @@ from aiops.domain import Change, Intent, Job, JobState, Report, Task, TimeRange,
 from aiops.errors import AiopsError, NotFound, Refused, SourceError, UsageError
 from aiops.flows import fold
 from aiops.ops import Ops
+from aiops.render import html, markdown, svg
 from aiops.schema import alertmanager, http, wire
 from aiops.schema import task as task_schema
 from aiops.service import pages
@@ -232,32 +234,26 @@ def report(name: str, desk: At) -> Response:
     form = _FORMS.get(dot + ending)
     if form is None:
         raise NotFound(f"no form {dot + ending!r} of a report; there are {', '.join(filter(None, _FORMS))}")
-    return form(_report(desk, report_id))
+    return form(_report(desk, report_id), ZoneInfo(desk.ops.timezone))
 
 
-def _html(found: Report) -> Response:
-    from aiops.render import html
-
+def _html(found: Report, zone: ZoneInfo) -> Response:
     # The page carries its own policy, by hashes; the header only keeps everything else out.
     policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
-    return HTMLResponse(html.render(found), headers={"content-security-policy": policy})
+    return HTMLResponse(html.html(found, tz=zone), headers={"content-security-policy": policy})
 
 
-def _markdown(found: Report) -> Response:
-    from aiops.render import markdown
-
-    return PlainTextResponse(markdown.render(found), media_type="text/markdown")
+def _markdown(found: Report, zone: ZoneInfo) -> Response:
+    return PlainTextResponse(markdown.markdown(found, tz=zone), media_type="text/markdown")
 
 
-def _json(found: Report) -> Response:
+def _json(found: Report, _: ZoneInfo) -> Response:
     return Response(wire.encode(wire.public_report(found)), media_type="application/json")
 
 
-def _svg(found: Report) -> Response:
-    from aiops.render import svg
-
+def _svg(found: Report, zone: ZoneInfo) -> Response:
     policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-    return Response(svg.render(found), media_type="image/svg+xml", headers={"content-security-policy": policy})
+    return Response(svg.svg(found, tz=zone), media_type="image/svg+xml", headers={"content-security-policy": policy})
 
 
 _FORMS = {"": _html, ".md": _markdown, ".json": _json, ".svg": _svg}

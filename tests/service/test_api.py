@@ -78,7 +78,7 @@ def test_an_alert_becomes_a_report(client: httpx.Client, ops: Ops, symptom: Symp
 
     # Grafana's link finds it by fingerprint, by name, with times of either form; and not outside of its time.
     assert symptom.at
-    around = {
+    around: dict[str, str | int] = {
         "from": int((symptom.at - timedelta(hours=1)).timestamp() * 1000),
         "to": (symptom.at + timedelta(hours=1)).isoformat(),
     }

@@ -1,0 +1,83 @@
+"""The known dependencies: imported, shown, walked and cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+EDGES = [["web", "cart"], ["web", "search", "traces"], ["cart", "db", "declared", "RUNS_ON"], ["db", "web"]]
+
+
+@pytest.fixture
+def graph(run: Run) -> Run:
+    Path("topology.json").write_text(json.dumps({"edges": EDGES}), encoding="utf-8")
+    assert run("graph", "import", "topology.json").code == 0
+    return run
+
+
+def pairs(told: Any) -> list[tuple[str, str]]:
+    assert told.code == 0, told
+    return [(e["caller"], e["callee"]) for e in json.loads(told.out)["edges"]]
+
+
+def test_what_is_imported_is_shown(graph: Run) -> None:
+    assert pairs(graph("graph", "show", "--format", "json")) == [
+        ("cart", "db"),
+        ("db", "web"),
+        ("web", "cart"),
+        ("web", "search"),
+    ]
+    assert pairs(graph("graph", "show", "search", "--hops", "1", "--format", "json")) == [("web", "search")]
+    assert "RUNS_ON" in graph("graph", "show").out
+
+
+def test_a_path_follows_the_calls(graph: Run) -> None:
+    assert pairs(graph("graph", "path", "web", "db", "--format", "json")) == [("web", "cart"), ("cart", "db")]
+    assert pairs(graph("graph", "path", "web", "web", "--format", "json")) == []
+    none = graph("graph", "path", "search", "db")
+    assert (none.code, none.out) == (1, "")
+
+
+def test_a_cut_edge_stays_away(graph: Run) -> None:
+    assert graph("graph", "cut", "web", "cart").code == 0
+    assert graph("graph", "path", "web", "db").code == 1
+    assert graph("graph", "import", "topology.json").code == 0
+    assert graph("graph", "path", "web", "db").code == 1
+
+
+def test_yaml_will_do(run: Run) -> None:
+    Path("edges.yaml").write_text("edges:\n- [a, b]\n", encoding="utf-8")
+    assert run("graph", "import", "edges.yaml").code == 0
+    assert pairs(run("graph", "show", "--format", "json")) == [("a", "b")]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "edges"),
+        ("{", "neither JSON nor YAML"),
+        ("edges: 1", "edges"),
+        ("edges: [a]", r"edges[0]"),
+        ("edges: [[a, b], [a]]", "edges[1]"),
+        ("edges: [[a, 1]]", "edges[0]"),
+        ("edges: [[a, b, c, d, e]]", "edges[0]"),
+        ("edges: [[a, b, c, LIKES]]", "LIKES"),
+    ],
+)
+def test_what_is_no_topology_is_refused(run: Run, text: str, named: str) -> None:
+    Path("bad.yaml").write_text(text, encoding="utf-8")
+    refused = run("graph", "import", "bad.yaml")
+    assert refused.code == 2
+    assert named in refused.err
+    assert "bad.yaml" in refused.err
+
+
+def test_an_empty_graph_says_how_to_fill_it(run: Run) -> None:
+    empty = run("graph", "show")
+    assert empty.code == 0
+    assert "graph import" in empty.err
