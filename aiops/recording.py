@@ -116,7 +116,11 @@ def symptom_of(case: dict[str, Any], name: str) -> Symptom:
     when, slo = case.get("detection_time"), case.get("slo") or {}
     if not isinstance(when, int | float) or not isinstance(slo, dict):
         raise DataError(f"{name}: case.json needs detection_time (unix seconds) and slo (object or null)")
-    return Symptom(slo.get("service"), slo.get("metric"), from_ns(int(when * NS)))
+    try:
+        at = from_ns(int(when * NS))
+    except (OverflowError, ValueError) as error:
+        raise DataError(f"{name}: case.json: detection_time {when} is no time") from error
+    return Symptom(slo.get("service"), slo.get("metric"), at)
 
 
 def read_metrics(files: Files) -> tuple[Panel, bool]:

@@ -332,7 +332,7 @@ class _Session(requests.Session):
         """The body as `kind`. Raises SourceGarbled."""
         try:
             return msgspec.json.decode(body, type=kind)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self.garbled(f"{error}: {_head(bytes(body))}") from error
 
     def garbled(self, came_back: str) -> SourceGarbled:
