@@ -96,6 +96,7 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         identity=_identity(metrics_url),
         versions=versions(),
         deadline_s=config.number("diagnosis.deadline_s"),
+        model_timeout_s=config.number("model.timeout_s"),
         timezone=config.text("diagnosis.timezone"),
         closers=tuple(closers),
     )
@@ -242,6 +243,18 @@ def _sqlite_store(url: str, config: Settings) -> Store:  # noqa: ARG001 - as abo
     return StoreDB(_place(url))
 
 
+def _llamacpp(url: str, config: Settings) -> LanguageModel:
+    from aiops.adapters.llm import LlamaCpp
+
+    return LlamaCpp(url.partition(":")[2], _folder("models", config))
+
+
+def _openai(url: str, config: Settings) -> LanguageModel:  # noqa: ARG001 - as above
+    from aiops.adapters.llm import OpenAI
+
+    return OpenAI(url)
+
+
 METRICS: Table[MetricsSource] = {
     "case": _case_metrics,
     "prometheus+http": _prometheus,
@@ -253,4 +266,8 @@ CHANGES: Table[ChangeSource] = {"sqlite": _sqlite_changes}
 GRAPHS: Table[GraphStore] = {"sqlite": _sqlite_graph}
 QUEUES: Table[JobQueue] = {"sqlite": _sqlite_queue}
 STORES: Table[Store] = {"sqlite": _sqlite_store}
-MODELS: Table[LanguageModel] = {}
+MODELS: Table[LanguageModel] = {
+    "llamacpp": _llamacpp,
+    "openai+http": _openai,
+    "openai+https": _openai,
+}

@@ -94,7 +94,7 @@ class TaskModel(_Strict):
 
     task_id: str = Field(pattern=TASK_ID, description="4 to 32 of a-z, 0-9 and _")
     intent: Intent = Field(description=", ".join(Intent))
-    inputs: InputsModel = Field(default_factory=InputsModel, description=", ".join(InputsModel.model_fields))
+    inputs: InputsModel = Field(default=InputsModel.model_validate({}), description=", ".join(InputsModel.model_fields))
     expected_output_format: Output = Field("markdown", description="json, markdown or plaintext")
     question: str = Field("", max_length=2_000, description="for clarify what to ask back, for reject why not")
 

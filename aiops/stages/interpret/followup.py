@@ -69,7 +69,8 @@ def edit(heard: Heardings, cue: Mapping[str, bool], context: Slots) -> Reading:
 
 
 def _checked(reading: Reading, heard: Heardings, changed: set[str]) -> Reading:
-    from aiops.stages.interpret.rules import Catalog, near
+    from aiops.domain import Catalog
+    from aiops.stages.interpret.match import near
 
     slots = reading.slots
     problem = next((h.problem for h in heard.times if h.problem), "")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA
 
 from aiops.domain import Catalog
@@ -315,3 +316,9 @@ def _metric_pattern(concepts: Iterable[tuple[str, str]]) -> tuple[re.Pattern[str
     if not parts:
         return re.compile(r"(?!)"), groups
     return re.compile(rf"(?<![a-z0-9_])(?:{'|'.join(parts)})(?![a-z_])|(?!)"), groups
+
+
+def near(word: str, catalog: Catalog) -> tuple[str, ...]:
+    """Up to five catalog services that look most like `word`: choices to offer, never an answer."""
+    scored = sorted(catalog.services, key=lambda name: (-fuzz.partial_ratio(word, name.lower()), name))
+    return tuple(scored[:5])

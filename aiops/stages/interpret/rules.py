@@ -14,7 +14,7 @@ from datetime import datetime
 from aiops.domain import Catalog
 from aiops.stages.interpret import actions, filters, followup, guards, timegrammar
 from aiops.stages.interpret.lexicon import COMPLAINT, DETECT, DIAGNOSE, FORECAST, QUERY, REPORT, WHY_STRONG
-from aiops.stages.interpret.match import Matcher, Mention, Mentions
+from aiops.stages.interpret.match import Matcher, Mention, Mentions, near
 from aiops.stages.interpret.slots import Reading, Slots
 from aiops.stages.interpret.text import MAX_CHARS, normalise, strip_quoted
 from aiops.stages.interpret.timegrammar import Heard
@@ -215,14 +215,6 @@ def when(times: Sequence[Heard], intent: str) -> tuple[Heard | None, str]:
         return (future[0], "" if intent in {"", "remediate"} else "a time to come, and a question about the past")
     clear = [h for h in past if not h.text.startswith("day:")] or past
     return clear[0], clear[0].problem
-
-
-def near(word: str, catalog: Catalog) -> tuple[str, ...]:
-    """Up to five catalog services that look most like `word`: choices to offer, never an answer."""
-    from rapidfuzz import fuzz
-
-    scored = sorted(catalog.services, key=lambda name: (-fuzz.partial_ratio(word, name.lower()), name))
-    return tuple(scored[:5])
 
 
 def _ask(reading: Reading, question: str, choices: tuple[str, ...], doubt: str = "") -> Reading:
