@@ -39,6 +39,7 @@ class Ops:
     identity: str
     versions: Mapping[str, str]
     deadline_s: float
+    model_timeout_s: float
     timezone: str
     closers: tuple[Callable[[], None], ...] = ()
 
@@ -50,7 +51,15 @@ class Ops:
         now = now or datetime.now(UTC)
         before = self.store.session(session) if session else None
         catalog = pipeline.catalog(self.sources, self.rules, timeout=self.deadline_s)
-        plan = interpret.interpret(text, catalog, now=now, timezone=self.timezone, context=before, model=self.model)
+        plan = interpret.interpret(
+            text,
+            catalog,
+            now=now,
+            timezone=self.timezone,
+            context=before,
+            model=self.model,
+            timeout=self.model_timeout_s,
+        )
         if session:
             self.store.save_session(session, plan.slots, now + timedelta(hours=8))
         return plan

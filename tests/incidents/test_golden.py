@@ -96,7 +96,7 @@ def test_the_demo_reaches_the_network_never(tmp_path: Path) -> None:
         "        sys.stderr.write(f'NETWORK {event} {args}\\n')\n"
         "sys.addaudithook(hook)\n"
         "from aiops.cli import main\n"
-        "main(['demo'])\n"
+        "sys.argv = ['aiops', 'demo']\nmain()\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code],
