@@ -127,7 +127,10 @@ class Database:
 
     def check(self) -> str:
         """What is wrong with any page or index, all of them read; "" when the file is sound."""
-        faults = [str(row[0]) for row in self.read("PRAGMA integrity_check(5)")]
+        try:
+            faults = [str(row[0]) for row in self.read("PRAGMA integrity_check(5)")]
+        except StoreError as error:  # damaged so that not even the check can walk it
+            return str(error)
         return "" if faults == ["ok"] else "; ".join(faults)
 
     def ping(self) -> str:

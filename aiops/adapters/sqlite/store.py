@@ -190,10 +190,10 @@ class StoreDB:
 
     def audit_verify(self) -> tuple[int, str]:
         """(entries, "") when the chain holds, else (index of the first bad entry, what is wrong)."""
-        heads = self._db.read("SELECT count, hash FROM audit_head")
+        heads = self._db.read("SELECT count, hash, (SELECT max(number) FROM audit) FROM audit_head")
         if len(heads) != 1:
             return 0, "the head of the chain is missing"
-        ((count, head),) = heads
+        ((count, head, last),) = heads
         expected, link = 0, bytes(32)
         for number, at, kind, entry, stored in self._chain(count):
             if number != expected:
@@ -202,11 +202,11 @@ class StoreDB:
             if link != stored:
                 return expected, f"entry {expected} was changed, moved or inserted"
             expected += 1
-        if expected != count:
+        if expected < count:
             return expected, f"entries {expected} to {count - 1} were cut off"
-        if link != head:
-            return max(expected - 1, 0), "the last entry contradicts the head of the chain"
-        return expected, ""
+        if last is not None and last >= count:
+            return count, f"entry {last} stands behind the end of the chain"
+        return (count, "") if link == head else (max(count - 1, 0), "the last entry contradicts the head of the chain")
 
     def _chain(self, end: int = 2**62) -> Iterator[Row]:
         """Entries below number `end`, in pages, so that no reader holds up the checkpoint of a growing log."""

@@ -1,0 +1,213 @@
+"""What every GraphStore must do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import networkx as nx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aiops.adapters.sqlite import GraphDB
+from aiops.domain import Call
+from aiops.errors import StoreError
+from aiops.ports import GraphStore
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(params=["sqlite"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], GraphStore]]:
+    """Opens the same, at first empty, graph as often as it is called."""
+    stores: list[GraphStore] = []
+
+    def open_it() -> GraphStore:
+        stores.append(GraphDB(tmp_path / "graph.db"))
+        return stores[-1]
+
+    yield open_it
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def graph(opened: Callable[[], GraphStore]) -> GraphStore:
+    return opened()
+
+
+def call(caller: str, callee: str, source: str = "traces", kind: str = "CALLS", at: datetime | None = NOON) -> Call:
+    return Call(caller, callee, source, kind, at, at)
+
+
+CHAIN = (call("a", "b"), call("b", "c"), call("c", "d"), call("d", "e"))
+
+
+def test_empty(graph: GraphStore):
+    assert graph.nodes() == ()
+    assert graph.calls() == graph.calls(["a"], hops=3) == ()
+    assert graph.upsert([]) == 0
+
+
+def test_what_is_stored_comes_back_sorted(graph: GraphStore):
+    rows = (
+        call("b", "a"),
+        call("a", "c", source="declared", at=None),
+        call("a", "b", source="labels", kind="RUNS_ON"),
+        call("a", "b"),
+        call("a", "b", source="service-graph"),
+    )
+    assert graph.upsert(rows) == 5
+    assert graph.calls() == (rows[4], rows[3], rows[2], rows[1], rows[0])
+    assert graph.nodes() == ("a", "b", "c")
+
+
+def test_names_are_data(graph: GraphStore):
+    strange = ("", "'; DROP TABLE edges --", "结账", "a\nb", "}) DETACH DELETE n //", "🦊", "%_", "\x00x")
+    rows = [call(name, "end") for name in strange]
+    graph.upsert(rows)
+    assert set(graph.calls()) == set(rows)
+    assert graph.calls(["结账"], hops=0) == ()
+    assert [c.caller for c in graph.calls(["a\nb", "end"])] == ["a\nb"]
+
+
+def test_upsert_is_idempotent_and_moves_times_only_outwards(graph: GraphStore):
+    graph.upsert([call("a", "b")])
+    graph.upsert([call("a", "b")])
+    graph.upsert([call("a", "b", at=None)])
+    assert graph.calls() == (call("a", "b"),)
+    graph.upsert([call("a", "b", at=NOON + HOUR), call("a", "b", at=NOON - HOUR)])
+    assert graph.calls() == (replace(call("a", "b"), first_seen=NOON - HOUR, last_seen=NOON + HOUR),)
+
+
+def test_a_time_learnt_later_is_kept(graph: GraphStore):
+    graph.upsert([call("a", "b", at=None)])
+    graph.upsert([call("a", "b")])
+    assert graph.calls() == (call("a", "b"),)
+
+
+def test_the_same_edge_twice_in_one_upsert(graph: GraphStore):
+    assert graph.upsert([call("a", "b"), call("a", "b", at=NOON + HOUR)]) == 2
+    assert graph.calls() == (replace(call("a", "b"), last_seen=NOON + HOUR),)
+
+
+def test_a_node_that_calls_itself_is_only_a_node(graph: GraphStore):
+    assert graph.upsert([call("a", "a")]) == 1
+    assert graph.nodes() == ("a",)
+    assert graph.calls() == ()
+
+
+def test_hops_go_both_ways(graph: GraphStore):
+    graph.upsert(CHAIN)
+    assert graph.calls(["c"], hops=0) == ()
+    assert graph.calls(["c"], hops=1) == CHAIN[1:3]
+    assert graph.calls(["c"], hops=2) == CHAIN
+    assert graph.calls(["a", "e"], hops=1) == (CHAIN[0], CHAIN[3])
+    assert graph.calls(["a", "b"], hops=0) == (CHAIN[0],)
+    assert graph.calls(["a", "nobody"], hops=1) == (CHAIN[0],)
+    assert graph.calls(["nobody"], hops=5) == ()
+    assert graph.calls(["a"], hops=50) == CHAIN
+
+
+def test_cycles_end(graph: GraphStore):
+    ring = (call("a", "b"), call("b", "c"), call("c", "a"))
+    graph.upsert(ring)
+    assert graph.calls(["a"], hops=10) == ring
+
+
+def test_a_cut_edge_is_never_learnt_again(opened: Callable[[], GraphStore]):
+    graph = opened()
+    graph.upsert([*CHAIN, call("b", "c", source="declared", kind="RUNS_ON")])
+    assert graph.cut("b", "c")
+    assert not graph.cut("b", "c")
+    assert not graph.cut("c", "b")
+    graph.upsert([call("b", "c", at=NOON + HOUR), call("b", "c", source="learned")])
+    assert graph.calls() == (CHAIN[0], CHAIN[2], CHAIN[3])
+    assert graph.calls(["a"], hops=5) == (CHAIN[0],)
+    assert graph.nodes() == ("a", "b", "c", "d", "e")
+    graph.close()
+    again = opened()
+    again.upsert(CHAIN)
+    assert again.calls() == (CHAIN[0], CHAIN[2], CHAIN[3])
+
+
+def test_only_what_was_not_seen_lately_is_purged(graph: GraphStore):
+    kept = (call("a", "b", at=NOON), call("b", "c", at=None))
+    graph.upsert([*kept, call("old", "older", at=NOON - HOUR)])
+    assert graph.purge(NOON) == 1
+    assert graph.calls() == kept
+    assert graph.nodes() == ("a", "b", "c")
+    assert graph.purge(NOON) == 0
+
+
+def test_a_graph_outlives_its_opener(opened: Callable[[], GraphStore]):
+    graph = opened()
+    graph.upsert(CHAIN)
+    graph.close()
+    assert opened().calls() == CHAIN
+
+
+def test_each_opener_sees_what_the_other_did(opened: Callable[[], GraphStore]):
+    one, other = opened(), opened()
+    one.upsert(CHAIN[:2])
+    assert other.calls() == CHAIN[:2]
+    other.upsert(CHAIN[2:])
+    one.upsert([call("a", "b", at=NOON + HOUR)])
+    expected = (replace(CHAIN[0], last_seen=NOON + HOUR), *CHAIN[1:])
+    assert one.calls() == other.calls() == expected
+    one.cut("c", "d")
+    assert other.calls(["a"], hops=9) == expected[:2]
+
+
+def test_threads_share_a_graph(graph: GraphStore):
+    def write(worker: int) -> None:
+        for i in range(20):
+            graph.upsert([call(f"n{worker}", f"n{worker}-{i}"), call("hub", f"n{worker}", at=NOON + i * HOUR)])
+            graph.calls(["hub"], hops=2)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    found = graph.calls()
+    assert len(found) == 4 * 20 + 4
+    assert {c.last_seen for c in found if c.caller == "hub"} == {NOON + 19 * HOUR}
+
+
+def test_ping_names_what_answers(graph: GraphStore):
+    assert graph.ping(5)
+
+
+def test_closed_twice_and_never_used_again(graph: GraphStore):
+    graph.close()
+    graph.close()
+    with pytest.raises(StoreError):
+        graph.upsert(CHAIN)
+
+
+names = st.sampled_from("abcdefghij")
+
+
+@given(
+    edges=st.lists(st.tuples(names, names), max_size=25),
+    seeds=st.lists(names, min_size=1, max_size=3),
+    hops=st.integers(0, 4),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_neighbourhood_is_the_one_networkx_finds(
+    graph: GraphStore, edges: list[tuple[str, str]], seeds: list[str], hops: int
+):
+    graph.purge(NOON + HOUR)
+    graph.upsert([call(*edge) for edge in edges])
+    reference = nx.Graph(edges)
+    reached = {
+        node
+        for seed in seeds
+        if seed in reference
+        for node in nx.single_source_shortest_path_length(reference, seed, cutoff=hops)
+    }
+    wanted = sorted({(u, v) for u, v in edges if u in reached and v in reached and u != v})
+    assert [(c.caller, c.callee) for c in graph.calls(seeds, hops)] == wanted

@@ -1,0 +1,253 @@
+"""What every Store must do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from aiops.adapters.sqlite import StoreDB
+from aiops.domain import Alert, TimeRange
+from aiops.errors import DataError, StoreError
+from aiops.ports import Store
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["sqlite"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    """Opens the same, at first empty, store as often as it is called."""
+    stores: list[Store] = []
+
+    def open_it() -> Store:
+        stores.append(StoreDB(tmp_path / "store.db"))
+        return stores[-1]
+
+    yield open_it
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(opened: Callable[[], Store]) -> Store:
+    return opened()
+
+
+def alert(fingerprint: str, name: str = "HighLatency", at: datetime = NOON, status: str = "firing", group: str = "g"):
+    return Alert(fingerprint, status, {"alertname": name}, {}, at, group_key=group)
+
+
+def ids(found: tuple) -> list[str]:
+    return [each["id"] for each in found]
+
+
+# ---------------------------------------------------------------- reports
+
+
+def test_empty(store: Store):
+    assert store.report("r") is store.recording("r") is store.session("s") is None
+    assert store.reports() == store.find("f", "a", None, 10) == store.unseen([]) == store.seen([]) == ()
+    assert store.audit_verify() == (0, "")
+    assert store.purge(FUTURE) == 0
+
+
+def test_a_report_comes_back_byte_for_byte(opened: Callable[[], Store]):
+    store = opened()
+    store.save("r1", b'{"a": "\xe7\xbb\x93"}', bytes(range(256)) * 5000, {"verdict": "found", "cause": "结账 <b>"})
+    store.close()
+    again = opened()
+    assert again.report("r1") == b'{"a": "\xe7\xbb\x93"}'
+    assert again.recording("r1") == bytes(range(256)) * 5000
+    (shown,) = again.reports()
+    assert {**shown, "created": ""} == {"id": "r1", "created": "", "verdict": "found", "cause": "结账 <b>"}
+    assert abs(datetime.fromisoformat(shown["created"]) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_newest_first(store: Store):
+    for number in range(5):
+        store.save(f"r{number}", b"", b"", {})
+    assert ids(store.reports()) == ["r4", "r3", "r2", "r1", "r0"]
+    assert ids(store.reports(limit=2)) == ["r4", "r3"]
+
+
+def test_saved_again_is_replaced_and_newest(store: Store):
+    store.save("a", b"1", b"1", {"verdict": "found"}, [alert("old")])
+    store.save("b", b"", b"", {})
+    store.save("a", b"2", b"2", {"verdict": "inconclusive"}, [alert("new")])
+    assert (store.report("a"), store.recording("a")) == (b"2", b"2")
+    assert [(each["id"], each.get("verdict")) for each in store.reports()] == [("a", "inconclusive"), ("b", None)]
+    assert ids(store.find("old", "", None, 10)) == []
+    assert ids(store.find("new", "", None, 10)) == ["a"]
+
+
+def test_reports_are_found_by_any_of_their_alerts(store: Store):
+    store.save("a", b"", b"", {}, [alert("f1"), alert("f2", "DiskFull"), alert("f1")])
+    store.save("b", b"", b"", {}, [alert("f1", "Other")])
+    store.save("c", b"", b"", {})
+    assert ids(store.find("f1", "", None, 10)) == ["b", "a"]
+    assert ids(store.find("f2", "", None, 10)) == ["a"]
+    assert ids(store.find("", "HighLatency", None, 10)) == ["a"]
+    assert ids(store.find("f1", "Other", None, 10)) == ["b"]
+    assert ids(store.find("f2", "HighLatency", None, 10)) == []
+    assert ids(store.find("f1", "", None, 1)) == ["b"]
+    assert ids(store.find("", "", None, 10)) == ["c", "b", "a"]
+    assert ids(store.find("' OR 1=1 --", "", None, 10)) == []
+
+
+def test_reports_are_found_by_an_overlapping_window(store: Store):
+    store.save("r", b"", b"", {}, [alert("f")], TimeRange(NOON, NOON + HOUR))
+
+    def found(start: datetime, end: datetime) -> bool:
+        return bool(store.find("f", "", TimeRange(start, end), 10))
+
+    assert found(NOON - HOUR, NOON + timedelta(seconds=1))
+    assert found(NOON + HOUR / 2, NOON + HOUR / 2)
+    assert found(NOON - HOUR, NOON + 2 * HOUR)
+    assert found(NOON, NOON)
+    assert not found(NOON - HOUR, NOON)
+    assert not found(NOON + HOUR, NOON + 2 * HOUR)
+
+
+def test_a_report_about_one_moment_is_found_around_it(store: Store):
+    store.save("r", b"", b"", {}, (), TimeRange(NOON, NOON))
+    assert store.find("", "", TimeRange(NOON, NOON + HOUR), 1)
+    assert not store.find("", "", TimeRange(NOON - HOUR, NOON), 1)
+    store.save("now", b"", b"", {})
+    assert ids(store.find("", "", TimeRange(datetime.now(UTC) - HOUR, datetime.now(UTC) + HOUR), 1)) == ["now"]
+
+
+# ---------------------------------------------------------------- notifications
+
+
+def test_a_notification_is_new_once(opened: Callable[[], Store]):
+    store = opened()
+    first, second = alert("f1"), alert("f2")
+    assert store.seen([first, second, first]) == (first, second)
+    assert store.seen([second, first]) == ()
+    store.close()
+    assert opened().seen([first]) == ()
+
+
+def test_each_part_of_the_notification_key_tells(store: Store):
+    one = alert("f1")
+    others = (
+        alert("f2"),
+        alert("f1", at=NOON + timedelta(seconds=1)),
+        alert("f1", status="resolved"),
+        alert("f1", group="h"),
+        alert("1", group="gf"),
+        replace(one, fingerprint="f", group_key='g", "1'),
+    )
+    assert store.seen([one, *others]) == (one, *others)
+    assert store.seen([replace(one, annotations={"summary": "reworded"})]) == ()
+
+
+def test_asking_what_is_unseen_records_nothing(store: Store):
+    first, second = alert("f1"), alert("f2")
+    assert store.unseen([second, first, second]) == store.unseen([second, first]) == (second, first)
+    store.seen([first])
+    assert store.unseen([first, second]) == (second,)
+
+
+def test_two_who_see_the_same_share_it(store: Store):
+    alerts = [alert(f"f{i}") for i in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        parts = list(pool.map(store.seen, [alerts[i : i + 50] for i in range(0, 200, 25)] * 2))
+    assert sorted(each.fingerprint for part in parts for each in part) == sorted(each.fingerprint for each in alerts)
+
+
+# ---------------------------------------------------------------- sessions
+
+
+def test_a_session_holds_what_was_said_last(opened: Callable[[], Store]):
+    store = opened()
+    slots = {"intent": "diagnose", "services": ["结账"], "window": None, "deep": {"n": 1.5, "yes": True}}
+    store.save_session("s", {"intent": "query"}, FUTURE)
+    store.save_session("s", slots, FUTURE)
+    store.close()
+    assert opened().session("s") == slots
+
+
+def test_an_expired_session_is_forgotten(store: Store):
+    store.save_session("s", {"intent": "query"}, datetime.now(UTC) - timedelta(seconds=1))
+    assert store.session("s") is None
+
+
+def test_a_session_that_json_cannot_hold_is_refused(store: Store):
+    with pytest.raises(DataError):
+        store.save_session("s", {"at": NOON}, FUTURE)
+    with pytest.raises(DataError):
+        store.save_session("s", {"x": float("nan")}, FUTURE)
+
+
+# ---------------------------------------------------------------- audit
+
+
+def test_the_chain_holds(opened: Callable[[], Store]):
+    store = opened()
+    for number in range(5):
+        store.audit("turn", {"text": "为什么慢?", "number": number})
+    store.close()
+    again = opened()
+    again.audit("approval", {"by": "ann"})
+    assert again.audit_verify() == (6, "")
+    entries = list(again.audit_entries())
+    assert [(e["number"], e["kind"]) for e in entries] == [*((i, "turn") for i in range(5)), (5, "approval")]
+    assert entries[2]["entry"] == {"text": "为什么慢?", "number": 2}
+    assert again.audit_head() == (6, entries[-1]["hash"])
+    assert len({e["hash"] for e in entries}) == 6
+    assert json.dumps(entries)
+
+
+def test_a_long_chain_is_read_in_whole(store: Store):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: store.audit("turn", {"i": i}), range(2100)))
+    assert store.audit_verify() == (2100, "")
+    entries = list(store.audit_entries())
+    assert [e["number"] for e in entries] == list(range(2100))
+    assert sorted(e["entry"]["i"] for e in entries) == list(range(2100))  # type: ignore[index,call-overload]
+
+
+# ---------------------------------------------------------------- life
+
+
+def test_purge_forgets_by_age_and_leaves_the_audit(store: Store):
+    store.save("r", b"", b"", {}, [alert("f")])
+    store.seen([alert("f")])
+    store.save_session("s", {}, FUTURE)
+    store.audit("turn", {})
+    assert store.purge(datetime.now(UTC) - HOUR) == 0
+    assert (store.report("r"), store.seen([alert("f")]), store.session("s")) == (b"", (), {})
+    assert store.purge(datetime.now(UTC) + HOUR) == 1
+    assert store.report("r") is store.recording("r") is None
+    assert store.find("f", "", None, 10) == ()
+    assert store.seen([alert("f")]) == (alert("f"),)
+    assert store.session("s") == {}
+    assert store.audit_verify() == (1, "")
+
+
+def test_half_a_surrogate_pair_is_refused_and_harms_nobody(store: Store):
+    with pytest.raises(DataError):
+        store.save("r\ud800", b"", b"", {})
+    with pytest.raises(DataError):
+        store.find("\ud800", "", None, 1)
+    assert len(store.seen([alert("f\ud800"), alert("f")])) == 2
+    assert store.reports() == ()
+
+
+def test_ping_names_what_answers(store: Store):
+    assert store.ping(5)
+
+
+def test_closed_twice_and_never_used_again(store: Store):
+    store.close()
+    store.close()
+    with pytest.raises(StoreError):
+        store.reports()
