@@ -1,0 +1,1 @@
+"""How a Report looks: text, Markdown, HTML, SVG. Decides nothing about content; escapes everything from outside."""

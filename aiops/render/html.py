@@ -1,0 +1,136 @@
+"""The report as one self-contained page: no script, no request, works from disk, on paper and on a phone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from aiops.domain import Alert, Event, EventKind, Report, Verdict
+from aiops.render.clean import cell, clean, link
+from aiops.render.path import hops, one_line
+from aiops.render.picture import chart_svg, small_svg
+from aiops.render.shell import command
+from aiops.render.units import between, clock, figure, percent, quantity, stamp, zone
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+# What a page shows at most; the JSON form has all. Together they keep any report well below 400 kB.
+MOST = {"causes": 3, "evidence": 10, "charts": 8, "events": 30, "anomalies": 25, "gaps": 25, "alerts": 5, "dropped": 20}
+_ALERT_LINKS = (("runbook_url", "Runbook"), ("dashboardURL", "Dashboard"), ("panelURL", "Panel"))
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrences:
+    """Events of one kind under their heading."""
+
+    title: str
+    shown: tuple[Event, ...]
+    more: int
+
+
+def html(report: Report, *, tz: tzinfo = UTC, home: str = "") -> str:
+    """The page. Times are shown in `tz`, and name it. `home` is where the product's name leads, if anywhere."""
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        report=report,
+        tz=tz,
+        home=home,
+        css=style(),
+        csp=content_security_policy(),
+        found=report.verdict is Verdict.FOUND,
+        groups=_occurrences(report.events),
+        onset=_onset(report),
+    )
+
+
+def style() -> str:
+    """The one inline style sheet."""
+    source = _environment().loader
+    assert source is not None
+    return "".join(source.get_source(_environment(), name)[0] for name in ("report.css", "picture.css"))
+
+
+def content_security_policy() -> str:
+    """What the page may do, for its own meta element and for the header that serves it: its style sheet, nothing else."""
+    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    # Imported here: the other forms need no template engine, and `aiops --help` needs none of this.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup, escape
+
+    environment = Environment(
+        loader=PackageLoader("aiops.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        # Every text that a template prints goes through `clean`; what is Markup was made, and escaped, in this package.
+        finalize=lambda value: clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+    )
+    environment.filters |= {
+        "cell": cell,
+        "clean": clean,
+        "link": link,
+        "percent": percent,
+        "figure": figure,
+        "stamp": stamp,
+        "clock": clock,
+    }
+    environment.globals |= {
+        "MOST": MOST,
+        "hops": hops,
+        "one_line": one_line,
+        "quantity": quantity,
+        "between": between,
+        "command": lambda argv: escape(command(argv)),
+        # `picture` escapes every text it draws.
+        "chart_svg": lambda chart, tz, key: Markup(chart_svg(chart, tz, key)),  # noqa: S704
+        "small_svg": lambda chart: Markup(small_svg(chart, (220, 48))),  # noqa: S704
+        "inline": Markup,
+        "alert_links": _alert_links,
+        "zone_at": lambda moment, tz: zone(moment.astimezone(tz)),
+    }
+    return environment
+
+
+def _occurrences(events: tuple[Event, ...]) -> tuple[Occurrences, ...]:
+    """Events by kind, strongest first: changes before logs, because a change is what one can undo."""
+    titles = (
+        (EventKind.CHANGE, "Changes"),
+        (EventKind.LOG, "Log templates"),
+        (EventKind.SPAN, "Traces"),
+        (EventKind.ALERT, "Alerts"),
+    )
+    groups = []
+    for kind, title in titles:
+        ranked = sorted((e for e in events if e.kind is kind), key=lambda e: -e.score)
+        if ranked:
+            shown = tuple(ranked[: MOST["events"] // 2])
+            groups.append(Occurrences(title, shown, len(ranked) - len(shown)))
+    return tuple(groups)
+
+
+def _onset(report: Report) -> datetime | None:
+    """When the first cause began: its onset on its path, else its first anomaly."""
+    if not report.root_causes:
+        return None
+    cause = report.root_causes[0]
+    if cause.path.onsets and cause.path.onsets[0]:
+        return cause.path.onsets[0]
+    return min((a.onset for a in report.anomalies if a.node == cause.node), default=None)
+
+
+def _alert_links(alert: Alert) -> list[tuple[str, str]]:
+    """Where the alert itself points: (words, address), web addresses only."""
+    pairs = [(words, link(alert.annotations.get(name, ""))) for name, words in _ALERT_LINKS]
+    return [(words, url) for words, url in [("Source", link(alert.generator_url)), *pairs] if url]

@@ -1,0 +1,127 @@
+"""The report in Markdown (GitHub's, which Mattermost and GitLab read too)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, tzinfo
+
+from aiops.domain import Event, Gap, Remediation, Report, RootCause, Verdict
+from aiops.render.clean import clean, link
+from aiops.render.path import one_line
+from aiops.render.shell import command
+from aiops.render.units import clock, percent, stamp
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&#$!{}])")
+# Word joiner: invisible, and it keeps an @ from paging somebody and an address from becoming a link.
+_BREAKER = "\u2060"
+_MOST = 30
+
+
+def markdown(report: Report, *, tz: tzinfo = UTC) -> str:
+    """Headings from the second level down, so that it can stand inside another document."""
+    blocks = [
+        list(_summary(report)),
+        list(_causes(report, tz)),
+        list(_events(report.events, tz)),
+        list(_gaps(report.gaps)),
+        list(_remediation(report.remediation)),
+        ["## Same report again", "", f"Reads only the recording: {code(f'aiops replay {clean(report.id, 64)}')}"],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def escape(text: str, limit: int = 2000) -> str:
+    """Text from outside as inline Markdown that shows exactly these characters and does nothing."""
+    line = _SPECIAL.sub(r"\\\1", clean(text, limit))
+    line = line.replace("@", f"@{_BREAKER}").replace("://", f":{_BREAKER}//")
+    line = re.sub(r"(?i)www\.", lambda found: f"{found[0][:-1]}{_BREAKER}.", line)
+    # At the start of a block these begin lists, headings, quotes and rules.
+    return re.sub(r"^([-+=]|\d+(?=[.)]))", lambda found: f"{_BREAKER}{found[0]}", line)
+
+
+def code(text: str, limit: int = 2000) -> str:
+    """A code span of any text: its fence is longer than every run of backticks inside."""
+    line = clean(text, limit)
+    if not line:
+        return ""
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    # Blanks keep the text's own backticks off the fence; a span of blanks at both ends would lose one on each side.
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def _target(url: str) -> str:
+    """A link's address; round brackets and blanks would end it early."""
+    return link(url).translate({ord("("): "%28", ord(")"): "%29", ord("<"): "%3C", ord(">"): "%3E", ord("\\"): "%5C"})
+
+
+def _summary(report: Report) -> Iterable[str]:
+    first, *rest = (escape(line) for line in report.summary)
+    yield f"**{first}**"
+    for line in rest:
+        yield ""
+        yield line
+
+
+def _causes(report: Report, tz: tzinfo) -> Iterable[str]:
+    if not report.root_causes:
+        return
+    yield "## Ranked causes" if report.verdict is Verdict.FOUND else "## What came closest (not enough for a verdict)"
+    yield ""
+    for cause in report.root_causes[:3]:
+        yield from _cause(cause, report, tz)
+
+
+def _cause(cause: RootCause, report: Report, tz: tzinfo) -> Iterable[str]:
+    fault = f" ({escape(cause.fault, 40)})" if cause.fault else ""
+    yield f"{cause.rank}. {code(cause.node, 120)} {percent(cause.score)} {code(cause.metric, 120)}".rstrip() + fault
+    yield f"   - Path: {code(one_line(cause, report, tz))}"
+    for evidence in cause.evidence[:_MOST]:
+        target = _target(evidence.link)
+        query = f" {code(evidence.query, 400)}" if evidence.query else ""
+        yield f"   - {escape(evidence.summary, 600)}{query}" + (f" ([source]({target}))" if target else "")
+    if cause.why_not:
+        yield f"   - Why not: {escape(cause.why_not)}"
+
+
+def _events(events: tuple[Event, ...], tz: tzinfo) -> Iterable[str]:
+    if not events:
+        return
+    yield "## What happened"
+    yield ""
+    shown = sorted(events, key=lambda event: -event.score)[:_MOST]
+    for event in shown:
+        what = f"{event.kind} {escape(event.what, 60)}, {code(event.node, 120)}: {escape(event.summary, 300)}"
+        yield f"- {clock(event.at, tz)} {what}"
+        if event.example and clean(event.example) != clean(event.summary):
+            yield f"  - e.g. {code(event.example, 240)}"
+    if shown:
+        yield ""
+        rest = f", {len(events) - len(shown)} more in the JSON form" if len(events) > len(shown) else ""
+        yield f"First at {stamp(min(event.at for event in events), tz)}{rest}."
+
+
+def _gaps(gaps: tuple[Gap, ...]) -> Iterable[str]:
+    if not gaps:
+        return
+    yield "## Not seen"
+    yield ""
+    for gap in gaps[:_MOST]:
+        mend = f" Mend: {escape(gap.mend, 600)}" if gap.mend else ""
+        yield f"- **{escape(gap.what, 300)}**: {escape(gap.why, 600)}{mend}"
+
+
+def _remediation(proposal: Remediation | None) -> Iterable[str]:
+    if proposal is None:
+        return
+    yield "## Proposed repair (not run)"
+    yield ""
+    yield f"{escape(proposal.title, 300)}, on {code(proposal.target, 120)}"
+    if proposal.argv:
+        yield ""
+        yield code(command(proposal.argv), 4000)
+    for label, words in (("Why", proposal.why), ("Check", proposal.check), ("Undo", proposal.undo)):
+        if words:
+            yield ""
+            yield f"{label}: {escape(words, 600)}"

@@ -1,0 +1,87 @@
+"""The causal path, ready to be shown: nodes with onsets, and between them what links them. All text is clean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from aiops.domain import Chart, Edge, Report, RootCause
+from aiops.render.clean import clean
+from aiops.render.units import figure, lag, moments, zone
+
+# How an edge reads from cause to effect.
+_RELATION = {"CALLS": "called by", "RUNS_ON": "hosts"}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An edge in words: "called by", "0.82", "+1 min", "traces"."""
+
+    relation: str
+    strength: str
+    lag: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A node on the path. `link` leads to the next hop and is None at the symptom; `onset` is "" when nothing was seen."""
+
+    node: str
+    metric: str
+    onset: str
+    role: str  # cause | via | symptom | both
+    chart: Chart | None
+    link: Link | None
+
+
+def hops(cause: RootCause, report: Report, tz: tzinfo) -> tuple[Hop, ...]:
+    """The path of one candidate from cause to symptom; a candidate without a path is one hop."""
+    nodes = cause.path.nodes or (cause.node,)
+    onsets = moments((*cause.path.onsets, *[None] * len(nodes))[: len(nodes)], tz)
+    charts = _chart_by_node(report)
+    metrics = _metric_by_node(cause, report)
+    edges: list[Edge | None] = [*cause.path.edges[: len(nodes) - 1]]
+    edges += [None] * (len(nodes) - len(edges))
+    return tuple(
+        Hop(
+            clean(node, 120),
+            clean(metrics.get(node, ""), 120),
+            onset,
+            _role(index, len(nodes)),
+            charts.get(node),
+            _link(edge) if edge else None,
+        )
+        for index, (node, onset, edge) in enumerate(zip(nodes, onsets, edges, strict=True))
+    )
+
+
+def one_line(cause: RootCause, report: Report, tz: tzinfo, arrow: str = "→") -> str:
+    """As a sentence, "cart 09:02:00 → checkout 09:03:00 → frontend 09:04:00 UTC"."""
+    steps = hops(cause, report, tz)
+    known = [onset for onset in cause.path.onsets if onset]
+    words = f" {arrow} ".join(f"{hop.node} {hop.onset}".rstrip() for hop in steps)
+    return f"{words} {zone(known[0].astimezone(tz))}" if known else words
+
+
+def _role(index: int, size: int) -> str:
+    if size == 1:
+        return "both"
+    return "cause" if index == 0 else "symptom" if index == size - 1 else "via"
+
+
+def _link(edge: Edge) -> Link:
+    relation = _RELATION.get(edge.kind, clean(edge.kind, 40).lower().replace("_", " "))
+    return Link(relation, figure(edge.strength), lag(edge.lag) if edge.lag else "", clean(edge.source, 40))
+
+
+def _chart_by_node(report: Report) -> dict[str, Chart]:
+    """The first chart of each node: explain puts the most telling one first."""
+    return {chart.node: chart for chart in reversed(report.charts)}
+
+
+def _metric_by_node(cause: RootCause, report: Report) -> dict[str, str]:
+    """The metric to name at each node: of its chart, else of its strongest anomaly; the cause's own for the cause."""
+    ranked = sorted(report.anomalies, key=lambda a: a.score)
+    named = {a.node: a.metric for a in ranked} | {node: c.metric for node, c in _chart_by_node(report).items()}
+    return named | ({cause.node: cause.metric} if cause.metric else {})

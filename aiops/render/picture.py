@@ -1,0 +1,258 @@
+"""Parts of pictures: one chart, one small chart, as SVG text. Colours come from `templates/picture.css` by class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from html import escape
+
+from aiops.domain import Chart, from_ns
+from aiops.render.clean import clean, width
+from aiops.render.scale import Stretch, TimeAxis, ValueAxis, time_axis, time_ticks, value_axis
+from aiops.render.units import Unit, between, quantity, stamp, unit, zone
+
+WIDE, HIGH = 520, 224
+_PLOT_TOP, _PLOT_BOTTOM = 46.0, 194.0
+_MOST_POINTS = 240
+_MOST_HOVERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What is drawn of a chart: at most a few hundred samples that keep every extreme."""
+
+    times: tuple[int, ...]
+    values: tuple[float, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+
+    def outside(self, index: int) -> bool:
+        """Whether a sample lies outside its band; a gap or a missing band is not outside."""
+        value = self.values[index]
+        return value < self.lower[index] or value > self.upper[index]
+
+
+def samples(chart: Chart) -> Samples:
+    """Keeps the lowest and the highest of each bucket of samples, in their order; all when there are few. O(points)."""
+    size = min(len(chart.times), len(chart.values))
+    values, lower, upper = (_numbers(column, size) for column in (chart.values, chart.lower, chart.upper))
+    per_bucket = math.ceil(2 * size / _MOST_POINTS) if size > _MOST_POINTS else 1
+    keep: list[int] = []
+    for start in range(0, size, per_bucket):
+        bucket = range(start, min(start + per_bucket, size))
+        known = [i for i in bucket if math.isfinite(values[i])] or [start]
+        keep.extend(sorted({min(known, key=values.__getitem__), max(known, key=values.__getitem__)}))
+    return Samples(
+        tuple(chart.times[i] for i in keep),
+        tuple(values[i] for i in keep),
+        tuple(lower[i] for i in keep),
+        tuple(upper[i] for i in keep),
+    )
+
+
+def _numbers(column: Sequence[float | None], size: int) -> Sequence[float]:
+    """A column of a chart with NaN for what is missing; a column that is too short is missing as a whole."""
+    if len(column) < size:
+        return (math.nan,) * size
+    return tuple(math.nan if value is None else value for value in column)
+
+
+def extreme(drawn: Samples) -> int | None:
+    """The sample farthest outside its band, in widths of the band; None when none is outside."""
+
+    def departure(i: int) -> float:
+        breadth = max(drawn.upper[i] - drawn.lower[i], 1e-12)
+        return max(drawn.lower[i] - drawn.values[i], drawn.values[i] - drawn.upper[i]) / breadth
+
+    return max((i for i in range(len(drawn.values)) if drawn.outside(i)), key=departure, default=None)
+
+
+def describe(chart: Chart, tz: tzinfo) -> str:
+    """The chart in words, for those who do not see it: where it starts, when it left its band, how far it went."""
+    drawn = samples(chart)
+    known = [i for i, v in enumerate(drawn.values) if math.isfinite(v)]
+    if not known:
+        return f"{clean(chart.metric)} of {clean(chart.node)}: no data in this window."
+    first, last = from_ns(min(drawn.times)), from_ns(max(drawn.times))
+    words = [f"{clean(chart.metric)} of {clean(chart.node)} from {stamp(first, tz)} to {stamp(last, tz)}"]
+    words.extend(f"{clean(label, 80)} at {stamp(from_ns(at), tz)}" for label, at in chart.marks)
+    far = extreme(drawn)
+    if far is None:
+        words.append("it stayed within the expected range")
+    else:
+        band = between(drawn.lower[far], drawn.upper[far], chart.metric)
+        words.append(f"at most {quantity(drawn.values[far], chart.metric)} where {band} was expected")
+    return "; ".join(words) + "."
+
+
+def chart_svg(chart: Chart, tz: tzinfo, key: str, place: tuple[float, float] | None = None) -> str:
+    """One series with its band, marks and axes. `key` makes its ids unique; `place` puts it into another picture.
+
+    Every text in it is escaped, so the result may stand in HTML and XML as it is.
+    """
+    drawn = samples(chart)
+    across = time_axis(drawn.times, 8.0, WIDE - 8.0, 22.0)
+    band = [v for pair in zip(drawn.lower, drawn.upper, strict=True) for v in pair]
+    up = value_axis(drawn.values, band, _PLOT_BOTTOM, _PLOT_TOP)
+    scale = unit(chart.metric, max((abs(v) for v in (up.low, up.high)), default=1.0))
+    where = f' x="{place[0]:.0f}" y="{place[1]:.0f}" width="{WIDE}" height="{HIGH}"' if place else ""
+    return "".join(
+        [
+            f'<svg class="chart" viewBox="0 0 {WIDE} {HIGH}" role="img" aria-labelledby="{key}-d"{where}>',
+            f'<desc id="{key}-d">{escape(describe(chart, tz))}</desc>',
+            *_grid(up, scale),
+            *_time_labels(across, tz),
+            *_shapes(drawn, across, up),
+            *_mark_lines(chart, across),
+            _extreme_label(chart, drawn, across, up),
+            *_hovers(chart, drawn, across, up, tz),
+            "</svg>",
+        ]
+    )
+
+
+def small_svg(chart: Chart, size: tuple[int, int], place: tuple[float, float] | None = None) -> str:
+    """A chart without words, for the card of a node; its numbers stand in the large one, so it is hidden from readers."""
+    wide, high = size
+    drawn = samples(chart)
+    across = time_axis(drawn.times, 2.0, wide - 2.0, 5.0)
+    band = [v for pair in zip(drawn.lower, drawn.upper, strict=True) for v in pair]
+    up = value_axis(drawn.values, band, high - 2.0, 3.0)
+    where = f' x="{place[0]:.0f}" y="{place[1]:.0f}" width="{wide}" height="{high}"' if place else ""
+    onset = next((across.place(at) for label, at in chart.marks if label == "onset"), None)
+    mark = f'<path class="c-onset" d="M{onset:.1f} 0V{high}"/>' if onset is not None else ""
+    head = f'<svg class="small" viewBox="0 0 {wide} {high}" preserveAspectRatio="none" aria-hidden="true"{where}>'
+    return "".join([head, *_shapes(drawn, across, up), mark, "</svg>"])
+
+
+def _grid(up: ValueAxis, scale: Unit) -> Iterable[str]:
+    for value in up.ticks():
+        y = up.place(value)
+        yield f'<path class="c-grid" d="M8 {y:.1f}H{WIDE - 8}"/>'
+        yield f'<text class="c-tick" x="8" y="{y - 4:.1f}">{escape(scale.say(value))}</text>'
+
+
+def _time_labels(across: TimeAxis, tz: tzinfo) -> Iterable[str]:
+    """Round times under the axis. Where it breaks, each stretch says its date, because the days differ."""
+    days = {from_ns(s.start).astimezone(tz).date() for s in across.stretches}
+    for index, stretch in enumerate(across.stretches):
+        share = (stretch.right - stretch.left) / WIDE
+        for at, word in time_ticks(stretch, max(1, round(5 * share)), tz):
+            x = stretch.place(at)
+            anchor = "start" if x < 30 else "end" if x > WIDE - 30 else "middle"
+            yield f'<path class="c-grid" d="M{x:.1f} {_PLOT_BOTTOM}v4"/>'
+            yield f'<text class="c-tick" x="{x:.1f}" y="{_PLOT_BOTTOM + 18}" text-anchor="{anchor}">{escape(word)}</text>'
+        if len(days) > 1:
+            day = from_ns(stretch.start).astimezone(tz)
+            yield f'<text class="c-tick" x="{stretch.left:.1f}" y="{_PLOT_BOTTOM + 29}">{day:%Y-%m-%d}</text>'
+        if index:
+            x = stretch.left - 11
+            yield f'<path class="c-break" d="M{x - 5:.1f} {_PLOT_BOTTOM + 5}l4 -10M{x + 1:.1f} {_PLOT_BOTTOM + 5}l4 -10"/>'
+
+
+def _shapes(drawn: Samples, across: TimeAxis, up: ValueAxis) -> Iterable[str]:
+    """Band, line, and the line once more where it is outside the band."""
+    for stretch in across.stretches:
+        indices = range(stretch.first, stretch.last)
+        for run in _runs(indices, lambda i: math.isfinite(drawn.lower[i]) and math.isfinite(drawn.upper[i])):
+            there = [f"{stretch.place(drawn.times[i]):.1f} {up.place(drawn.upper[i]):.1f}" for i in run]
+            back = [f"{stretch.place(drawn.times[i]):.1f} {up.place(drawn.lower[i]):.1f}" for i in reversed(run)]
+            yield f'<path class="c-band" d="M{"L".join(there + back)}Z"/>'
+        known = [i for i in indices if math.isfinite(drawn.values[i])]
+        lines = "".join(
+            _polyline(run, stretch, drawn, up) for run in _runs(indices, lambda i: math.isfinite(drawn.values[i]))
+        )
+        yield f'<path class="c-line" d="{lines}"/>' if lines else ""
+        # A run outside starts at the sample before it, so that a single one is seen leaving.
+        out = "".join(
+            _polyline(_with_neighbours(run, known), stretch, drawn, up) for run in _runs(indices, drawn.outside)
+        )
+        yield f'<path class="c-out" d="{out}"/>' if out else ""
+
+
+def _runs(indices: Sequence[int], holds: Callable[[int], bool]) -> list[list[int]]:
+    """Longest stretches of consecutive indices for which `holds(index)`."""
+    runs: list[list[int]] = []
+    for i in indices:
+        if not holds(i):
+            continue
+        if runs and runs[-1][-1] == i - 1:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    return runs
+
+
+def _with_neighbours(run: list[int], known: Sequence[int]) -> list[int]:
+    around = set(known)
+    return [i for i in (run[0] - 1, *run, run[-1] + 1) if i in around]
+
+
+def _polyline(run: Sequence[int], stretch: Stretch, drawn: Samples, up: ValueAxis) -> str:
+    points = [f"{stretch.place(drawn.times[i]):.1f} {up.place(drawn.values[i]):.1f}" for i in run]
+    # A line of no length with round ends is a dot: a lone sample between gaps is still seen.
+    return "M" + "L".join(points) if len(points) > 1 else f"M{points[0]}h0"
+
+
+def _mark_lines(chart: Chart, across: TimeAxis) -> Iterable[str]:
+    """Labelled moments in two rows above the plot, so that onset and alert do not cover each other."""
+    placed = [(label, x) for label, at in chart.marks if (x := across.place(at)) is not None]
+    for row, (label, x) in enumerate(sorted(placed, key=lambda mark: mark[1])):
+        y = 14 + 16 * (row % 2)
+        kind = "c-onset" if label == "onset" else "c-mark"
+        anchor, dx = ("end", -5) if x > 0.6 * WIDE else ("start", 5)
+        yield f'<path class="{kind}" d="M{x:.1f} {y - 9}V{_PLOT_BOTTOM}"/>'
+        words = fit(clean(label, 80), 0.55 * WIDE, 12)
+        yield f'<text class="{kind}-label" x="{x + dx:.1f}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _extreme_label(chart: Chart, drawn: Samples, across: TimeAxis, up: ValueAxis) -> str:
+    far = extreme(drawn)
+    if far is None:
+        return ""
+    stretch = next(s for s in across.stretches if s.first <= far < s.last)
+    x, y = stretch.place(drawn.times[far]), up.place(drawn.values[far])
+    anchor, dx = ("end", -7) if x > 0.5 * WIDE else ("start", 7)
+    below = y + 4 if drawn.values[far] > drawn.upper[far] else y - 6
+    words = escape(quantity(drawn.values[far], chart.metric))
+    return (
+        f'<circle class="c-dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
+        f'<text class="c-value" x="{x + dx:.1f}" y="{below:.1f}" text-anchor="{anchor}">{words}</text>'
+    )
+
+
+def _hovers(chart: Chart, drawn: Samples, across: TimeAxis, up: ValueAxis, tz: tzinfo) -> Iterable[str]:
+    """Invisible columns whose titles tell time, value and band under the pointer; no script needed."""
+    every = math.ceil(len(drawn.times) / _MOST_HOVERS) or 1
+    for stretch in across.stretches:
+        shown = range(stretch.first, stretch.last, every)
+        column = max((stretch.right - stretch.left) / max(len(shown), 1), 4.0)
+        for i in shown:
+            if not math.isfinite(drawn.values[i]):
+                continue
+            x = stretch.place(drawn.times[i])
+            local = from_ns(drawn.times[i]).astimezone(tz)
+            words = f"{local:%H:%M:%S} {zone(local)}: {quantity(drawn.values[i], chart.metric)}"
+            if math.isfinite(drawn.lower[i]) and math.isfinite(drawn.upper[i]):
+                words += f", expected {between(drawn.lower[i], drawn.upper[i], chart.metric)}"
+            yield (
+                f'<g class="c-hit"><rect x="{x - column / 2:.1f}" y="{_PLOT_TOP}" width="{column:.1f}" '
+                f'height="{_PLOT_BOTTOM - _PLOT_TOP}"/><circle cx="{x:.1f}" cy="{up.place(drawn.values[i]):.1f}" r="3"/>'
+                f"<title>{escape(words)}</title></g>"
+            )
+
+
+def fit(text: str, room: float, size: float) -> str:
+    """As much of `text` as fits into `room` pixels at a font size, by the mean width of a sans-serif letter."""
+    letters = int(room / (0.56 * size))
+    if width(text) <= letters:
+        return text
+    used, kept = 0, ""
+    for char in text:
+        used += width(char)
+        if used > letters - 1:
+            break
+        kept += char
+    return kept.rstrip() + "…"

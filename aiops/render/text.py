@@ -1,0 +1,101 @@
+"""The report for a terminal: the verdict in the first three lines, plain characters, no colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, tzinfo
+
+from aiops.domain import Event, Remediation, Report, RootCause, Verdict
+from aiops.render.clean import clean, width, wrap
+from aiops.render.path import one_line
+from aiops.render.shell import command
+from aiops.render.units import clock, percent
+
+MOST_CAUSES = 3
+_MOST_EVIDENCE = 4
+_MOST_EVENTS = 8
+_MOST_GAPS = 12
+
+
+def text(report: Report, *, tz: tzinfo = UTC, columns: int = 100) -> str:
+    """Lines of at most `columns` terminal columns, but for commands: they are copied, so they stay whole."""
+    blocks = [
+        list(_summary(report, columns)),
+        list(_causes(report, tz, columns)),
+        list(_events(report.events, tz, columns)),
+        list(_gaps(report, columns)),
+        list(_remediation(report.remediation, columns)),
+        ["Same report again, from its recording:", f"  aiops replay {clean(report.id, 64)}"],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _summary(report: Report, columns: int) -> Iterable[str]:
+    for line in report.summary:
+        yield from wrap(clean(line), columns)
+
+
+def _causes(report: Report, tz: tzinfo, columns: int) -> Iterable[str]:
+    if not report.root_causes:
+        return
+    found = report.verdict is Verdict.FOUND
+    yield "Ranked causes" if found else "What came closest (not enough for a verdict)"
+    for cause in report.root_causes[:MOST_CAUSES]:
+        yield from _cause(cause, report, tz, columns)
+
+
+def _cause(cause: RootCause, report: Report, tz: tzinfo, columns: int) -> Iterable[str]:
+    what = " ".join(clean(word, 120) for word in (cause.metric, cause.fault) if word)
+    yield from _item(f"  {cause.rank}. ", f"{clean(cause.node, 120)} {percent(cause.score)} {what}", columns)
+    yield from _item("     path: ", one_line(cause, report, tz, arrow="->"), columns)
+    for evidence in cause.evidence[:_MOST_EVIDENCE]:
+        yield from _item("     - ", clean(evidence.summary, 600), columns)
+    if cause.why_not:
+        yield from _item("     why not: ", clean(cause.why_not), columns)
+
+
+def _events(events: tuple[Event, ...], tz: tzinfo, columns: int) -> Iterable[str]:
+    """What happened, strongest first; the example of a log template is what one greps for."""
+    if not events:
+        return
+    yield "What happened"
+    shown = sorted(events, key=lambda event: -event.score)[:_MOST_EVENTS]
+    for event in shown:
+        what = f"{event.kind} {clean(event.what, 60).replace('_', ' ')}, {clean(event.node, 120)}"
+        yield from _item(f"  {clock(event.at, tz)} ", f"{what}: {clean(event.summary, 300)}", columns)
+        if event.example and clean(event.example) != clean(event.summary):
+            yield from _item("           e.g. ", clean(event.example, 240), columns)
+    if len(events) > len(shown):
+        yield f"  and {len(events) - len(shown)} more in the JSON form"
+
+
+def _gaps(report: Report, columns: int) -> Iterable[str]:
+    if not report.gaps:
+        return
+    yield "Not seen"
+    for gap in report.gaps[:_MOST_GAPS]:
+        yield from _item("  - ", f"{clean(gap.what, 300)}: {clean(gap.why, 600)}", columns)
+        if gap.mend:
+            yield from _item("    mend: ", clean(gap.mend, 600), columns)
+    if len(report.gaps) > _MOST_GAPS:
+        yield f"  and {len(report.gaps) - _MOST_GAPS} more in the JSON form"
+
+
+def _remediation(proposal: Remediation | None, columns: int) -> Iterable[str]:
+    if proposal is None:
+        return
+    yield "Proposed repair (not run)"
+    yield from _item("  ", f"{clean(proposal.title, 300)}, on {clean(proposal.target, 120)}", columns)
+    if proposal.argv:
+        yield f"  $ {command(proposal.argv)}"
+    for label, words in (("why", proposal.why), ("check", proposal.check), ("undo", proposal.undo)):
+        if words:
+            yield from _item(f"  {label}: ", clean(words, 600), columns)
+
+
+def _item(lead: str, words: str, columns: int) -> Iterable[str]:
+    """`lead`, then the words, wrapped and hanging under their first."""
+    indent = width(lead)
+    first, *rest = wrap(words, max(columns - indent, 20)) or [""]
+    yield lead + first
+    yield from (" " * indent + line for line in rest)
