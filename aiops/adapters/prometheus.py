@@ -2,41 +2,33 @@
 
 Discovery and authentication go through prometheus-api-client's connection object. Bulk data doesn't: the library asks for
 raw samples without a step and makes an object of each, so a read posts `query_range` itself and parses the answer into
-columns. One session class, `_Session`, is the door for both: it holds the deadline and maps every failure to `errors`.
+columns. One `http.Session` is the door for both: it holds the deadline and maps every failure to `errors`.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 import logging
 import re
 import statistics
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any, TypeVar
-from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 import numpy as np
-import requests
 import urllib3
 from prometheus_api_client import PrometheusConnect
 
+from aiops.adapters.http import Access, Session
 from aiops.domain import FloatArray, IntArray, Labels, Panel, Query, Scope, Symptom, series_key, to_ns
-from aiops.errors import ConfigError, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
 
 MAX_POINTS = 10_000  # per series and request; Prometheus refuses more than 11,000
-MAX_BODY = 1 << 30  # bytes; an answer beyond it is no answer one can work with
 PROBE = timedelta(minutes=10)  # how much is read raw to learn the sampling interval
 USUAL_STEP_MS = 60_000  # where the interval can't be learnt, because nothing or an expression was asked for
 RECENT = timedelta(hours=1)  # series with samples in this time are what "there is"
 EVERYTHING = '{__name__!=""}'
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
 _MS = 1_000_000  # ns
 _LABEL = r'\s*[a-zA-Z_]\w*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\]|\\.)*"\s*'
 _SELECTOR = re.compile(rf"[a-zA-Z_:][\w:]*|(?:[a-zA-Z_:][\w:]*)?\s*\{{(?:{_LABEL},)*(?:{_LABEL})?\}}")
@@ -52,11 +44,8 @@ class Prometheus:
     def __init__(
         self, url: str, *, token: str = "", user: str = "", password: str = "", step: timedelta | None = None
     ) -> None:
-        self._url = _base(url)
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._auth = (user, password) if user else None
-        basic = base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
-        self._secrets = tuple(secret for secret in (token, password, basic) if secret)
+        self._access = Access.to(url, "prometheus", "metrics source", token=token, user=user, password=password)
+        self._url = self._access.url
         self._step = step
 
     def read(self, scope: Scope, timeout: float) -> Panel:
@@ -66,7 +55,7 @@ class Prometheus:
         series that two queries find is one series. Of a native histogram its `_count` and `_sum` are read. Infinite
         values are gaps.
         """
-        with self._connect("metrics", timeout) as session:
+        with self._access.session("metrics", timeout) as session:
             queries = scope.queries or (Query(EVERYTHING),)
             step = self._step_ms(session, queries, scope)
             grid = _Grid(scope, step)
@@ -83,7 +72,7 @@ class Prometheus:
         """Label sets of the series of the last hour; of all series where there are none (an archive), by `series_key`."""
         now = datetime.now(UTC)
         beginning = datetime(1970, 1, 2, tzinfo=UTC)
-        with self._connect("the list of series", timeout) as session:
+        with self._access.session("the list of series", timeout) as session:
             found = self._series(session, now - RECENT, now) or self._series(session, beginning, now)
         return tuple(sorted(found, key=series_key))
 
@@ -94,8 +83,8 @@ class Prometheus:
         return Symptom()
 
     def ping(self, timeout: float) -> str:
-        with self._connect("its version", timeout) as session:
-            body = session.ask("GET", f"{self._url}/api/v1/status/buildinfo", {}, missing=b"")
+        with self._access.session("its version", timeout) as session:
+            body = session.ask("GET", f"{self._url}/api/v1/status/buildinfo", missing=b"")
             if body:
                 version = session.decode(body, _BuildInfo).data.get("version", "unknown")
                 return f"Prometheus API {version} at {self._url}"
@@ -104,15 +93,13 @@ class Prometheus:
 
     # ------------------------------------------------ asking
 
-    def _connect(self, what: str, timeout: float) -> _Session:
-        session = _Session(what, self._url, timeout, self._secrets)
-        session.headers.update(self._headers)
-        session.auth = self._auth
-        return session
-
-    def _series(self, session: _Session, start: datetime, end: datetime) -> list[dict[str, str]]:
+    def _series(self, session: Session, start: datetime, end: datetime) -> list[dict[str, str]]:
         library = PrometheusConnect(
-            self._url, headers=self._headers, auth=self._auth, retry=urllib3.Retry(0, read=False), session=session
+            self._url,
+            headers=self._access.headers,
+            auth=self._access.auth,
+            retry=urllib3.Retry(0, read=False),
+            session=session,
         )
         try:
             found = library.get_series(start, end, params={"match[]": EVERYTHING})
@@ -120,12 +107,12 @@ class Prometheus:
         except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
             raise session.garbled(str(error)) from error
 
-    def _query_range(self, session: _Session, query: Query, start: int, stop: int, step: int) -> list[_Series]:
+    def _query_range(self, session: Session, query: Query, start: int, stop: int, step: int) -> list[_Series]:
         """The answer for `start` to `stop`, both included, in ms."""
         asked = {"query": query.text, "start": _seconds(start), "end": _seconds(stop), "step": _seconds(step)}
         return self._ask(session, "query_range", asked)
 
-    def _ask(self, session: _Session, endpoint: str, asked: Mapping[str, str]) -> list[_Series]:
+    def _ask(self, session: Session, endpoint: str, asked: Mapping[str, str]) -> list[_Series]:
         # Thanos answers with what it has when a store is down, unless it is told that half an answer is none.
         form = {**asked, "timeout": f"{max(1, int(session.remaining() * 1000))}ms", "partial_response": "false"}
         session.what = f"{endpoint} {asked['query']}"
@@ -136,7 +123,7 @@ class Prometheus:
             _log.warning("%s from %s: %s", session.what, self._url, warning)
         return session.decode(answer.data.result, list[_Series])
 
-    def _step_ms(self, session: _Session, queries: Sequence[Query], scope: Scope) -> int:
+    def _step_ms(self, session: Session, queries: Sequence[Query], scope: Scope) -> int:
         """The step; by default the median time between two samples of the ten minutes before the symptom."""
         if self._step:
             return max(1, round(self._step.total_seconds() * 1000))
@@ -151,32 +138,6 @@ class Prometheus:
                 if steps:
                     return max(1, round(statistics.median(steps))) * 1000
         return USUAL_STEP_MS
-
-
-def _base(url: str) -> str:
-    address = url.removeprefix("prometheus+").rstrip("/")
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not _port_is_valid(parts):
-        raise ConfigError(
-            f"{parts.scheme}://{parts.hostname or ''} is no address of a metrics source; "
-            "that is prometheus+http(s)://HOST[:PORT][/PREFIX]"
-        )
-    if parts.username or parts.password:
-        raise ConfigError(
-            f"the address of the metrics source {parts.hostname} holds a password; name a file with it instead"
-        )
-    if parts.query or parts.fragment:
-        raise ConfigError(
-            f"the address of the metrics source {parts.hostname} has a query or a fragment, which it can't use"
-        )
-    return address
-
-
-def _port_is_valid(parts: SplitResult) -> bool:
-    try:
-        return parts.port is None or parts.port > 0
-    except ValueError:
-        return False
 
 
 def _seconds(ms: int) -> str:
@@ -278,102 +239,3 @@ class _Grid:
         return Panel(
             labels, times, np.ascontiguousarray(values[:, span]), ("",) * len(keys), self._scope.incident.mask(times)
         )
-
-
-# ---------------------------------------------------------------- the door
-
-
-class _Session(requests.Session):
-    """One conversation, `timeout` seconds long altogether; every failure in it is a SourceError about `what`.
-
-    Neither a proxy nor a password is taken from the environment, and no redirect is followed: only the configured address
-    is ever asked.
-    """
-
-    def __init__(self, what: str, whom: str, timeout: float, secrets: tuple[str, ...]) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.what, self._whom, self._secrets, self._timeout = what, whom, secrets, timeout
-        self._ends = time.monotonic() + timeout
-
-    def remaining(self) -> float:
-        """Seconds left. Raises SourceUnreachable when there are none."""
-        left = self._ends - time.monotonic()
-        if left <= 0:
-            raise self._late()
-        return left
-
-    def ask(self, method: str, url: str, form: Mapping[str, str], missing: bytes | None = None) -> bytes:
-        """The body of a 2xx answer; `missing` instead of a 404, where that is given."""
-        try:
-            return self.request(method, url, data=form or None).content
-        except SourceRefused as error:
-            if missing is not None and error.came_back.startswith("HTTP 404"):
-                return missing
-            raise
-
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """As requests sends, within the deadline, with the body read whole. Raises SourceError."""
-        options |= {"stream": True, "timeout": self.remaining(), "allow_redirects": False}
-        try:
-            response = super().send(request, **options)
-            with response:
-                body = self._body(response)
-        except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
-            raise self._late() from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise SourceUnreachable(self.what, self._whom, self._hide(_reason(error))) from error
-        if response.status_code // 100 != 2:
-            raise self._refusal(response, body)
-        response.raw = io.BytesIO(body)
-        return response
-
-    def decode(self, body: bytes | msgspec.Raw, kind: type[T]) -> T:
-        """The body as `kind`. Raises SourceGarbled."""
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self.garbled(f"{error}: {_head(bytes(body))}") from error
-
-    def garbled(self, came_back: str) -> SourceGarbled:
-        return SourceGarbled(self.what, self._whom, self._hide(came_back))
-
-    def _body(self, response: requests.Response) -> bytes:
-        """All of it, looking at the clock after each piece: a server that drips keeps nobody waiting."""
-        body = bytearray()
-        while piece := response.raw.read1(1 << 16, decode_content=True):
-            body += piece
-            self.remaining()
-            if len(body) > MAX_BODY:
-                raise self.garbled(f"more than {MAX_BODY >> 20} MiB; ask for fewer series or a shorter time")
-        return bytes(body)
-
-    def _refusal(self, response: requests.Response, body: bytes) -> SourceError:
-        status = response.status_code
-        if 300 <= status < 400:
-            head = f"a redirect to {response.headers.get('Location', 'nowhere')}; name that address as the source"
-        else:
-            head = _head(body)
-        # Too busy, too late or broken inside: another time it may answer.
-        kind = SourceUnreachable if status >= 500 or status in (408, 429) else SourceRefused
-        return kind(self.what, self._whom, self._hide(f"HTTP {status} {head}".rstrip()))
-
-    def _late(self) -> SourceUnreachable:
-        return SourceUnreachable(self.what, self._whom, f"no whole answer within {self._timeout:g} s")
-
-    def _hide(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
-
-
-def _head(body: bytes) -> str:
-    """The start of an answer, on one line and printable."""
-    text = " ".join(body[:400].decode("utf-8", "replace").split())
-    return "".join(char if char.isprintable() else "?" for char in text)[:200]
-
-
-def _reason(error: BaseException) -> str:
-    """What lies behind the layers of a connection error."""
-    inside = [cause for cause in (getattr(error, "reason", None), *error.args) if isinstance(cause, BaseException)]
-    return _reason(inside[0]) if inside else str(error).rpartition(": ")[2] or type(error).__name__
