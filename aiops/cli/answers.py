@@ -70,11 +70,15 @@ def ask(
     is 1."""
     with common.connect(home) as ops:
         taken = ops.plan(" ".join(text), session=session, now=now)
+        if taken.note:
+            common.note(taken.note)
         if plan:
             from aiops.schema import task as task_schema
 
             common.put(task_schema.dump(taken.task, taken.origins), output)
             return _planned(taken.task)
+        if taken.choices:
+            common.note(f"choices: {', '.join(taken.choices)}")
         said = taken.task.expected_output_format if taken.origins.get("expected_output_format") == "said" else ""
         return _run(ops, taken.task, form or common.OF_TASK.get(said), output)
 

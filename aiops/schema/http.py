@@ -63,12 +63,17 @@ class Question(Body):
 
 
 class Answer(BaseModel):
-    """The task the words were taken for, with the origin of each value; `diagnosis` when it was started."""
+    """The task the words were taken for, with the origin of each value and the route that read it (rules, model).
+
+    `diagnosis` when it was started; `question` and `choices` when something must be asked back."""
 
     task: dict[str, Any]
     yaml: str
     origins: dict[str, str]
+    route: str
+    note: str | None = None
     question: str | None = None
+    choices: list[str] = []
     diagnosis: Diagnosis | None = None
 
 

@@ -153,7 +153,10 @@ def ask(question: http.Question, response: Response, desk: At) -> http.Answer:
         task=wire.plain(plan.task),
         yaml=task_schema.dump(plan.task),
         origins=dict(plan.origins),
+        route=plan.route,
+        note=plan.note or None,
         question=plan.task.question or None,
+        choices=list(plan.choices),
     )
     if plan.task.intent is Intent.REJECT and not question.plan:
         raise Refused(plan.task.question or "this request is outside what aiops may do")
@@ -238,9 +241,8 @@ def report(name: str, desk: At) -> Response:
 
 
 def _html(found: Report, zone: ZoneInfo) -> Response:
-    # The page carries its own policy, by hashes; the header only keeps everything else out.
-    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
-    return HTMLResponse(html.html(found, tz=zone), headers={"content-security-policy": policy})
+    policy = f"{html.content_security_policy()}; frame-ancestors 'none'"
+    return HTMLResponse(html.html(found, tz=zone, home="/"), headers={"content-security-policy": policy})
 
 
 def _markdown(found: Report, zone: ZoneInfo) -> Response:
