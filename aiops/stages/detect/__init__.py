@@ -40,6 +40,7 @@ from aiops.stages.detect.window import incident_window
 
 BAND_SIGMAS = 3.0  # anomaly score 1.0: three robust sigmas, persistently
 PERSISTENT = 2  # samples outside the band in a row make an onset
+CIRCULAR = 0.3  # of the budget's word on the symptom's own node: that it hurts there is the question, not the answer
 OTHER_CURRENCY = 0.3  # of slowness, where the symptom is failures: a slow call is not yet a failed one
 EXTERNAL_HERE = 0.3  # of a metric's word for a node that no recorded call of the incident passed through
 
@@ -62,7 +63,9 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
         "latency": relative(
             _damped(_latency(seen.panel, scored, callees, profile, half["latency"]), unreached), half["latency"]
         ),
-        "budget": {a.node: a.evidence for a in books if a.evidence > 0},
+        "budget": {
+            a.node: a.evidence * (CIRCULAR if a.node == scope.symptom_node else 1.0) for a in books if a.evidence > 0
+        },
         "network": relative(gap_evidence(gaps), half["network"]),
         "waiting": relative(_waiting(seen.panel, scored, callers, {gap.callee for gap in gaps}), half["waiting"]),
         "aborted": relative(_strongest_abort(broken), half["aborted"]),

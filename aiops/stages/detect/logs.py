@@ -15,8 +15,8 @@ SIGNIFICANT = 10.8  # chi-squared with one degree of freedom at 0.001
 
 @dataclass(frozen=True, slots=True)
 class TemplateShift:
-    """A template that its operation writes more or less often. `strength` = sqrt(G) x |change of share|, halved when another
-    template of the same operation replaced it. `row` is the log row of an example."""
+    """A template that its operation writes more or less often. `strength` = sqrt(G) x the part of the spans that lost (of
+    those that had it) or gained it, less what an alternative template gained. `row` is the log row of an example."""
 
     node: str
     operation: str
@@ -57,12 +57,16 @@ def template_shifts(logs: Logs, spans: Spans, table: SpanTable) -> list[Template
         pairs.add((group, str(numbers[row]), incident, logs.span_ids[row]))
         example.setdefault((group, str(numbers[row]), incident), row)
     shifts = presence_shifts(totals, count_pairs((group, item, incident) for group, item, incident, _ in sorted(pairs)))
-    replaced = _replaced(shifts, miner)
+    holders: dict[tuple[tuple[str, str], str], set[str]] = {}
+    for group, item, incident, span_id in pairs:
+        if not incident:
+            holders.setdefault((group, item), set()).add(span_id)
+    gains = [s for s in shifts if s.after > s.before and not is_error(miner.templates[int(s.item)])]
     found = []
     for shift in shifts:
         if shift.g < SIGNIFICANT:
             continue
-        strength = sqrt(shift.g * (0.5 if shift in replaced else 1.0)) * abs(shift.after - shift.before)
+        strength = sqrt(shift.g) * _magnitude(shift, _replacement(shift, gains, holders))
         template = miner.templates[int(shift.item)]
         row = example.get(
             (shift.group, shift.item, shift.after > shift.before), example.get((shift.group, shift.item, False), -1)
@@ -74,14 +78,26 @@ def template_shifts(logs: Logs, spans: Spans, table: SpanTable) -> list[Template
     return sorted(found, key=lambda s: (-s.strength, s.node, s.template))
 
 
-def _replaced(shifts: list[Shift], miner: TemplateMiner) -> set[Shift]:
-    """Lost templates whose loss is matched, at least by half, by the gain of a normal template in the same operation: the path
-    through the code moved, it did not break."""
-    gains: dict[tuple[str, str], float] = {}
-    for s in shifts:
-        if not is_error(miner.templates[int(s.item)]):
-            gains[s.group] = max(gains.get(s.group, 0.0), s.after - s.before)
-    return {s for s in shifts if s.after < s.before and gains.get(s.group, 0.0) >= 0.5 * (s.before - s.after)}
+def _magnitude(shift: Shift, replaced: float) -> float:
+    """Of a loss the part that is gone and not `replaced`, of a gain the part of spans that has it now: when half of the spans
+    lose a line that only half of them had, the loss is whole."""
+    if shift.after > shift.before:
+        return shift.after - shift.before
+    return max(0.0, shift.before - shift.after - replaced) / shift.before
+
+
+def _replacement(shift: Shift, gains: list[Shift], holders: dict[tuple[tuple[str, str], str], set[str]]) -> float:
+    """How much of a loss is another way through the code, not a break: the largest gain of a normal template of the same
+    operation that the baseline knows as an alternative (no span of it wrote both)."""
+    mine = holders.get((shift.group, shift.item), set())
+    return max(
+        (
+            gain.after - gain.before
+            for gain in gains
+            if gain.group == shift.group and gain.before > 0 and not mine & holders[gain.group, gain.item]
+        ),
+        default=0.0,
+    )
 
 
 def count_spans(spans: Spans, table: SpanTable) -> dict[tuple[str, str], tuple[int, int]]:
