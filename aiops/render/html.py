@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
@@ -18,6 +19,7 @@ from aiops.render.units import between, clock, figure, percent, quantity, stamp,
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 # What a page shows at most; the JSON form has all. Together they keep any report well below 400 kB.
 MOST = {"causes": 3, "evidence": 10, "charts": 8, "events": 30, "anomalies": 25, "gaps": 25, "alerts": 5, "dropped": 20}
@@ -82,6 +84,7 @@ def _environment() -> Environment:
         "clean": clean,
         "link": link,
         "percent": percent,
+        "breakable": _breakable,
         "figure": figure,
         "stamp": stamp,
         "clock": clock,
@@ -101,6 +104,14 @@ def _environment() -> Environment:
         "zone_at": lambda moment, tz: zone(moment.astimezone(tz)),
     }
     return environment
+
+
+def _breakable(name: str) -> Markup:
+    """A metric's name that may break after its separators rather than within a word."""
+    from markupsafe import Markup, escape
+
+    parts = re.split(r"(?<=[_./:])", clean(name, 200))
+    return Markup("<wbr>").join(escape(part) for part in parts)
 
 
 def _occurrences(events: tuple[Event, ...]) -> tuple[Occurrences, ...]:

@@ -9,6 +9,9 @@ from aiops.domain import Chart, Edge, Report, RootCause
 from aiops.render.clean import clean
 from aiops.render.units import figure, lag, moments, zone
 
+# What `Scope.symptom` calls the symptom that maps to no node.
+VIRTUAL = "_symptom"
+
 # How an edge reads from cause to effect.
 _RELATION = {"CALLS": "called by", "RUNS_ON": "hosts"}
 
@@ -45,7 +48,7 @@ def hops(cause: RootCause, report: Report, tz: tzinfo) -> tuple[Hop, ...]:
     edges += [None] * (len(nodes) - len(edges))
     return tuple(
         Hop(
-            clean(node, 120),
+            spoken(node),
             clean(metrics.get(node, ""), 120),
             onset,
             _role(index, len(nodes)),
@@ -62,6 +65,11 @@ def one_line(cause: RootCause, report: Report, tz: tzinfo, arrow: str = "→") -
     known = [onset for onset in cause.path.onsets if onset]
     words = f" {arrow} ".join(f"{hop.node} {hop.onset}".rstrip() for hop in steps)
     return f"{words} {zone(known[0].astimezone(tz))}" if known else words
+
+
+def spoken(node: str) -> str:
+    """A node's name; the virtual symptom, which stands for all entries, is called by what it is."""
+    return "the whole system" if node == VIRTUAL else clean(node, 120)
 
 
 def _role(index: int, size: int) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from html import escape
 
-from aiops.domain import Chart, from_ns
+from aiops.domain import Chart
 from aiops.render.clean import clean, width
-from aiops.render.scale import Stretch, TimeAxis, ValueAxis, time_axis, time_ticks, value_axis
+from aiops.render.scale import Stretch, TimeAxis, ValueAxis, from_s, time_axis, time_ticks, value_axis
 from aiops.render.units import Unit, between, quantity, stamp, unit, zone
 
 WIDE, HIGH = 520, 224
@@ -75,9 +75,9 @@ def describe(chart: Chart, tz: tzinfo) -> str:
     known = [i for i, v in enumerate(drawn.values) if math.isfinite(v)]
     if not known:
         return f"{clean(chart.metric)} of {clean(chart.node)}: no data in this window."
-    first, last = from_ns(min(drawn.times)), from_ns(max(drawn.times))
+    first, last = from_s(min(drawn.times)), from_s(max(drawn.times))
     words = [f"{clean(chart.metric)} of {clean(chart.node)} from {stamp(first, tz)} to {stamp(last, tz)}"]
-    words.extend(f"{clean(label, 80)} at {stamp(from_ns(at), tz)}" for label, at in chart.marks)
+    words.extend(f"{clean(label, 80)} at {stamp(from_s(at), tz)}" for label, at in chart.marks)
     far = extreme(drawn)
     if far is None:
         words.append("it stayed within the expected range")
@@ -128,7 +128,7 @@ def small_svg(chart: Chart, size: tuple[int, int], place: tuple[float, float] | 
 
 
 def _grid(up: ValueAxis, scale: Unit) -> Iterable[str]:
-    for value in up.ticks():
+    for value in up.ticks(scale.factor):
         y = up.place(value)
         yield f'<path class="c-grid" d="M8 {y:.1f}H{WIDE - 8}"/>'
         yield f'<text class="c-tick" x="8" y="{y - 4:.1f}">{escape(scale.say(value))}</text>'
@@ -136,7 +136,7 @@ def _grid(up: ValueAxis, scale: Unit) -> Iterable[str]:
 
 def _time_labels(across: TimeAxis, tz: tzinfo) -> Iterable[str]:
     """Round times under the axis. Where it breaks, each stretch says its date, because the days differ."""
-    days = {from_ns(s.start).astimezone(tz).date() for s in across.stretches}
+    days = {from_s(s.start).astimezone(tz).date() for s in across.stretches}
     for index, stretch in enumerate(across.stretches):
         share = (stretch.right - stretch.left) / WIDE
         for at, word in time_ticks(stretch, max(1, round(5 * share)), tz):
@@ -145,7 +145,7 @@ def _time_labels(across: TimeAxis, tz: tzinfo) -> Iterable[str]:
             yield f'<path class="c-grid" d="M{x:.1f} {_PLOT_BOTTOM}v4"/>'
             yield f'<text class="c-tick" x="{x:.1f}" y="{_PLOT_BOTTOM + 18}" text-anchor="{anchor}">{escape(word)}</text>'
         if len(days) > 1:
-            day = from_ns(stretch.start).astimezone(tz)
+            day = from_s(stretch.start).astimezone(tz)
             yield f'<text class="c-tick" x="{stretch.left:.1f}" y="{_PLOT_BOTTOM + 29}">{day:%Y-%m-%d}</text>'
         if index:
             x = stretch.left - 11
@@ -214,12 +214,12 @@ def _extreme_label(chart: Chart, drawn: Samples, across: TimeAxis, up: ValueAxis
         return ""
     stretch = next(s for s in across.stretches if s.first <= far < s.last)
     x, y = stretch.place(drawn.times[far]), up.place(drawn.values[far])
-    anchor, dx = ("end", -7) if x > 0.5 * WIDE else ("start", 7)
-    below = y + 4 if drawn.values[far] > drawn.upper[far] else y - 6
+    anchor = "end" if x > 0.8 * WIDE else "start" if x < 0.2 * WIDE else "middle"
+    beyond = y - 9 if drawn.values[far] > drawn.upper[far] else min(y + 18, _PLOT_BOTTOM - 4)
     words = escape(quantity(drawn.values[far], chart.metric))
     return (
         f'<circle class="c-dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
-        f'<text class="c-value" x="{x + dx:.1f}" y="{below:.1f}" text-anchor="{anchor}">{words}</text>'
+        f'<text class="c-value" x="{x:.1f}" y="{beyond:.1f}" text-anchor="{anchor}">{words}</text>'
     )
 
 
@@ -233,7 +233,7 @@ def _hovers(chart: Chart, drawn: Samples, across: TimeAxis, up: ValueAxis, tz: t
             if not math.isfinite(drawn.values[i]):
                 continue
             x = stretch.place(drawn.times[i])
-            local = from_ns(drawn.times[i]).astimezone(tz)
+            local = from_s(drawn.times[i]).astimezone(tz)
             words = f"{local:%H:%M:%S} {zone(local)}: {quantity(drawn.values[i], chart.metric)}"
             if math.isfinite(drawn.lower[i]) and math.isfinite(drawn.upper[i]):
                 words += f", expected {between(drawn.lower[i], drawn.upper[i], chart.metric)}"

@@ -16,6 +16,11 @@ _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800
 _YEAR_S = 31_557_600
 
 
+def from_s(seconds: int) -> datetime:
+    """Aware UTC datetime of a chart's time."""
+    return from_ns(seconds * NS)
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """Samples `first:last` that follow each other closely, drawn between `left` and `right`."""
@@ -27,10 +32,10 @@ class Stretch:
     left: float
     right: float
 
-    def place(self, time_ns: int) -> float:
+    def place(self, time: int) -> float:
         if self.end == self.start:
             return (self.left + self.right) / 2
-        return self.left + (self.right - self.left) * (time_ns - self.start) / (self.end - self.start)
+        return self.left + (self.right - self.left) * (time - self.start) / (self.end - self.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +44,21 @@ class TimeAxis:
 
     stretches: tuple[Stretch, ...]
 
-    def place(self, time_ns: int) -> float | None:
+    def place(self, time: int) -> float | None:
         """Where a moment lies; None when no stretch holds it. A moment between two samples belongs to their stretch."""
-        holding = [s for s in self.stretches if s.start <= time_ns <= s.end]
+        holding = [s for s in self.stretches if s.start <= time <= s.end]
         if holding:
-            return holding[-1].place(time_ns)
+            return holding[-1].place(time)
         # A mark may lie a step or so beyond the samples, as an alert that fired after the last scrape does.
         for stretch in reversed(self.stretches):
-            step = (stretch.end - stretch.start) // max(stretch.last - stretch.first - 1, 1) or 60 * NS
-            if stretch.start - 2 * step <= time_ns <= stretch.end + 2 * step:
-                return min(max(stretch.place(time_ns), stretch.left), stretch.right)
+            step = (stretch.end - stretch.start) // max(stretch.last - stretch.first - 1, 1) or 60
+            if stretch.start - 2 * step <= time <= stretch.end + 2 * step:
+                return min(max(stretch.place(time), stretch.left), stretch.right)
         return None
 
 
 def time_axis(times: Sequence[int], left: float, right: float, gap: float) -> TimeAxis:
-    """Stretches of `times` (nanoseconds), `gap` apart; wide by the root of their sample counts, so that none vanishes."""
+    """Stretches of `times` (epoch seconds), `gap` apart; wide by the root of their sample counts, so that none vanishes."""
     steps = sorted(b - a for a, b in itertools.pairwise(times) if b > a)
     usual = steps[len(steps) // 2] if steps else 0
     breaks = [i + 1 for i, (a, b) in enumerate(itertools.pairwise(times)) if b <= a or b - a > _BREAK * usual]
@@ -71,14 +76,14 @@ def time_axis(times: Sequence[int], left: float, right: float, gap: float) -> Ti
 
 def time_ticks(stretch: Stretch, most: int, tz: tzinfo) -> list[tuple[int, str]]:
     """At most about `most` round local times inside a stretch, with their words."""
-    span = max((stretch.end - stretch.start) / NS, 1)
+    span = max(stretch.end - stretch.start, 1)
     step = next((s for s in _STEPS_S if span / s <= most), _YEAR_S)
-    first = from_ns(stretch.start).astimezone(tz)
+    first = from_s(stretch.start).astimezone(tz)
     # Ticks are round in local time: half-hour zones exist.
     shift = int((first.utcoffset() or timedelta()).total_seconds())
-    begin = math.ceil((stretch.start // NS + shift) / step) * step - shift
-    ticks = range(begin, stretch.end // NS + 1, step)
-    return [(s * NS, _tick_word(from_ns(s * NS).astimezone(tz), step)) for s in ticks]
+    begin = math.ceil((stretch.start + shift) / step) * step - shift
+    ticks = range(begin, stretch.end + 1, step)
+    return [(s, _tick_word(from_s(s).astimezone(tz), step)) for s in ticks]
 
 
 def _tick_word(local: datetime, step: int) -> str:
@@ -100,14 +105,14 @@ class ValueAxis:
         inside = min(max(value, self.low), self.high)
         return self.bottom - (self.bottom - self.top) * (inside - self.low) / (self.high - self.low)
 
-    def ticks(self, most: int = 4) -> list[float]:
-        """Round values (1, 2 or 5 times a power of ten) inside the axis."""
-        raw = (self.high - self.low) / most
+    def ticks(self, factor: float = 1.0, most: int = 4) -> list[float]:
+        """Values inside the axis that are round (1, 2 or 5 times a power of ten) once multiplied by `factor`."""
+        raw = (self.high - self.low) * factor / most
         power = 10.0 ** math.floor(math.log10(raw))
         step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
-        first = math.ceil(self.low / step - 1e-9)
-        last = math.floor(self.high / step + 1e-9)
-        return [i * step for i in range(first, last + 1)]
+        first = math.ceil(self.low * factor / step - 1e-9)
+        last = math.floor(self.high * factor / step + 1e-9)
+        return [i * step / factor for i in range(first, last + 1)]
 
 
 def value_axis(values: Sequence[float], band: Sequence[float], bottom: float, top: float) -> ValueAxis:

@@ -28,7 +28,6 @@ from aiops.domain import (
     Symptom,
     Task,
     Verdict,
-    to_ns,
 )
 
 START = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)
@@ -53,11 +52,11 @@ def chart(node: str, metric: str, base: float, noise: float, jump: float, onset:
         title=metric,
         node=node,
         metric=metric,
-        times=tuple(to_ns(at(step)) for step in steps),
+        times=tuple(int(at(step).timestamp()) for step in steps),
         values=values,
         lower=tuple(c - 1.3 * noise for c in centre),
         upper=tuple(c + 1.3 * noise for c in centre),
-        marks=(("onset", to_ns(at(onset))), ("alert", to_ns(at(104)))),
+        marks=(("onset", int(at(onset).timestamp())), ("noticed", int(at(104).timestamp()))),
     )
 
 
@@ -298,5 +297,5 @@ def _fill(value: Any, text: str) -> Any:
         return tuple(_fill(item, text) for item in value)
     if isinstance(value, MappingProxyType):
         # Keys by which the page looks things up stay, the others are hostile too.
-        return MappingProxyType({**{k: text for k in value}, text: text})
+        return MappingProxyType({**dict.fromkeys(value, text), text: text})
     return value
