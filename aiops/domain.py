@@ -434,6 +434,15 @@ class Findings:
     reasons: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
 
+    def onsets(self) -> dict[str, datetime]:
+        """Node -> when its trouble began: its first anomaly, shifted span, new or surged log template. What was lost has no
+        such moment, only a last time that it was seen."""
+        first: dict[str, datetime] = {}
+        begun = [e for e in self.events if e.kind is EventKind.SPAN or e.what in ("new", "surged")]
+        for node, at in [*((a.node, a.onset) for a in self.anomalies), *((e.node, e.at) for e in begun)]:
+            first[node] = min(first.get(node, at), at)
+        return first
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:

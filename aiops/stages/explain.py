@@ -32,6 +32,7 @@ SHOWN = 3  # root causes in a report
 CHARTS_PER_NODE = 2
 MOST_ANOMALIES = 40  # strongest first; a storm of thousands helps nobody, the count is said
 MOST_EVENTS = 40
+TELLING = 0.1  # share of the score from which a piece of evidence is worth the reader's first seconds
 CHART_POINTS = 240  # about one per pixel column of a phone, so a report stays small
 
 
@@ -114,7 +115,10 @@ def _path(cause: RootCause) -> str:
 
 
 def _rests_on(cause: RootCause) -> str:
-    return "; ".join(e.summary for e in cause.evidence[:3]) or "its place in the graph alone"
+    """The evidence that carries the score; what adds next to nothing is left to the list below."""
+    total = sum(e.weight for e in cause.evidence)
+    carrying = [e.summary for e in cause.evidence if e.weight >= TELLING * total]
+    return "; ".join(carrying[:3]) or "its place in the graph alone"
 
 
 def _blind(gaps: tuple[Gap, ...]) -> str:

@@ -26,7 +26,7 @@ def link(findings: Findings, observation: Observation, scope: Scope, ranking: Ma
     no path leads to the symptom gets a weak edge of its own, marked `learned`, so that a missing topology hides nobody.
     """
     strength = {name: float(value) for name, value in ranking["edge_strength"].items()}
-    onsets = onset_of_nodes(findings)
+    onsets = findings.onsets()
     accused = {node for channel in findings.channels.values() for node, e in channel.items() if e > 0}
     calls = _calls(observation, onsets, strength)
     known = {n for e in calls for n in (e.cause, e.effect)}
@@ -38,14 +38,6 @@ def link(findings: Findings, observation: Observation, scope: Scope, ranking: Ma
     kept += [_edge(n, symptom, strength[GUESS], GUESS, onsets) for n in stranded]
     nodes = known | accused | {symptom}
     return CausalGraph(tuple(sorted(nodes)), tuple(sorted(kept, key=_order)), tuple(sorted(dropped, key=_order)))
-
-
-def onset_of_nodes(findings: Findings) -> dict[str, datetime]:
-    """Node id -> when its first anomaly began."""
-    onsets: dict[str, datetime] = {}
-    for anomaly in findings.anomalies:
-        onsets[anomaly.node] = min(onsets.get(anomaly.node, anomaly.onset), anomaly.onset)
-    return onsets
 
 
 def _calls(observation: Observation, onsets: Mapping[str, datetime], strength: Mapping[str, float]) -> list[Edge]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -137,9 +136,7 @@ def _path(graph: CausalGraph, findings: Findings, rows: list[int]) -> CausalPath
         other = between[edge.cause, edge.effect]
         best[edge.cause, edge.effect] = edge if edge.strength > other.strength else other
     edges = tuple(best[pair] for pair in pairwise(names))
-    onsets: dict[str, datetime] = {}
-    for anomaly in findings.anomalies:
-        onsets[anomaly.node] = min(onsets.get(anomaly.node, anomaly.onset), anomaly.onset)
+    onsets = findings.onsets()
     cost = math.fsum(max(0.0, -math.log(e.strength)) for e in edges)
     return CausalPath(tuple(names), edges, tuple(onsets.get(n) for n in names), cost)
 
