@@ -340,6 +340,7 @@ def test_nothing_accepted_is_lost_and_nothing_acked_is_done_again_over_kill_9(cr
     while (held := queue.claim(LONG, "the last")) is not None:
         assert held.id not in acked
         assert queue.ack(held, JobState.DONE)
+    assert queue.depth() == 0
     ended = [queue.get(each) for each in accepted]
     assert all(each is not None and each.state is JobState.DONE for each in ended)
     if isinstance(queue, QueueDB):

@@ -103,14 +103,22 @@ class GraphDB:
     def cut(self, caller: str, callee: str) -> bool:
         """Removes the edge, whatever its kind and source, and bars it for good; False when there is none."""
 
-        def run(connection: sqlite3.Connection) -> bool:
-            removed = connection.execute("DELETE FROM edges WHERE caller = ? AND callee = ?", (caller, callee)).rowcount
+        def run(connection: sqlite3.Connection) -> tuple[int, list[Key]]:
+            removed: list[Key] = connection.execute(
+                "DELETE FROM edges WHERE caller = ? AND callee = ? RETURNING caller, callee, kind, source",
+                (caller, callee),
+            ).fetchall()
             if removed:
                 connection.execute("INSERT OR IGNORE INTO cuts VALUES (?, ?)", (caller, callee))
-                _advance(connection)
-            return removed > 0
+            return (_advance(connection) if removed else -1), removed
 
-        return self._db.write(run)
+        with self._lock:
+            generation, removed = self._db.write(run)
+            if generation == self._generation + 1 and removed:
+                for key in removed:
+                    del self._edges[key]
+                self._index, self._generation = None, generation
+        return bool(removed)
 
     def purge(self, before: datetime) -> int:
         """Forgets edges last seen before `before`; one without a time (declared by hand) stays. Returns how many."""

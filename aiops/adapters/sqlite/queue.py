@@ -30,6 +30,15 @@ SCHEMA = Schema(
             "CREATE INDEX queued ON jobs (number) WHERE state = 'queued'",
             "CREATE INDEX leased ON jobs (lease_end) WHERE state = 'running'",
             "CREATE UNIQUE INDEX active ON jobs (key) WHERE state IN ('queued', 'running')",
+            # Counted as they come and go: `count(*)` takes a millisecond per 50,000 jobs, at every put.
+            "CREATE TABLE depth (waiting INTEGER NOT NULL) STRICT",
+            "INSERT INTO depth VALUES (0)",
+            """CREATE TRIGGER put AFTER INSERT ON jobs WHEN new.state = 'queued'
+               BEGIN UPDATE depth SET waiting = waiting + 1; END""",
+            """CREATE TRIGGER moved AFTER UPDATE OF state ON jobs
+               BEGIN UPDATE depth SET waiting = waiting + (new.state = 'queued') - (old.state = 'queued'); END""",
+            """CREATE TRIGGER removed AFTER DELETE ON jobs WHEN old.state = 'queued'
+               BEGIN UPDATE depth SET waiting = waiting - 1; END""",
         ),
     ),
 )
@@ -212,7 +221,7 @@ class QueueDB:
         return Job(number, key, decoded, JobState(state), attempts, error, episode_id, from_ms(enqueued_at))
 
 
-_DEPTH = "SELECT count(*) FROM jobs WHERE state = 'queued'"
+_DEPTH = "SELECT waiting FROM depth"
 
 
 def _depth(connection: sqlite3.Connection) -> int:
