@@ -72,7 +72,7 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
         "logs": relative(_log_evidence(templates), half["logs"]),
     }
     anomalies = _anomalies(seen.panel, scored)
-    events = (*_log_events(seen, templates), *_gap_events(gaps, scope))
+    events = (*_log_events(seen, templates), *_gap_events(gaps))
     reasons = {
         "resource": _metric_reasons(seen.panel, scored, (Kind.CPU, Kind.MEMORY, Kind.DISK), half),
         "latency": _metric_reasons(seen.panel, scored, (Kind.LATENCY,), half),
@@ -296,14 +296,14 @@ def _log_events(seen: Observation, templates: list[TemplateShift]) -> tuple[Even
     )
 
 
-def _gap_events(gaps: list[EdgeGap], scope: Scope) -> tuple[Event, ...]:
+def _gap_events(gaps: list[EdgeGap]) -> tuple[Event, ...]:
     """Edges whose network time at least doubled, beyond chance."""
     return tuple(
         Event(
             kind=EventKind.SPAN,
             node=gap.callee,
             what="edge_gap",
-            at=scope.at,
+            at=from_ns(gap.onset_ns),
             score=gap.shift,
             summary=_gap_words(gap),
             peer=gap.caller,

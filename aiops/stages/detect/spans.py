@@ -45,7 +45,8 @@ def span_table(spans: Spans) -> SpanTable:
 @dataclass(frozen=True, slots=True)
 class EdgeGap:
     """Caller's client span minus callee's server span on one edge. `shift`: log ratio of the upper quartile, incident over
-    reference; `z`: Mann-Whitney score of incident gaps against reference gaps; `n`: incident calls."""
+    reference; `z`: Mann-Whitney score of incident gaps against reference gaps; `n`: incident calls; `onset_ns`: the first
+    incident call whose gap is nearer (in log) to the quartile after than to the one before."""
 
     caller: str
     callee: str
@@ -54,6 +55,7 @@ class EdgeGap:
     n: int
     before_ns: float
     after_ns: float
+    onset_ns: int
 
 
 def edge_gaps(spans: Spans, table: SpanTable) -> list[EdgeGap]:
@@ -73,7 +75,8 @@ def edge_gaps(spans: Spans, table: SpanTable) -> list[EdgeGap]:
     result = []
     for code in np.unique(edge):
         of_edge = edge == code
-        after = gap[of_edge & incident]
+        late = of_edge & incident
+        after = gap[late]
         if len(after) == 0:
             continue
         before = _reference(gap, of_edge, incident)
@@ -82,6 +85,7 @@ def edge_gaps(spans: Spans, table: SpanTable) -> list[EdgeGap]:
         caller, callee = divmod(int(code), len(table.nodes))
         upper_before, upper_after = float(np.quantile(before, 0.75)), float(np.quantile(after, 0.75))
         shift = float(np.log(upper_after / upper_before))
+        slow = spans.times[child[late]][after >= np.sqrt(upper_before * upper_after)]
         result.append(
             EdgeGap(
                 table.nodes[caller],
@@ -91,6 +95,7 @@ def edge_gaps(spans: Spans, table: SpanTable) -> list[EdgeGap]:
                 len(after),
                 upper_before,
                 upper_after,
+                int(slow.min()) if len(slow) else int(spans.times[child[late]].min()),
             )
         )
     return result

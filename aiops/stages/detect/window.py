@@ -1,8 +1,9 @@
 """Which rows are to be explained: a fault begins before anybody notices it.
 
 Sources flag rows from the moment of the symptom on. Where time runs on without a break, the incident starts a little earlier:
-`PANEL_STEPS` samples for metrics and `EVENT_STEPS` for logs and spans, which reach back further than an averaged sample. Where
-baseline and incident are of different times (another month, or mixed) the flags of the source stand.
+`PANEL_STEPS` samples for metrics and `EVENT_STEPS` for logs and spans, which reach back further than an averaged sample; when
+the recording itself pauses shortly before, at the end of that pause. Where baseline and incident are of different times (another
+month, or mixed) the flags of the source stand.
 """
 
 from __future__ import annotations
@@ -25,13 +26,12 @@ def incident_window(observation: Observation, scope: Scope) -> Observation:
     step = step_of(panel.times)
     runs_on = bool(len(panel.times)) and int(np.diff(panel.times, prepend=panel.times[:1]).max()) <= BREAK * step
     flags = panel.times >= at - PANEL_STEPS * step if runs_on and panel.times[0] < at else panel.incident
-    cut = at - EVENT_STEPS * step
     logs, spans = observation.logs, observation.spans
     return dataclasses.replace(
         observation,
         panel=dataclasses.replace(panel, incident=flags),
-        logs=dataclasses.replace(logs, incident=_moved(logs.times, logs.incident, cut)),
-        spans=dataclasses.replace(spans, incident=_moved(spans.times, spans.incident, cut)),
+        logs=dataclasses.replace(logs, incident=_moved(logs.times, logs.incident, at, step)),
+        spans=dataclasses.replace(spans, incident=_moved(spans.times, spans.incident, at, step)),
     )
 
 
@@ -40,8 +40,13 @@ def step_of(times: IntArray) -> int:
     return int(np.median(np.diff(times))) if len(times) > 2 else DEFAULT_STEP_NS
 
 
-def _moved(times: IntArray, incident: BoolArray, cut: int) -> BoolArray:
-    """Flags from `cut` on, unless baseline rows come after incident rows: then only the source knows which is which."""
+def _moved(times: IntArray, incident: BoolArray, at: int, step: int) -> BoolArray:
+    """Flags that start where the fault may have begun, unless baseline rows come after incident rows: then only the source
+    knows which is which."""
     if incident.any() and not incident.all() and times[~incident].max() > times[incident].min():
         return incident
-    return times >= cut
+    earlier = np.sort(times[times <= at])
+    pauses = np.flatnonzero(np.diff(earlier) > EVENT_STEPS * step)
+    block = earlier[pauses[-1] + 1] if len(pauses) else earlier[0] if len(earlier) else at
+    near = at - BREAK * step <= block
+    return np.asarray(times >= (block if near else at - EVENT_STEPS * step))
