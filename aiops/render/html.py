@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiops.domain import Alert, Event, EventKind, Report, Verdict
 from aiops.render.clean import cell, clean, link
-from aiops.render.path import hops, one_line
+from aiops.render.path import hops, one_line, telling
 from aiops.render.picture import chart_svg, small_svg
 from aiops.render.shell import command
 from aiops.render.units import between, clock, figure, percent, quantity, stamp, zone
@@ -93,6 +93,7 @@ def _environment() -> Environment:
         "MOST": MOST,
         "hops": hops,
         "one_line": one_line,
+        "telling": telling,
         "quantity": quantity,
         "between": between,
         "command": lambda argv: escape(command(argv)),

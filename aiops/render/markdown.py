@@ -8,7 +8,7 @@ from datetime import UTC, tzinfo
 
 from aiops.domain import Event, Gap, Remediation, Report, RootCause, Verdict
 from aiops.render.clean import clean, link
-from aiops.render.path import one_line
+from aiops.render.path import one_line, telling
 from aiops.render.shell import command
 from aiops.render.units import clock, percent, stamp
 
@@ -77,7 +77,7 @@ def _cause(cause: RootCause, report: Report, tz: tzinfo) -> Iterable[str]:
     fault = f" ({escape(cause.fault, 40)})" if cause.fault else ""
     yield f"{cause.rank}. {code(cause.node, 120)} {percent(cause.score)} {code(cause.metric, 120)}".rstrip() + fault
     yield f"   - Path: {code(one_line(cause, report, tz))}"
-    for evidence in cause.evidence[:_MOST]:
+    for evidence in telling(cause)[:_MOST]:
         target = _target(evidence.link)
         query = f" {code(evidence.query, 400)}" if evidence.query else ""
         yield f"   - {escape(evidence.summary, 600)}{query}" + (f" ([source]({target}))" if target else "")

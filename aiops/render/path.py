@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from aiops.domain import Chart, Edge, Report, RootCause
+from aiops.domain import Chart, Edge, Evidence, Report, RootCause
 from aiops.render.clean import clean
 from aiops.render.units import figure, lag, moments, zone
 
@@ -35,6 +35,7 @@ class Hop:
     onset: str
     role: str  # cause | via | symptom | both
     chart: Chart | None
+    note: str  # the first reason, where the cause has no series to show
     link: Link | None
 
 
@@ -53,6 +54,7 @@ def hops(cause: RootCause, report: Report, tz: tzinfo) -> tuple[Hop, ...]:
             onset,
             _role(index, len(nodes)),
             charts.get(node),
+            clean(cause.evidence[0].summary, 110) if not index and cause.evidence and node not in charts else "",
             _link(edge) if edge else None,
         )
         for index, (node, onset, edge) in enumerate(zip(nodes, onsets, edges, strict=True))
@@ -70,6 +72,12 @@ def one_line(cause: RootCause, report: Report, tz: tzinfo, arrow: str = "→") -
 def spoken(node: str) -> str:
     """A node's name; the virtual symptom, which stands for all entries, is called by what it is."""
     return "the whole system" if node == VIRTUAL else clean(node, 120)
+
+
+def telling(cause: RootCause) -> tuple[Evidence, ...]:
+    """The evidence that moved the score: what weighs under a hundredth of the heaviest is noise. Unweighed evidence stays."""
+    heaviest = max((e.weight for e in cause.evidence), default=0.0)
+    return tuple(e for e in cause.evidence if not e.weight or e.weight >= heaviest / 100)
 
 
 def _role(index: int, size: int) -> str:

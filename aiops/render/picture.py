@@ -199,10 +199,13 @@ def _polyline(run: Sequence[int], stretch: Stretch, drawn: Samples, up: ValueAxi
 def _mark_lines(chart: Chart, across: TimeAxis) -> Iterable[str]:
     """Labelled moments in two rows above the plot, so that onset and alert do not cover each other."""
     placed = [(label, x) for label, at in chart.marks if (x := across.place(at)) is not None]
-    for row, (label, x) in enumerate(sorted(placed, key=lambda mark: mark[1])):
+    placed.sort(key=lambda mark: mark[1])
+    for row, (label, x) in enumerate(placed):
         y = 14 + 16 * (row % 2)
         kind = "c-onset" if label == "onset" else "c-mark"
-        anchor, dx = ("end", -5) if x > 0.6 * WIDE else ("start", 5)
+        # The last speaks to the right, the others to the left, so that none crosses another's line; edges decide first.
+        rightwards = x < 70 or (row == len(placed) - 1 and x < WIDE - 70)
+        anchor, dx = ("start", 5) if rightwards else ("end", -5)
         yield f'<path class="{kind}" d="M{x:.1f} {y - 9}V{_PLOT_BOTTOM}"/>'
         words = fit(clean(label, 80), 0.55 * WIDE, 12)
         yield f'<text class="{kind}-label" x="{x + dx:.1f}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
@@ -215,7 +218,8 @@ def _extreme_label(chart: Chart, drawn: Samples, across: TimeAxis, up: ValueAxis
     stretch = next(s for s in across.stretches if s.first <= far < s.last)
     x, y = stretch.place(drawn.times[far]), up.place(drawn.values[far])
     anchor = "end" if x > 0.8 * WIDE else "start" if x < 0.2 * WIDE else "middle"
-    beyond = y - 9 if drawn.values[far] > drawn.upper[far] else min(y + 18, _PLOT_BOTTOM - 4)
+    # Away from the band, unless the axis is in the way.
+    beyond = y + 18 if drawn.values[far] < drawn.lower[far] and y + 22 < _PLOT_BOTTOM else y - 9
     words = escape(quantity(drawn.values[far], chart.metric))
     return (
         f'<circle class="c-dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'

@@ -72,6 +72,8 @@ def _card(hop: Hop, x: float, y: float, wide: float) -> Iterable[str]:
     yield f'<text class="p-name" x="{x + 12:.0f}" y="{y + 25}">{escape(fit(hop.node, room, 15))}</text>'
     yield f'<text class="p-soft" x="{x + 12:.0f}" y="{y + 44}">{escape(fit(hop.metric, room, 12))}</text>'
     yield f'<text class="p-time" x="{x + 12:.0f}" y="{y + 66}">{escape(hop.onset or "no onset seen")}</text>'
+    if hop.note:
+        yield f'<text class="p-soft" x="{x + 12:.0f}" y="{y + 104}">{escape(fit(hop.note, room, 12))}</text>'
     if hop.chart:
         yield small_svg(hop.chart, (round(room), 44), (x + 12, y + 78))
     yield "</g>"

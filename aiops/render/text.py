@@ -7,7 +7,7 @@ from datetime import UTC, tzinfo
 
 from aiops.domain import Event, Remediation, Report, RootCause, Verdict
 from aiops.render.clean import clean, width, wrap
-from aiops.render.path import one_line
+from aiops.render.path import one_line, telling
 from aiops.render.shell import command
 from aiops.render.units import clock, percent
 
@@ -48,7 +48,7 @@ def _cause(cause: RootCause, report: Report, tz: tzinfo, columns: int) -> Iterab
     what = " ".join(clean(word, 120) for word in (cause.metric, cause.fault) if word)
     yield from _item(f"  {cause.rank}. ", f"{clean(cause.node, 120)} {percent(cause.score)} {what}", columns)
     yield from _item("     path: ", one_line(cause, report, tz, arrow="->"), columns)
-    for evidence in cause.evidence[:_MOST_EVIDENCE]:
+    for evidence in telling(cause)[:_MOST_EVIDENCE]:
         yield from _item("     - ", clean(evidence.summary, 600), columns)
     if cause.why_not:
         yield from _item("     why not: ", clean(cause.why_not), columns)

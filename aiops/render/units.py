@@ -51,7 +51,9 @@ class Unit:
 
     def say(self, value: float) -> str:
         number = figure(value * self.factor)
-        return f"{number} {self.suffix}" if self.suffix and number != "no data" else number
+        if not self.suffix or number == "no data":
+            return number
+        return f"{number}%" if self.suffix == "%" else f"{number} {self.suffix}"
 
 
 def unit(metric: str, magnitude: float) -> Unit:
@@ -110,10 +112,10 @@ def percent(share: float) -> str:
         return "unknown"
     whole = round(100 * share)
     if whole == 100 and share < 1:
-        return "> 99 %"
+        return ">99%"
     if whole == 0 and share > 0:
-        return "< 1 %"
-    return f"{whole} %"
+        return "<1%"
+    return f"{whole}%"
 
 
 def clock(moment: datetime, tz: tzinfo) -> str:

@@ -49,7 +49,7 @@ def chart(node: str, metric: str, base: float, noise: float, jump: float, onset:
     values = tuple(base + noise * wobble(step, phase) + rise[step] for step in steps)
     centre = [base + 0.2 * noise * math.sin(0.31 * step) for step in steps]
     return Chart(
-        title=metric,
+        title=f"{node} {metric}",
         node=node,
         metric=metric,
         times=tuple(int(at(step).timestamp()) for step in steps),
@@ -112,7 +112,7 @@ def found() -> Report:
             (at(88), at(101)),
             -math.log(0.12),
         ),
-        (Evidence("metric", "CPU is at 78 % where 40 to 61 % was expected", weight=0.3),),
+        (Evidence("metric", "CPU is at 78% where 40 to 61% was expected", weight=0.3),),
         "Its CPU rose nine minutes before anything else, and its requests stayed as fast as before.",
         "cpu",
     )
@@ -194,7 +194,7 @@ def found() -> Report:
         id="5f0c2a9be1d47736",
         verdict=Verdict.FOUND,
         summary=(
-            "orders-db ran out of connections at 10:37 UTC, and that slows frontend (87 % sure)",
+            "orders-db ran out of connections at 10:37 UTC, and that slows frontend (87% sure)",
             "orders-db 10:37 → orders 10:38 → checkout 10:39 → frontend 10:41; alert at 10:44",
             "Rests on connection wait (2.4 s instead of 21 ms), a new error log in orders, and a pool change at 10:31",
         ),
@@ -269,7 +269,7 @@ def chinese() -> Report:
     path = replace(first.path, nodes=("订单数据库", "订单服务", *first.path.nodes[2:]))
     return replace(
         report,
-        summary=("订单数据库在 10:37 UTC 用尽了连接，拖慢了 frontend（把握 87 %）", *report.summary[1:]),
+        summary=("订单数据库在 10:37 UTC 用尽了连接，拖慢了 frontend（把握 87%）", *report.summary[1:]),
         root_causes=(replace(first, node="订单数据库", path=path), *rest),
         events=(event, *report.events),
         charts=tuple(
