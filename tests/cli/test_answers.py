@@ -63,7 +63,7 @@ def test_every_form_and_every_ending(run: Run, demo_case: Path, tmp_path: Path) 
     as_yaml = yaml.safe_load(run("diagnose", "--case", demo_case, "--format", "yaml").out)
     as_yaml["meta"].pop("run")
     assert as_yaml == report
-    for ending, start in {"html": "<!doctype", "md": "#", "json": "{", "yaml": "schema:", "txt": ""}.items():
+    for ending, start in {"html": "<!doctype", "md": "**", "json": "{", "yaml": "schema:", "txt": ""}.items():
         file = tmp_path / f"report.{ending}"
         told = run("diagnose", "--case", demo_case, "-o", file)
         assert (told.code, told.out) == (0, "")

@@ -9,6 +9,8 @@ import socket
 import httpx
 import pytest
 
+from aiops.service import server
+
 HOOK = "/v1/webhooks/alertmanager"
 EMPTY = json.dumps({"version": "4", "alerts": []}).encode()
 LIMIT = 2 * 2**20  # conftest.BODY_LIMIT
@@ -80,3 +82,8 @@ def test_a_client_that_goes_away_harms_nobody(shared: httpx.Client) -> None:
         with socket.create_connection((shared.base_url.host, shared.base_url.port or 0)) as raw:
             raw.sendall(sent)
     assert shared.get("/healthz").status_code == 200
+
+
+def test_answers_are_not_held_back_by_nagle() -> None:
+    with server.bind("127.0.0.1:0") as opened:
+        assert opened.proto == socket.IPPROTO_TCP  # what makes asyncio set TCP_NODELAY on every connection
