@@ -27,6 +27,7 @@ from aiops.kernels.paths import csr, dijkstra, walk_back
 
 SOURCE_DEPTH = 5
 SOURCE_LIMIT = 8.0
+WORTH_SAYING = 0.01  # share of a candidate's evidence below which a channel is noise to the reader
 KEPT = 20  # candidates handed on; nobody reads further
 
 
@@ -158,6 +159,7 @@ def _root_cause(
         evidence=tuple(
             Evidence(name, findings.reasons.get(name, {}).get(case.node, name), weight=share)
             for name, share in case.shares
+            if share >= WORTH_SAYING * case.evidence
         ),
         why_not="" if place == 1 else _why_not(case, first),
         fault=_fault(channel, metric, findings, case.node),
