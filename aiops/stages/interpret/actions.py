@@ -12,7 +12,7 @@ _PODS = r"(?:replicas?|pods?|instances?|nodes?|workers?|capacity|machines?|copie
 _VERBS = (
     (
         "rollback",
-        r"roll(?:ing)?[ -]?back|revert|back out|undo (?:the |that |last |latest |this )*(?:deploy(?:ment)?|release|change|push|rollout)|go back to (?:the )?(?:previous|last|prior|old|earlier) (?:\w+ )?(?:version|release|build|deploy(?:ment)?)|"
+        r"roll(?:ing)?[ -]?back|roll (?:it|that|this|them|the \w+(?: \w+)?|\x00+|[\w-]+)(?: \w+)? back|revert|back out|undo (?:the |that |last |latest |this )*(?:deploy(?:ment)?|release|change|push|rollout)|go back to (?:the )?(?:previous|last|prior|old|earlier) (?:\w+ )?(?:version|release|build|deploy(?:ment)?)|"
         r"(?:restore|redeploy|put back|switch back to|downgrade to) (?:the |to )*(?:previous|last|prior|old|earlier|known good|stable)(?: \w+)? (?:version|release|build|deploy(?:ment)?|one)|downgrade",
         r"回滚|回退|退回(?:到|上)?|还原到?上|撤回(?:上线|发布|变更|部署)|撤销(?:上线|发布|变更|部署)|恢复到?(?:上一?个?|之前的?|旧的?|老的?|前一个?)版本|切回(?:上|旧|老|之前)",
     ),
@@ -31,34 +31,34 @@ _VERBS = (
 )
 _COUNTED_EN = r"(?!\s?(?:counts?\b|s\b|loops?|rates?|history|happen\w*|caused?\b|times\b|events?|spikes?|storms?|polic\w+|numbers?|logs?|status|reasons?|alerts?|failed|fail|metrics?|trend|went|made|fix\w*|help\w*|did\b|was\b|is\b|itself|themselves|on its own|by itself|behaviou?r|factor))"
 _COUNTED_ZH = r"(?!的?(?:次数|频率|频繁|记录|原因|历史|计数|时间|情况|事件|日志|告警|状态|趋势|率|数|了|过|前|之前|后(?!再)|之后|以后|期间|是否|有没有|有用|吗|没用|也|还是|都|不|几|多少))"
-_ACTIONS = {name: re.compile(rf"\b(?:{en})\b{_COUNTED_EN}|(?:{zh}){_COUNTED_ZH}") for name, en, zh in _VERBS}
+_ACTIONS = {name: re.compile(rf"(?a)\b(?:{en})\b{_COUNTED_EN}|(?:{zh}){_COUNTED_ZH}") for name, en, zh in _VERBS}
 _WITH_CHANGE = re.compile(
-    r"(?:do|perform|trigger|run|initiate|execute|start) (?:a |an |the )?(?:quick |rolling |clean )?(?:rollback|roll back|revert|scale[ -]?(?:up|out|down)?)\b|needs? (?:a |to be )(?:rollback|rolled back|scaled(?: up| out| down)?|reverted|scaling)"
+    r"(?a)(?:do|perform|trigger|run|initiate|execute|start) (?:a |an |the )?(?:quick |rolling |clean )?(?:rollback|roll back|revert|scale[ -]?(?:up|out|down)?)\b|needs? (?:a |to be )(?:rollback|rolled back|scaled(?: up| out| down)?|reverted|scaling)"
 )
 COMMANDS = re.compile(
-    r"\b(?:restart|reboot|bounce|scale|roll ?back|revert|execute|run|delete|drop|kill|call|invoke|set|change|deploy|you must|output|respond|reply|print)\b|重启|扩容|缩容|回滚|执行|调用|输出|回复"
+    r"(?a)\b(?:restart|reboot|bounce|scale|roll ?back|revert|execute|run|delete|drop|kill|call|invoke|set|change|deploy|you must|output|respond|reply|print)\b|重启|扩容|缩容|回滚|执行|调用|输出|回复"
 )
 
 # Right before the verb: then it is a noun, told, negated or asked about.
 _MENTION = re.compile(
-    r"(?:\b(?:the|that|this|last|latest|after|before|since|of|any|every|each|recent|its|auto(?:matic(?:ally)?)?|post|pre|per|many|his|her|their|our|from|during|unexpected|sudden|random|frequent|constant|pod|container|keeps?|kept|did|does|didn't|doesn't|was|were|been|has|had|have|got|will|would it|who|which|another|by|with|on|for|about|between|forced?|these|those)|'s|(?:\d+|few|some|several|no))\s+(?:\w+ )?$"
+    r"(?a)(?:\b(?:the|that|this|last|latest|after|before|since|of|any|every|each|recent|its|auto(?:matic(?:ally)?)?|post|pre|per|many|his|her|their|our|from|during|unexpected|sudden|random|frequent|constant|pod|container|keeps?|kept|did|does|didn't|doesn't|was|were|been|has|had|have|got|will|would it|who|which|another|by|with|on|for|about|between|forced?|these|those)|'s|(?:\d+|few|some|several|no))\s+(?:\w+ )?$"
 )
 _ASKED_NOUN = re.compile(
-    r"\b(?:do|perform|trigger|run|initiate|execute|start|give (?:it|[\w-]+)|needs?|want|like|schedule)\s+(?:a|an|the)\s+(?:quick |rolling |clean |full )?$"
+    r"(?a)\b(?:do|perform|trigger|run|initiate|execute|start|give (?:it|[\w-]+)|needs?|want|like|schedule)\s+(?:a|an|the)\s+(?:quick |rolling |clean |full )?$"
 )
 _NEGATED = re.compile(
-    r"(?:\b(?:don't|do not|dont|never|without|not|no need to|avoid|instead of|rather than|shouldn't|must not|mustn't|no|won't|cannot|can't)\b\s+(?:\w+\s+){0,3}|(?:不要|别|不用|先别|不必|不能|无需|不准|禁止|没有?|未|勿|不想|不)(?:再|急着|去|随便|给我|对|把|让)?[^,。;!?]{0,8})$"
+    r"(?a)(?:\b(?:don't|do not|dont|never|without|not|no need to|avoid|instead of|rather than|shouldn't|must not|mustn't|no|won't|cannot|can't)\b\s+(?:\w+\s+){0,3}|(?:不要|别|不用|先别|不必|不能|无需|不准|禁止|没有?|未|勿|不想|不)(?:再|急着|去|随便|给我|对|把|让)?[^,。;!?]{0,8})$"
 )
 _TOLD_ZH = re.compile(
-    r"(?:为什么|为啥|为何|怎么|咋|谁|是不是|有没有|是否|自动|自己|一直|老是|总是|总|反复|频繁|不停|不断|又|刚刚?|已经|昨天|每次|上次|最近一次|上一?次|这次|被|在|因为|由于|自从|经过|多次|循环|异常)(?:地|的)?(?:在|被|又|会|要|突然)?[^,。;!?把给帮请]{0,4}$"
+    r"(?a)(?:为什么|为啥|为何|怎么|咋|谁|是不是|有没有|是否|自动|自己|一直|老是|总是|总|反复|频繁|不停|不断|又|刚刚?|已经|昨天|每次|上次|最近一次|上一?次|这次|被|在|因为|由于|自从|经过|多次|循环|异常)(?:地|的)?(?:在|被|又|会|要|突然)?[^,。;!?把给帮请]{0,4}$"
 )
 _QUESTION = re.compile(
-    r"^\s*(?:so |and |but |ok |hey |also )*(?:why|what|when|where|who|which|how|did|does|do|is|are|was|were|has|have|had|will|would it|y)\b(?! about| don't you| not| if you)"
+    r"(?a)^\s*(?:so |and |but |ok |hey |also )*(?:why|what|when|where|who|which|how|did|does|do|is|are|was|were|has|have|had|will|would it|y)\b(?! about| don't you| not| if you)"
 )
 _ADVICE = re.compile(
-    r"\b(?:should|shall|may|might|could) (?:i|we|it|this|that|[\w-]+)\b|\b(?:would|will|does|do|can) (?:a |an |it help to |it be |restarting |scaling |rolling )|\bworth\b|\bdo we (?:need|have) to\b|\bis it (?:safe|ok|okay|wise|time|worth)|\bwhat (?:happens|if)\b|\bthink(?:ing)? (?:about|of|we)|\bmaybe\b|\bconsider\b|要不要|该不该|是不是(?:该|要|需要|应该)|能不能解决|需要(?:.{0,8})吗|应该.{0,8}吗|可不可以|会怎么?样|行不行|有用吗|有必要"
+    r"(?a)\b(?:should|shall|may|might|could) (?:i|we|it|this|that|[\w-]+)\b|\b(?:would|will|does|do|can) (?:a |an |it help to |it be |restarting |scaling |rolling )|\bworth\b|\bdo we (?:need|have) to\b|\bis it (?:safe|ok|okay|wise|time|worth)|\bwhat (?:happens|if)\b|\bthink(?:ing)? (?:about|of|we)|\bmaybe\b|\bconsider\b|要不要|该不该|是不是(?:该|要|需要|应该)|能不能解决|需要(?:.{0,8})吗|应该.{0,8}吗|可不可以|会怎么?样|行不行|有用吗|有必要"
 )
-_POLITE = re.compile(r"\b(?:can|could|would|will) (?:you|u|someone|somebody|we)\b|\bplease\b|\bpls\b")
+_POLITE = re.compile(r"(?a)\b(?:can|could|would|will) (?:you|u|someone|somebody|we)\b|\bplease\b|\bpls\b")
 
 
 def wanted(text: str) -> tuple[str, bool]:
@@ -81,7 +81,7 @@ def _clauses(text: str) -> list[str]:
     return [
         part
         for part in re.split(
-            r"(?:[;!?。\n]|,(?!\d)|\.(?=\s|$))\s*|\b(?:and then|then|and also|so please)\b|然后|并且?(?=[重回扩缩])|之后(?=[重回扩缩])|再(?=[重回扩缩])|就(?=[重回扩缩给把])",
+            r"(?a)(?:[;!?。\n]|,(?!\d)|\.(?=\s|$))\s*|\b(?:and then|then|and also|so please)\b|然后|并且?(?=[重回扩缩])|之后(?=[重回扩缩])|再(?=[重回扩缩])|就(?=[重回扩缩给把])",
             text,
         )
         if part.strip()
@@ -95,10 +95,10 @@ def _wish(clause: str, found: re.Match[str]) -> str:
         return ""
     if _ADVICE.search(clause) and not _POLITE.search(clause):
         return "advice"
-    if re.match(r"[\u4e00-\u9fff]", found.group()):
+    if re.match(r"(?a)[\u4e00-\u9fff]", found.group()):
         return (
             ""
-            if _TOLD_ZH.search(before) or re.search(r"[\u4e00-\u9fff]*(?:为什么|为啥|怎么|原因)$", before)
+            if _TOLD_ZH.search(before) or re.search(r"(?a)[\u4e00-\u9fff]*(?:为什么|为啥|怎么|原因)$", before)
             else _zh_wish(clause, found)
         )
     if found.group().startswith(
@@ -107,14 +107,14 @@ def _wish(clause: str, found: re.Match[str]) -> str:
         return "wish"
     if _MENTION.search(before) and not _ASKED_NOUN.search(before):
         return ""
-    if re.search(r"\b(?:a|an)\s+(?:\w+ )?$", before) and not _ASKED_NOUN.search(before):
+    if re.search(r"(?a)\b(?:a|an)\s+(?:\w+ )?$", before) and not _ASKED_NOUN.search(before):
         return ""
-    conditional = re.match(r"\s*(?:if|when|once|whenever|in case|should)\b", clause)
+    conditional = re.match(r"(?a)\s*(?:if|when|once|whenever|in case|should)\b", clause)
     if (
         _QUESTION.match(clause)
         and not _POLITE.search(before)
         and not conditional
-        and not re.search(r"\band\s+$", before)
+        and not re.search(r"(?a)\band\s+$", before)
     ):
         return ""
     return "wish"
@@ -122,10 +122,12 @@ def _wish(clause: str, found: re.Match[str]) -> str:
 
 def _zh_wish(clause: str, found: re.Match[str]) -> str:
     after = clause[found.end() :]
-    if re.match(r"了?(?:几|多少|\d+|[一二三四五六七八九十两]+)(?:次|回|遍)(?!试)", after) and not re.match(
-        r"一[次下遍]", after
+    if re.match(r"(?a)了?(?:几|多少|\d+|[一二三四五六七八九十两]+)(?:次|回|遍)(?!试)", after) and not re.match(
+        r"(?a)一[次下遍]", after
     ):
         return ""
-    if re.search(r"(?:吗|么|呢)$", clause.rstrip("? ")) and not re.search(r"(?:可以|能|能否|可否|麻烦|帮|请)", clause):
+    if re.search(r"(?a)(?:吗|么|呢)$", clause.rstrip("? ")) and not re.search(
+        r"(?a)(?:可以|能|能否|可否|麻烦|帮|请)", clause
+    ):
         return "advice"
     return "wish"

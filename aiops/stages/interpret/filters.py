@@ -23,7 +23,7 @@ _UNDER = (
 _OVER_ZH = r"(?:>=?|≥|超过了?|超出|大于(?:等于)?|高于|高过|多于|不低于|不小于|突破|达到了?|涨到|升到|到了|破)"
 _UNDER_ZH = r"(?:<=?|≤|低于|小于(?:等于)?|少于|不到|不足|跌破|掉到|降到|跌到|不超过)"
 _COMPARED = re.compile(
-    rf"(?P<over>{_OVER}|{_OVER_ZH})\s*(?:the |a |about |around )?{_NUMBER}{_TIME_AFTER}|(?P<under>{_UNDER}|{_UNDER_ZH})\s*(?:the |a |about |around )?{_NUMBER.replace('?P<n>', '?P<n2>').replace('?P<k>', '?P<k2>').replace('?P<u>', '?P<u2>')}{_TIME_AFTER}|(?P<gt>)(?:百分之)?(?P<n3>\d[\d,]*(?:\.\d+)?)\s?(?P<k3>k\b|万|千)?\s?(?P<u3>%|ms\b|毫秒)?\s?(?P<after>以上|以下|or more|or higher|or above|or less|or lower|or below|plus\b|\+(?!\d))"
+    rf"(?a)(?P<over>{_OVER}|{_OVER_ZH})\s*(?:the |a |about |around )?{_NUMBER}{_TIME_AFTER}|(?P<under>{_UNDER}|{_UNDER_ZH})\s*(?:the |a |about |around )?{_NUMBER.replace('?P<n>', '?P<n2>').replace('?P<k>', '?P<k2>').replace('?P<u>', '?P<u2>')}{_TIME_AFTER}|(?P<gt>)(?:百分之)?(?P<n3>\d[\d,]*(?:\.\d+)?)\s?(?P<k3>k\b|万|千)?\s?(?P<u3>%|ms\b|毫秒)?\s?(?P<after>以上|以下|or more|or higher|or above|or less|or lower|or below|plus\b|\+(?!\d))"
 )
 _SCALE = {
     "k": 1e3,
@@ -40,18 +40,18 @@ _SCALE = {
 }
 _REGION = r"(?:(?:us|eu|ap|sa|ca|me|af|cn|il|mx)-(?:gov-)?(?:north|south|east|west|central|northeast|northwest|southeast|southwest|hangzhou|shanghai|beijing|shenzhen|hongkong|qingdao|chengdu|guangzhou)-?\d?)"
 _PAIR = re.compile(
-    r"(?<![\w.<>])(?P<key>[a-z_][a-z0-9_.]{0,62})\s*={1,2}\s*[\"']?(?P<value>[a-z0-9][a-z0-9_.:/-]{0,127})"
+    r"(?a)(?<![\w.<>])(?P<key>[a-z_][a-z0-9_.]{0,62})\s*={1,2}\s*[\"']?(?P<value>[a-z0-9][a-z0-9_.:/-]{0,127})"
 )
 _LABELLED = re.compile(
-    r"(?<![a-z0-9_-])(?:"
+    r"(?a)(?<![a-z0-9_-])(?:"
     + "|".join(f"(?P<{key}>{words})" for key, words in NAMED_LABELS.items() if key not in {"env", "status", "node"})
     + r")\s*(?:is |named |called |:|为|是|叫)?\s*(?P<value>[a-z0-9](?:[a-z0-9._/-]*[a-z0-9])?)(?![a-z0-9])"
 )
 _STATUS = re.compile(
-    r"\b(?:status(?: code)?|http code|code)\s*(?:of |=|:)?\s*(?P<value>[1-5]\d\d)\b|状态码(?:为|是)?\s*(?P<zh>[1-5]\d\d)"
+    r"(?a)\b(?:status(?: code)?|http code|code)\s*(?:of |=|:)?\s*(?P<value>[1-5]\d\d)\b|状态码(?:为|是)?\s*(?P<zh>[1-5]\d\d)"
 )
-_ZONE_ZH = re.compile(rf"(?P<region>{_REGION})")
-_VERSION = re.compile(r"(?<![\w.-])(?P<version>v\d+(?:\.\d+){0,3}(?:-[a-z0-9.]+)?)(?![\w-])")
+_ZONE_ZH = re.compile(rf"(?a)(?P<region>{_REGION})")
+_VERSION = re.compile(r"(?a)(?<![\w.-])(?P<version>v\d+(?:\.\d+){0,3}(?:-[a-z0-9.]+)?)(?![\w-])")
 _NO_VALUE = frozenset(
     [
         "the",
@@ -182,12 +182,15 @@ def _value(match: re.Match[str]) -> str | None:
 def _about(text: str, match: re.Match[str], metrics: Sequence[Mention]) -> Mention | None:
     """The metric a comparison is about: the nearest before it in the sentence, else the next one right after it."""
     before = [
-        m for m in metrics if m.end <= match.start() and not re.search(r"[.;!?。](?:\s|$)", text[m.end : match.start()])
+        m
+        for m in metrics
+        if m.end <= match.start() and not re.search(r"(?a)[.;!?。](?:\s|$)", text[m.end : match.start()])
     ]
     after = [
         m
         for m in metrics
-        if match.end() - 3 <= m.start <= match.end() + 12 and not re.search(r"[,;.!?。]", text[match.end() : m.start])
+        if match.end() - 3 <= m.start <= match.end() + 12
+        and not re.search(r"(?a)[,;.!?。]", text[match.end() : m.start])
     ]
     if before and not (after and after[0].start - match.end() <= 1 and match.start() - before[-1].end > 12):
         return before[-1]
@@ -203,7 +206,7 @@ def _labels(text: str, names: frozenset[str]) -> list[Condition]:
         if _is_value(key or "", value, names):
             found.append(Condition(f"{key}={value}", *match.span()))
     for match in _ZONE_ZH.finditer(text):
-        tail = re.match(r"\s*(?:的)?(?:region|区域|地域|大区|地区|机房)?", text[match.end() :])
+        tail = re.match(r"(?a)\s*(?:的)?(?:region|区域|地域|大区|地区|机房)?", text[match.end() :])
         found.append(Condition(f"region={match.group()}", match.start(), match.end() + (tail.end() if tail else 0)))
     for match in _STATUS.finditer(text):
         found.append(Condition(f"status={match.group('value') or match.group('zh')}", *match.span()))
@@ -223,7 +226,7 @@ def _is_value(key: str, value: str, names: frozenset[str]) -> bool:
     if value in _NO_VALUE or value in names:
         return False
     if key in {"host", "instance", "pod", "version", "zone", "partition", "shard", "path"}:
-        return bool(re.search(r"\d|[-./]", value))
+        return bool(re.search(r"(?a)\d|[-./]", value))
     return not value.isdigit() and (
-        bool(re.search(r"[-_\d]", value)) or key in {"namespace", "cluster", "tenant", "team"}
+        bool(re.search(r"(?a)[-_\d]", value)) or key in {"namespace", "cluster", "tenant", "team"}
     )

@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from aiops.stages.interpret.rules import Heardings
 
 _ADD = re.compile(
-    r"\b(?:also|too|as well|add|plus|include|including|additionally|along with|together with|on top|append|throw in|with (?:the )?(?=\x00|cpu|mem|disk|qps|err|lat))\b|^(?:and|&)\s+(?!for|what|how|why|now|in|on|the same|as|make|restart)|再加|加上|加个|也(?:看|查|要|加|带|列|来|给)|还有|还要|还想|另外|同时|顺便|一并|一起|外加|补上|连同|再看看?|并加"
+    r"(?a)\b(?:also|too|as well|add|plus|include|including|additionally|along with|together with|on top|append|throw in|with (?:the )?(?=\x00|cpu|mem|disk|qps|err|lat))\b|^(?:and|&)\s+(?!for|what|how|why|now|in|on|the same|as|make|restart)|再加|加上|加个|也(?:看|查|要|加|带|列|来|给)|还有|还要|还想|另外|同时|顺便|一并|一起|外加|补上|连同|再看看?|并加"
 )
 _REPLACE = re.compile(
-    r"\b(?:instead|rather|switch(?: to| it)?|change(?: it)?(?: to)?|replace|swap|make (?:it|that)|not\b|what about|how about|same (?:for|thing|but|question|on|again|with)|only|just)\b|换成|换|改成|改为|改|变成|而是|不是|只看|只要|呢[??]?$"
+    r"(?a)\b(?:instead|rather|switch(?: to| it)?|change(?: it)?(?: to)?|replace|swap|make (?:it|that)|not\b|what about|how about|same (?:for|thing|but|question|on|again|with)|only|just)\b|换成|换|改成|改为|改|变成|而是|不是|只看|只要|呢[??]?$"
 )
 _REMOVE = re.compile(
-    r"\b(?:drop|remove|without|exclude|excluding|except|minus|forget|lose|take out|leave out|no more|not?)\b(?: the| about)?\s*$|(?:去掉|不要|不看|别看|去除|除了|移除|删除|不用看|不含|排除|不是)\s*$"
+    r"(?a)\b(?:drop|remove|without|exclude|excluding|except|minus|forget|lose|take out|leave out|no more|not?)\b(?: the| about)?\s*$|(?:去掉|不要|不看|别看|去除|除了|移除|删除|不用看|不含|排除|不是)\s*$"
 )
 _CONTINUES = re.compile(
-    r"^(?:and|also|but|ok(?:ay)?|now|then|same|what about|how about|so|actually|no|nope|wait|sorry|i meant|instead|only|just|make|again|as|in|over|for|with|plus|add|the|switch|change|use|drop|remove|yes|yeah|plus|plz|please)\b|^(?:那|再|也|还|换|改|只|同样|一样|不|呢|就|顺便|另外|然后|加|去掉|把|用|按|是|对|嗯|好)|呢[??]?\s*$|\b(?:it|that|them|those|this one|the same|instead|too|as well)\b|它|同样|一样|刚才|上面|前面那"
+    r"(?a)^(?:and|also|but|ok(?:ay)?|now|then|same|what about|how about|so|actually|no|nope|wait|sorry|i meant|instead|only|just|make|again|as|in|over|for|with|plus|add|the|switch|change|use|drop|remove|yes|yeah|plus|plz|please)\b|^(?:那|再|也|还|换|改|只|同样|一样|不|呢|就|顺便|另外|然后|加|去掉|把|用|按|是|对|嗯|好)|呢[??]?\s*$|\b(?:it|that|them|those|this one|the same|instead|too|as well)\b|它|同样|一样|刚才|上面|前面那"
 )
 _ALL_FILTERS = re.compile(
-    r"\b(?:drop|remove|clear|without|no|forget|lose)\b.{0,12}\b(?:filters?|conditions?|env(?:ironment)?|restrictions?)\b|(?:去掉|不要|取消|清除|不加|移除)(?:所有|全部)?的?.{0,6}(?:过滤|筛选|条件|环境|限制)|\b(?:all|every) (?:env(?:ironment)?s?|regions?)\b|所有环境|全部环境"
+    r"(?a)\b(?:drop|remove|clear|without|no|forget|lose)\b.{0,12}\b(?:filters?|conditions?|env(?:ironment)?|restrictions?)\b|(?:去掉|不要|取消|清除|不加|移除)(?:所有|全部)?的?.{0,6}(?:过滤|筛选|条件|环境|限制)|\b(?:all|every) (?:env(?:ironment)?s?|regions?)\b|所有环境|全部环境"
 )
 _ALL_TIME = re.compile(
-    r"\bright now\b|\bcurrent(?:ly)?(?: value)?\b|\bany ?time\b|\bno time (?:limit|window)\b|现在的|当前值|此刻"
+    r"(?a)\bright now\b|\bcurrent(?:ly)?(?: value)?\b|\bany ?time\b|\bno time (?:limit|window)\b|现在的|当前值|此刻"
 )
 
 
@@ -104,7 +104,9 @@ def _checked(reading: Reading, heard: Heardings, changed: set[str]) -> Reading:
 def _names(heard: Heardings, context: Slots, change: object) -> None:
     assert callable(change)
     text = heard.text
-    add = bool(_ADD.search(text))
+    add = bool(_ADD.search(text)) and not re.match(
+        r"and [^,;]{1,30}\?$", text
+    )  # "and memory?" asks the same of another
     for slot, mentions, before in (
         ("services", heard.services.services, context.services),
         ("metrics", heard.metrics, context.metrics),
@@ -125,7 +127,7 @@ def _names(heard: Heardings, context: Slots, change: object) -> None:
 def _adds(text: str, start: int) -> bool:
     """Whether the adding word is about this mention: it stands before it, or closes the sentence."""
     found = _ADD.search(text)
-    return found is not None and (found.start() <= start or bool(re.search(r"(?:too|as well)\W*$", text)))
+    return found is not None and (found.start() <= start or bool(re.search(r"(?a)(?:too|as well)\W*$", text)))
 
 
 def _time_and_form(heard: Heardings, change: object, context: Slots) -> None:
@@ -137,9 +139,9 @@ def _time_and_form(heard: Heardings, change: object, context: Slots) -> None:
         change(time="none")
     if heard.conditions:
         mine = heard.filter_texts
-        keys = {re.split(r"[<>=]", one)[0] for one in mine}
+        keys = {re.split(r"(?a)[<>=]", one)[0] for one in mine}
         dropped = {c.text for c in heard.conditions if _REMOVE.search(heard.text[: c.start])}
-        kept = tuple(f for f in context.filters if re.split(r"[<>=]", f)[0] not in keys)
+        kept = tuple(f for f in context.filters if re.split(r"(?a)[<>=]", f)[0] not in keys)
         change(filters=kept + tuple(one for one in mine if one not in dropped))
     elif _ALL_FILTERS.search(heard.text):
         change(filters=())

@@ -52,7 +52,7 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "restarts",
         ("restart",),
-        r"(?:pod |container )?restart(?:s|[ _-]?counts?| number| rates?| loops?)|(?:number of|how many) restarts|crash[ -]?loop(?:s|ing|ed|backoff)?|(?:keeps?|kept|been|is|are|started?|constantly|repeatedly) (?:on )?(?:crashing|restarting|dying|bouncing|rebooting|falling over)|"
+        r"how (?:often|many times)[^.;,]{0,40}?(?:restart|crash|reboot)\w*|(?:pod |container )?restart(?:s|[ _-]?counts?| number| rates?| loops?)|(?:number of|how many) restarts|crash[ -]?loop(?:s|ing|ed|backoff)?|(?:keeps?|kept|been|is|are|started?|constantly|repeatedly) (?:on )?(?:crashing|restarting|dying|bouncing|rebooting|falling over)|"
         r"restarted(?: itself)?(?= \d| \w+ times| several| many| again| repeatedly| a lot| twice)|(?:keeps?|kept) (?:crashing|dying)|crash(?:es|ed)\b|crashing|restarts? (?:itself|themselves)|"
         r"重启(?:的?次数|数|频率|频繁|计数)|(?:频繁|反复|不停|一直|老是|总是|自动|自己|不断|又|疯狂)(?:地)?(?:在)?(?:重启|崩溃|挂掉)|重启了?(?:几|多少|[\d一二三四五六七八九十两好]+)(?:几)?(?:次|回|遍)|崩溃(?:次数)?|crashloop(?:backoff)?|循环重启|重启过(?:几|多少)次",
     ),
@@ -101,45 +101,45 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "latency",
         (r"(?:latency|duration|response).*99", "p99", "latency", "duration", "response_time", "rt$"),
         r"(?:average |avg |mean |request |response |api )*(?:latenc(?:y|ies)|response[ -]times?|respon[sc]e speed|delays?|round[ -]trip(?: times?)?|rtt|rt)\b|"
-        r"slow(?:er|est|ness|ing|ed|s|ly)?\b|sluggish(?:ly|ness)?|laggy|crawl(?:ing|s|ed)?|dragging|drags|takes? (?:forever|ages|too long|so long|way too long|an eternity)|taking (?:forever|ages|too long|so long|an eternity|longer)|time(?:s|d)?[ -]?out(?:s)?|timing out|hang(?:s|ing)|spinning|unresponsive|"
-        r"延迟|时延|耗时|响应(?:时间|速度|耗时|时长|慢)?|rt(?![a-z])|(?:很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总)?慢|超时|卡(?:顿|死|住|得|爆|成|了|$)|转圈|半天(?:没|才|不)",
+        r"slow(?:er|est|ness|ing|ed|s|ly)?\b|(?:like |as )?(?:a |slow as )?(?:treacle|molasses|snail|tortoise|syrup|glacier|glacial)\b|sluggish(?:ly|ness)?|laggy|crawl(?:ing|s|ed)?|dragging|drags|takes? (?:forever|ages|too long|so long|way too long|an eternity)|taking (?:forever|ages|too long|so long|an eternity|longer)|time(?:s|d)?[ -]?out(?:s)?|timing out|hang(?:s|ing)|spinning|unresponsive|"
+        r"延迟|时延|耗时|响应(?:时间|速度|耗时|时长|慢)?|rt(?![a-z])|(?:很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总)?慢|超时|卡(?:顿|死|住|得|爆|成|了|$)|转圈|蜗牛|龟速|半天(?:没|才|不)",
     ),
 )
 
 # Said of a thing, these mean a value is high; they speak of a symptom even when nobody asks why.
 COMPLAINT = re.compile(
-    r"\b(?:slow\w*|sluggish|laggy|crawl\w*|drag\w*|fail\w*|down\b(?! ?load)|broken|broke|dead|dying|dies|die|degrad\w*|spik\w+|surg\w+|jump\w*|climb\w*|soar\w*|tank\w*|plummet\w*|plung\w*|drop(?:s|ped|ping)?\b|fell|through the roof|going up|went up|going crazy|went crazy|going nuts|bonkers|haywire|berserk|on fire|up in flames|"
+    r"(?a)\b(?:slow\w*|sluggish|laggy|crawl\w*|drag\w*|fail\w*|down\b(?! ?load)|broken|broke|dead|dying|dies|die|degrad\w*|spik\w+|surg\w+|jump\w*|climb\w*|soar\w*|tank\w*|plummet\w*|plung\w*|drop(?:s|ped|ping)?\b|fell|through the roof|going up|went up|going crazy|went crazy|going nuts|bonkers|haywire|berserk|on fire|up in flames|"
     r"melt\w*|chok\w*|struggl\w*|flak\w+|flap\w*|unstable|unavailable|unreachable|unresponsive|stuck|hang\w*|hung|timing out|time[sd]? ?out\w*|timeouts?|crash\w*|pegged|maxed|saturated|overload\w*|throw\w*|spew\w*|erroring|errors?|5xx|50[0-4]s?|acting up|playing up|misbehav\w*|"
-    r"blow\w* up|blew up|shot up|shoot\w* up|elevated|high|higher|hot|bad|worse|terrible|awful|ugly|garbage|horrible|leak\w*|bloat\w*|eating|hogging|hammered|page[ds]?\b|paging|alerting|firing|red\b|outage|incident|issues?|problems?|trouble|complain\w*|can't|cannot|won't|doesn't work|not working|isn't working|stopped working|backed up|piling|behind|"
+    r"blow\w* up|blew up|shot up|shoot\w* up|elevated|high|higher|hot|bad|worse|terrible|awful|ugly|garbage|horrible|leak\w*|bloat\w*|eating|hogging|hammered|page[ds]?\b|paging|alerting|firing|red\b|outage|incident|issues?|problems?|trouble|complain\w*|can't|cannot|won't|doesn't work|not working|isn't working|stopped working|backed up|piling|behind|treacle|molasses|snail|glacial|"
     r"keeps?|kaput|toast|hosed|borked|busted|wonky|grinding|cranky|unhappy|dog|pig|mess|belly up|tits up|fallen over|fell over|falling over|keel\w*|nosediv\w*|cratered|in the (?:toilet|gutter|weeds))\b"
-    r"|慢|卡|挂了?|崩|炸|爆|飙|抖|报错|出错|失败|错误|超时|打不开|进不去|用不了|不可用|不通|不行|坏了|跪了|飘红|告警|报警|异常|故障|问题|涨|升高|上升|变高|很高|太高|偏高|过高|高了|这么高|掉了|下降|下跌|跌|降低|骤降|暴跌|突增|激增|暴涨|猛增|打满|跑满|占满|满了|撑不住|扛不住|顶不住|抽风|不稳|积压|堆积|泄漏|卡死|没反应|无响应|转圈|不动|拉胯|宕机|躺了|瘫|抗议|投诉|受不了"
+    r"|慢|卡|蜗牛|龟速|挂了?|崩|炸|爆|飙|抖|报错|出错|失败|错误|超时|打不开|进不去|用不了|不可用|不通|不行|坏了|跪了|飘红|告警|报警|异常|故障|问题|涨|升高|上升|变高|很高|太高|偏高|过高|高了|这么高|掉了|下降|下跌|跌|降低|骤降|暴跌|突增|激增|暴涨|猛增|打满|跑满|占满|满了|撑不住|扛不住|顶不住|抽风|不稳|积压|堆积|泄漏|卡死|没反应|无响应|转圈|不动|拉胯|宕机|躺了|瘫|抗议|投诉|受不了"
 )
 
 DIAGNOSE = re.compile(
-    r"\b(?:why|y (?:is|are|does|did|has|do)|how come|how so|what(?:'s| is| are|s)? (?:causing|behind|driving|wrong|up with|the deal|going on|happening|eating|hogging|killing|making|breaking|slowing|the matter|the story|the problem|the issue|the root)|what (?:caused|made|happened|went|broke|triggered|led|drove|killed|changed|the (?:heck|hell))|"
+    r"(?a)\b(?:why|y (?:is|are|does|did|has|do)|how come|how so|what(?:'s| is| are|s)? (?:causing|behind|driving|wrong|up with|the deal|going on|happening|eating|hogging|killing|making|breaking|slowing|the matter|the story|the problem|the issue|the root)|what (?:caused|made|happened|went|broke|triggered|led|drove|killed|changed|the (?:heck|hell))|"
     r"wh?at gives|wtf|reasons?|root[ -]?causes?|rca|caus(?:e|es|ed|ing)|culprits?|to blame|responsible for|who(?:'s| is)? (?:to blame|the culprit|killing|breaking|hammering)|investigat\w+|troubleshoot\w*|diagnos\w+|debug\w*|dig (?:into|in|deeper)|digging|look into|looking into|look in to|get to the bottom|track down|trace (?:down|back)|pin(?:point| down)|figure out|find out|explain|explanation|understand|analy[sz]e the (?:cause|failure|outage|incident)|where (?:does|is|are|do) .{1,60}? com(?:e|ing) from|how did .{1,60}? (?:get|end up|become)|source of|origin of)\b"
-    r"|为什么|为啥|为何|怎么(?:回事|会|了|搞的|这么|那么|突然|又|老是|总是|一直|还是?|越来越|变|就)|咋(?:回事|了|整|这么|又|老|突然|还|就|就是|变|搞|会)?|原因|根因|根本原因|起因|诱因|元凶|罪魁|祸首|凶手|排查|定位|诊断|溯源|追查|查清|查明|查出|搞清楚|弄清楚|分析一?下.{0,20}(?:故障|问题|慢|高|失败|原因)|什么(?:情况|问题|毛病|鬼|导致|造成|引起|引发|状况|东西把)|啥(?:情况|问题|毛病|原因|鬼|导致|造成|状况)|哪(?:里|儿|块|个环节)?(?:出了?|有)(?:问题|毛病|错)|出了什么|出什么|谁(?:搞|导致|把|干)|由什么|因为什么|何故|导致的|引起的|造成的"
+    r"|为什么|为啥|为何|怎么(?:回事|会|了|搞的|这么|那么|突然|又|老是|总是|一直|还是?|越来越|变|就)|咋(?:回事|了|整|这么|又|老|突然|还|就|就是|变|搞|会)?|原因|根因|根本原因|起因|诱因|元凶|罪魁|祸首|凶手|排查|定位|诊断|溯源|追查|查清|查明|查出|搞清楚|弄清楚|分析一?下.{0,20}(?:故障|问题|慢|高|失败|原因)|(?<![没有])什么(?:情况|问题|毛病|鬼|导致|造成|引起|引发|状况|东西把)|(?<![没有])啥(?:情况|问题|毛病|原因|鬼|导致|造成|状况)|哪(?:里|儿|块|个环节)?(?:出了?|有)(?:问题|毛病|错)|出了什么|出什么|谁(?:搞|导致|把|干)|由什么|因为什么|何故|导致的|引起的|造成的"
 )
 FORECAST = re.compile(
-    r"\b(?:forecast\w*|predict\w*|project(?:ion|ions|ed)?\b|extrapolat\w*|estimate[ds]?(?: when| how| the)|anticipat\w*|outlook|will\b(?! you)|when (?:will|does|do|would|is|are)\b.{0,60}?\b(?:run|hit|reach|fill|exceed|exhaust|full|out|cross|top|max)|how (?:long|soon) (?:until|till|before|do we have|will|can)|how many (?:days|hours|weeks) (?:until|till|before|left|do we have)|going to (?:be|hit|reach|run|fill|exceed|look|need|cross|grow|max|top|blow|burst|die|last)|gonna (?:be|hit|reach|run|fill|exceed|look|need|cross|grow|max|top|blow|burst|last)|"
+    r"(?a)\b(?:forecast\w*|predict\w*|project(?:ion|ions|ed)?\b|extrapolat\w*|estimate[ds]?(?: when| how| the)|anticipat\w*|outlook|will\b(?! you)|when (?:will|does|do|would|is|are)\b.{0,60}?\b(?:run|hit|reach|fill|exceed|exhaust|full|out|cross|top|max)|how (?:long|soon) (?:until|till|before|do we have|will|can)|how many (?:days|hours|weeks) (?:until|till|before|left|do we have)|going to (?:be|hit|reach|run|fill|exceed|look|need|cross|grow|max|top|blow|burst|die|last)|gonna (?:be|hit|reach|run|fill|exceed|look|need|cross|grow|max|top|blow|burst|last)|"
     r"expect(?:ed)?\b|be like (?:tomorrow|next)|capacity plan\w*|headroom|runway|time to full|days left|make it (?:through|to|till|until)|last (?:until|till|another)|hold (?:out|up) (?:until|till|for))"
     r"|预测|预估|预计|预判|推测|估计(?!.{0,6}是)|推算|估算|预料|展望|走势会|趋势会|未来|接下来.{0,8}(?:会|如何|怎样|怎么样|走势|趋势|多少)|(?:什么时候|啥时候|何时|几时|几点|哪天|多久(?:之?后)?|多长时间|几天(?:之?后)?|还有多久).{0,12}(?:会|能|满|用完|耗尽|撑|到|爆|超|写满|打满|跑满|用光|不够)|会不会.{0,16}(?:满|超|爆|不够|撑|达到|耗尽|用完|破|涨|降)|还?能(?:撑|用|扛|坚持|顶|挺)(?:多久|几天|到|住|多长)|还够(?:用|撑)?|会(?:涨|升|达|到|降|跌|超|满|爆|是)(?:到|过|至|成)?(?:多少|几|什么)?|够不够用"
 )
 DETECT = re.compile(
-    r"\b(?:anomal\w+|abnormal\w*|ab-normal|unusual(?:ly)?|weird(?:ly|ness)?|strange(?:ly|r)?|odd(?:ly|ities)?|oddness|suspicious\w*|out of (?:the )?ordinary|out of (?:line|whack|range|band)|outliers?|irregular\w*|deviat\w*|normal(?:ly)?|as (?:usual|expected)|healthy|health|fishy|funny|funky|unexpected(?:ly)?|atypical|off (?:today|lately|recently|or not|in any way)|look(?:s|ing)? (?:ok|okay|fine|good|right|off|alright|sane|all right|healthy)|(?:is|are|was|were|has|have) .{0,60}?\b(?:ok|okay|fine|alright|stable|off|sane|misbehav\w+|behav\w+|acting|spiking|ok\?)|(?:any|anything|something|is there) .{0,30}?(?:wrong|off|odd|problem|problems|issue|issues|spikes?|outages?|regressions?)|"
+    r"(?a)\b(?:anomal\w+|abnormal\w*|ab-normal|unusual(?:ly)?|weird(?:ly|ness)?|strange(?:ly|r)?|odd(?:ly|ities)?|oddness|suspicious\w*|out of (?:the )?ordinary|out of (?:line|whack|range|band)|outliers?|irregular\w*|deviat\w*|normal(?:ly)?|as (?:usual|expected)|healthy|health|fishy|funny|funky|unexpected(?:ly)?|atypical|off (?:today|lately|recently|or not|in any way)|look(?:s|ing)? (?:ok|okay|fine|good|right|off|alright|sane|all right|healthy)|(?:is|are|was|were|has|have) .{0,60}?\b(?:ok|okay|fine|alright|stable|off|sane|misbehav\w+|behav\w+|acting|spiking|ok\?)|(?:any|anything|something|is there) .{0,30}?(?:wrong|off|odd|problem|problems|issue|issues|spikes?|outages?|regressions?)|"
     r"detect\w*|sanity[ -]check|health[ -]?check|all good|everything (?:ok|okay|fine|good|alright)|stick(?:s|ing)? out|stand(?:s|ing)? out|behav(?:e|es|ing) (?:normally|itself|themselves|well|oddly|badly|differently))\b"
-    r"|异常|反常|不正常|正不正常|正常(?:吗|么|不|没|否|范围)?|是否正常|不对劲|对劲|有没有(?:什么|啥|哪些|任何)?(?:问题|毛病|波动|异样|尖刺|毛刺|突变|抖动|不妥|猫腻)|有(?:什么|啥)?(?:异样|古怪|蹊跷)|有无(?:问题|波动)|健康|稳定吗|稳不稳|平稳(?:吗|么)|离群|毛刺|突变|偏离|奇怪|怪怪的|怪(?=吗|么|不)|诡异|没事吧|有事吗|还好吗|好着(?:吗|呢吗|没)|检测|体检|巡检|ok吗|ok不"
+    r"|异常|反常|不正常|正不正常|正常(?:吗|么|不|没|否|范围)?|是否正常|不对劲|对劲|有没有(?:什么|啥|哪些|任何)?(?:问题|毛病|波动|异样|尖刺|毛刺|突变|抖动|不妥|猫腻)|[没有](?:什么|啥)?(?:异样|古怪|蹊跷)|[没有](?:什么|啥)(?:毛病|问题|事儿?|异常)|有无(?:问题|波动)|健康|稳定吗|稳不稳|平稳(?:吗|么)|离群|毛刺|突变|偏离|奇怪|怪怪的|怪(?=吗|么|不)|诡异|没事吧|有事吗|还好吗|好着(?:吗|呢吗|没)|检测|体检|巡检|ok吗|ok不"
 )
 REPORT = re.compile(
-    r"\b(?:report(?:s)?\b(?! (?:me )?the (?:current|value))|summar(?:y|ies|i[sz]e[ds]?|i[sz]ing)|post[ -]?mortems?|pm doc|pir\b|write[ -]?ups?|writing up|write (?:it )?(?:up|down)|write (?:me )?(?:a|an|the|up)|retro(?:spective)?s?|incident (?:review|doc|document|record|timeline|notes|summary|report)|recap|tl;?dr|digest|wrap[ -]?up|after[ -]action|hand[ -]?over(?: notes?)?|debrief|rundown|overview|draft)\b"
+    r"(?a)\b(?:report(?:s)?\b(?! (?:me )?the (?:current|value))|summar(?:y|ies|i[sz]e[ds]?|i[sz]ing)|post[ -]?mortems?|pm doc|pir\b|write[ -]?ups?|writing up|write (?:it )?(?:up|down)|write (?:me )?(?:a|an|the|up)|retro(?:spective)?s?|incident (?:review|doc|document|record|timeline|notes|summary|report)|recap|tl;?dr|digest|wrap[ -]?up|after[ -]action|hand[ -]?over(?: notes?)?|debrief|rundown|overview|draft)\b"
     r"|报告|复盘|总结|汇总|小结|概述|综述|周报|日报|月报|简报|通报|故障回顾|回顾一?下|事故记录|写(?:个|一份|份|一下|一篇)|出(?:个|一份|份)(?:报|总|复|文)|整理(?:一下|成|出|一份|个)|纪要|交接"
 )
 QUERY = re.compile(
-    r"\b(?:show|list|display|fetch|get|give|pull(?: up)?|plot|graph|chart|query|print|read|return|lookup|look up|compare|comparison|versus|vs|diff(?:erence)?|check|see|view|bring up|what(?:'s| is| are| was| were|s)|what\b|how (?:many|much|big|high|low|large|full|fast|long|often|is|are|was|were|does|do|did)|hows|how's|number of|count|counts|total|current(?:ly)?|right now|at the moment|value|values|level|levels|average|avg|mean|max(?:imum)?|min(?:imum)?|peak|sum|top|tell me|let me (?:see|know)|i(?:'d| would)? (?:want|need|like) (?:to see|the|to know)|can i (?:see|get|have)|stats?|numbers?|figures?|trends?|which)\b"
+    r"(?a)\b(?:show|list|display|fetch|get|give|pull(?: up)?|plot|graph|chart|query|print|read|return|lookup|look up|compare|comparison|versus|vs|diff(?:erence)?|check|see|view|bring up|what(?:'s| is| are| was| were|s)|what\b|how (?:many|much|big|high|low|large|full|fast|long|often|is|are|was|were|does|do|did)|hows|how's|number of|count|counts|total|current(?:ly)?|right now|at the moment|value|values|level|levels|average|avg|mean|max(?:imum)?|min(?:imum)?|peak|sum|top|tell me|let me (?:see|know)|i(?:'d| would)? (?:want|need|like) (?:to see|the|to know)|can i (?:see|get|have)|stats?|numbers?|figures?|trends?|which)\b"
     r"|查看|查询|查一?下|查查|查|看一?下|看看|瞧瞧|瞅瞅|瞅一?眼|看一?眼|看|多少|几个|几条|几次|有几|多大|多高|多长|是几|列出|列一?下|显示|展示|给我|拉一?下|拉取|拉出|调出|打印|返回|获取|对比|比较|比一?下|比一比|统计|当前|现在|目前|此刻|值|曲线|走势|趋势|情况|怎么样|怎样|如何|发我|来一份|告诉我|想知道|想看|平均|最大|峰值"
 )
 WHY_STRONG = re.compile(
-    r"\b(?:why|how come|root[ -]?causes?|rca|what(?:'s| is)? (?:causing|behind)|what caused|wtf|troubleshoot|diagnose|investigate|figure out|dig into|look into)\b|为什么|为啥|为何|原因|根因|怎么回事|咋回事|排查|诊断"
+    r"(?a)\b(?:why|how come|root[ -]?causes?|rca|what(?:'s| is)? (?:causing|behind)|what caused|wtf|troubleshoot|diagnose|investigate|figure out|dig into|look into)\b|为什么|为啥|为何|原因|根因|怎么回事|咋回事|排查|诊断"
 )
 
 NAMED_LABELS: Mapping[str, str] = {
@@ -242,17 +242,17 @@ GENERIC = frozenset(
 
 # Where a name is also a verb or an everyday word: uses that don't name the service.
 VERB_USES: Mapping[str, re.Pattern[str]] = {
-    "search": re.compile(r"\bsearch (?:for|through|the logs?)\b"),
-    "order": re.compile(r"\b(?:in|out of) order\b|\border (?:of magnitude|by)\b|\border to\b"),
-    "orders": re.compile(r"\borders of magnitude\b"),
-    "cart": re.compile(r"\bcart (?:before|off)\b"),
-    "notifications": re.compile(r"\b(?:disable|mute|turn off|silence) notifications\b"),
-    "recommendation": re.compile(r"\b(?:any|a|your|what) recommendations?\b"),
-    "recommendations": re.compile(r"\b(?:any|your|what|give me) recommendations\b"),
-    "搜索": re.compile(r"搜索(?:一下|关键|日志)"),
-    "通知": re.compile(r"通知(?:我|一下|大家|值班|他|运维|相关)|(?:告警|报警)通知"),
-    "推荐": re.compile(r"推荐(?:一个|个|一下|方案|做法|怎么|给我)|(?:有什么|有啥)推荐"),
-    "支付": re.compile(r"支付宝"),
+    "search": re.compile(r"(?a)\bsearch (?:for|through|the logs?)\b"),
+    "order": re.compile(r"(?a)\b(?:in|out of) order\b|\border (?:of magnitude|by)\b|\border to\b"),
+    "orders": re.compile(r"(?a)\borders of magnitude\b"),
+    "cart": re.compile(r"(?a)\bcart (?:before|off)\b"),
+    "notifications": re.compile(r"(?a)\b(?:disable|mute|turn off|silence) notifications\b"),
+    "recommendation": re.compile(r"(?a)\b(?:any|a|your|what) recommendations?\b"),
+    "recommendations": re.compile(r"(?a)\b(?:any|your|what|give me) recommendations\b"),
+    "搜索": re.compile(r"(?a)搜索(?:一下|关键|日志)"),
+    "通知": re.compile(r"(?a)通知(?:我|一下|大家|值班|他|运维|相关)|(?:告警|报警)通知"),
+    "推荐": re.compile(r"(?a)推荐(?:一个|个|一下|方案|做法|怎么|给我)|(?:有什么|有啥)推荐"),
+    "支付": re.compile(r"(?a)支付宝"),
 }
 
 # Ordinary words a typo correction must leave alone though a catalog name lies one slip away.
@@ -906,4 +906,22 @@ KNOWN_WORDS = frozenset(
         "cart",
         "checkout",
     ]
+)
+
+# What `spelling` mends towards.
+TRADE_WORDS = frozenset(
+    "latency error errors memory throughput traffic forecast predict restart restarts rollback scale anomaly anomalies anomalous abnormal unusual strange weird normal healthy report summary summarize postmortem "
+    "connection connections network bandwidth storage consumer backlog garbage response request requests failure failures failing percentile utilization bandwidth crashing crashed crashloop timeout timeouts "
+    "yesterday today tomorrow minutes minute hours hour weeks week since between morning afternoon production staging compare current currently investigate diagnose troubleshoot reason cause causing caused "
+    "what when where which show last past next from with high higher slow slower service pods replicas plain markdown degraded behind increase increased usage rate count please reboot revert past".split()
+)
+# Words close to a trade word that are right as they stand.
+NOT_TYPOS = frozenset(
+    "shoe shoes shown shop shops shot slot slots slow slowly blow flow flows glow snow plow list lost lust cast mast fast vast past paste pasta post posts host hosts cost costs most must text test tests next nest best rest west test exit "
+    "form from frog prom room term them then than thin that what whit hat chat when wheat where there here were wear height weight light right sight night might hugh thigh show shows slower flower lower power tower serve serves served server serves "
+    "word words worry work works wore tire tired fire fired hire hired rated rates rats rats raft race rate gate date late data mate fate cafe safe save wave gave have hive five dive live love move more core cores bore tore store stores story score scores scale scaled scales scare stale sale sales "
+    "court county country counts court cover causes caused pause paused because case cases curse nurse course reasons season seasons treason prison person reasonable minus minute minor minor hour hours our ours four pour tour sour your yours weak weeks weeds seek week meek peek speak "
+    "pods pots pads rods gods nods mods peds plan plane plans plain plains pains paint paint place please pleased lease released release pleas reports resort resorts export exports import support supports ports deport reported reporter "
+    "respect response responses respond request quest requests required failed fails fall falls fallen fail tail mail sail nail bail fair hair failing falling filling feeling sailing since sine singe single sings sync sink high thigh nigh hi "
+    "since hence fence sense wince prince networks worked network work fetch watch match catch batch patch latch latest latter later letter better matter batter scanner cancel change charge chance chunk check chunks chart charts".split()
 )

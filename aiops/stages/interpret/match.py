@@ -7,6 +7,7 @@ no part of it is taken for a name that is. The matcher is built once per catalog
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -16,12 +17,12 @@ from rapidfuzz.distance import OSA
 from aiops.domain import Catalog
 from aiops.stages.interpret.lexicon import CONFUSABLE, GENERIC, KNOWN_WORDS, METRICS, ROLES, VERB_USES
 
-_TOKEN = re.compile(r"[a-z0-9]+(?:[-_.#][a-z0-9]+)*")
-_HAN = re.compile(r"[\u4e00-\u9fff]")
-_SUFFIX = re.compile(r"(?:[-_ ]?(?:service|svc)|[-_ ](?:srv|server))$")
+_TOKEN = re.compile(r"(?a)[a-z0-9]+(?:[-_.#][a-z0-9]+)*")
+_HAN = re.compile(r"(?a)[\u4e00-\u9fff]")
+_SUFFIX = re.compile(r"(?a)(?:[-_ ]?(?:service|svc)|[-_ ](?:srv|server))$")
 _ZH_SUFFIX = r"(?:服务|系统|模块|组件|中心|集群|端|页面?)?"
 _NOT_NAMES = re.compile(  # identifiers that are no services: versions, regions, percentiles, sizes, dates, times
-    r"v?\d[\d.:a-z]*|p\d{2,3}(?:[-_]?latency|ms)?|(?:latency|p)[-_]?p?\d{2,3}|\d+xx|[a-z]{2}-[a-z]+-\d[a-z]?|x86|ipv[46]|s3|k8s|"
+    r"(?a)v?\d[\d.:a-z]*|p\d{2,3}(?:[-_]?latency|ms)?|(?:latency|p)[-_]?p?\d{2,3}|\d+xx|[a-z]{2}-[a-z]+-\d[a-z]?|x86|ipv[46]|s3|k8s|"
     r"(?:non|pre|post|re|un|co|over|out|self|up|down|round|drill|follow|write|root|end|real|near|error|mini|ultra|super|on|off|roll|back|check|hit|half|so|well|long|short|high|low|full|plain|time|top|step|by|per|day|week|read|multi|stop|out|year|month)-[a-z-]+|[a-z]+-(?:up|out|in|down|off|by|wide|time|day|level|mortem|call|hit|rate|ratio|text|only|series|world|side|term|hour|hours|minute|like|free|based|on|cause|alert|check)|t\d|q\d|o11y"
 )
 
@@ -60,13 +61,14 @@ class Matcher:
         latin = {form: name for form, name in self._said.items() if form not in han}
         self._latin = _alternation(latin, r"(?<![a-z0-9_.@/-])(?:", r")(?:'s)?(?![a-z0-9_@/]|[-.][a-z0-9])")
         self._han = _alternation(han, "(?:", f"){_ZH_SUFFIX}")
-        self._fuzzy = sorted({form for form in latin if len(form) >= 4 and " " not in form})
+        self._fuzzy = _buckets(form for form in latin if len(form) >= 4 and " " not in form)
+        self.words = frozenset(word for form in latin for word in re.split(r"[-_ ]", form))
         self.concepts = _concepts(catalog.metrics)
         self._metric, self._metric_names = _metric_pattern(self.concepts)
 
     def is_name(self, text: str) -> bool:
         """Whether the whole text is one catalog name, or a list of them."""
-        parts = [p for p in re.split(r"\s*(?:,|and|&|和|与)\s*", text.strip()) if p]
+        parts = [p for p in re.split(r"(?a)\s*(?:,|and|&|和|与)\s*", text.strip()) if p]
         return bool(parts) and all(p in self._said or p in self.catalog.metrics or self._one_metric(p) for p in parts)
 
     def _one_metric(self, text: str) -> bool:
@@ -81,7 +83,7 @@ class Matcher:
         either: list[str] = []
         for token in _TOKEN.finditer(rest):
             self._token(token, rest, found, unknown, either)
-        for spoken in re.finditer(r"([\u4e00-\u9fff]{2,4}?)(?:服务|系统)(?!器|端)", rest):
+        for spoken in re.finditer(r"(?a)([\u4e00-\u9fff]{2,4}?)(?:服务|系统)(?!器|端)", rest):
             if not _PLAIN_ZH.search(spoken.group(1)):
                 unknown.append(spoken.group())
         found.sort(key=lambda m: m.start)
@@ -103,7 +105,7 @@ class Matcher:
         word = token.group()
         family = self._families.get(word)
         if family:
-            tail = re.match(r"[ #-]*(?:number |no\.? ?|num )?(\d+)\b", text[token.end() :])
+            tail = re.match(r"(?a)[ #-]*(?:number |no\.? ?|num )?(\d+)\b", text[token.end() :])
             if tail:
                 unknown.append(f"{word}-{tail.group(1)}")
             elif len(family) == 1:
@@ -114,20 +116,21 @@ class Matcher:
         corrected = self._corrected(word)
         if corrected:
             found.append(Mention(self._said[corrected], token.start(), token.end(), fuzzy=True))
-        elif re.search(r"[-_.]|\d", word) and re.search(r"[a-z]{2}", word) and self._is_identifier(word):
+        elif re.search(r"(?a)[-_.]|\d", word) and re.search(r"(?a)[a-z]{2}", word) and self._is_identifier(word):
             unknown.append(word)
 
     def _is_identifier(self, word: str) -> bool:
         if _NOT_NAMES.fullmatch(word) or self._one_metric(word) or word in self.catalog.metrics:
             return False
-        parts = re.split(r"[-_.]", word)
+        parts = re.split(r"(?a)[-_.]", word)
         return not all(part in KNOWN_WORDS for part in parts)
 
     def _corrected(self, word: str) -> str:
         """The one spoken form that `word` is a small typo of, else ""."""
         if len(word) < 4 or word in KNOWN_WORDS or word in CONFUSABLE or word.isdigit():
             return ""
-        near = [form for form in self._fuzzy if _typo(word, form)]
+        close = (*self._fuzzy.get(word[0], ()), *self._fuzzy.get(word[1], ()))
+        near = [form for form in dict.fromkeys(close) if _typo(word, form)]
         names = {self._said[form] for form in near}
         return near[0] if len(names) == 1 else ""
 
@@ -141,18 +144,26 @@ class Matcher:
         return tuple(found)
 
 
-_PLAIN_ZH = re.compile(r"[的了吗呢么啊这那哪些个各所有全部一下看查重启问什怎为在把给请帮]")
+_PLAIN_ZH = re.compile(r"(?a)[的了吗呢么啊这那哪些个各所有全部一下看查重启问什怎为在把给请帮]")
+
+
+def _buckets(forms: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Forms by their first letter: a typo keeps it, or swaps the first two."""
+    buckets: dict[str, list[str]] = {}
+    for form in sorted(set(forms)):
+        buckets.setdefault(form[0], []).append(form)
+    return {letter: tuple(group) for letter, group in buckets.items()}
 
 
 def _typo(word: str, form: str) -> bool:
     """At most one slip in 5-7 letters (a swap only in 4), two from 8 on; digits and the first letter hold."""
-    if re.sub(r"\D", "", word) != re.sub(r"\D", "", form) or abs(len(word) - len(form)) > 2:
+    if re.sub(r"(?a)\D", "", word) != re.sub(r"(?a)\D", "", form) or abs(len(word) - len(form)) > 2:
         return False
     if word[0] != form[0] and word[:2] != form[1::-1]:
         return False
     if len(form) == 4:
         return len(word) == 4 and sorted(word) == sorted(form) and OSA.distance(word, form) == 1
-    pieces, parts = re.split(r"[-_]", word), re.split(r"[-_]", form)
+    pieces, parts = re.split(r"(?a)[-_]", word), re.split(r"(?a)[-_]", form)
     if len(parts) > 1 and len(pieces) == len(parts):
         return all(
             p == q or (len(q) >= 4 and p[:1] == q[:1] and OSA.distance(p, q, score_cutoff=2) <= _slips(q))
@@ -171,11 +182,22 @@ def _spoken_forms(catalog: Catalog) -> dict[str, str]:
     for name in catalog.services:
         for form in _forms(name, catalog):
             forms.setdefault(form, set()).add(name)
+    for name, short in _without_prefix(catalog.services).items():
+        for form in _forms(short, Catalog((), ())):
+            forms.setdefault(form, set()).add(name)
     said = {form: next(iter(names)) for form, names in forms.items() if len(names) == 1}
     for name in catalog.services:
         said[name.lower()] = name
         said.update({alias.lower(): name for alias in catalog.aliases.get(name, ()) if alias.lower() not in said})
     return said
+
+
+def _without_prefix(services: Iterable[str]) -> dict[str, str]:
+    """Nobody says the prefix that most names share ("ts-" of a whole train ticket system)."""
+    names = [name for name in services if re.match(r"[a-z0-9]+-[a-z]", name.lower())]
+    counts = Counter(name.lower().partition("-")[0] for name in names)
+    common = {prefix for prefix, count in counts.items() if count >= 3 and count * 3 >= len(names)}
+    return {n: n.lower().partition("-")[2] for n in names if n.lower().partition("-")[0] in common}
 
 
 def _forms(name: str, catalog: Catalog) -> Iterable[str]:
@@ -197,12 +219,12 @@ def _forms(name: str, catalog: Catalog) -> Iterable[str]:
 def _variants(form: str) -> Iterable[str]:
     if _HAN.search(form):
         return
-    if re.search(r"[-_]", form):
-        yield re.sub(r"[-_]", " ", form)
-        yield re.sub(r"[-_]", "_", form)
-        yield re.sub(r"_", "-", form)
-        if re.search(r"\d", form) or len(form) > 8:
-            yield re.sub(r"[-_]", "", form)
+    if re.search(r"(?a)[-_]", form):
+        yield re.sub(r"(?a)[-_]", " ", form)
+        yield re.sub(r"(?a)[-_]", "_", form)
+        yield re.sub(r"(?a)_", "-", form)
+        if re.search(r"(?a)\d", form) or len(form) > 8:
+            yield re.sub(r"(?a)[-_]", "", form)
     if form.isalpha() and len(form) >= 4:
         yield form[:-1] if form.endswith("s") and not form.endswith("ss") else f"{form}s"
 
@@ -269,7 +291,7 @@ def _families(services: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """First words that several names share ("db"), or that a number follows: alone they name none of them."""
     families: dict[str, set[str]] = {}
     for name in services:
-        parts = re.split(r"[-_]", name.lower())
+        parts = re.split(r"(?a)[-_]", name.lower())
         if len(parts) > 1 and parts[-1].isdigit():
             for word in {parts[0], parts[-2]}:
                 families.setdefault(word, set()).add(name)
@@ -282,9 +304,9 @@ def _families(services: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 def _alternation(forms: Mapping[str, str], before: str, after: str) -> re.Pattern[str]:
     if not forms:
-        return re.compile(r"(?!)(?P<form>)")
+        return re.compile(r"(?a)(?!)(?P<form>)")
     inner = "|".join(re.escape(f) for f in sorted(forms, key=lambda f: (-len(f), f)))
-    return re.compile(f"{before}(?P<form>{inner}){after}")
+    return re.compile(f"(?a){before}(?P<form>{inner}){after}")
 
 
 def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
@@ -314,8 +336,8 @@ def _metric_pattern(concepts: Iterable[tuple[str, str]]) -> tuple[re.Pattern[str
         groups[f"m{index}"] = name
         parts.append(f"(?P<m{index}>{phrases})")
     if not parts:
-        return re.compile(r"(?!)"), groups
-    return re.compile(rf"(?<![a-z0-9_])(?:{'|'.join(parts)})(?![a-z_])|(?!)"), groups
+        return re.compile(r"(?a)(?!)"), groups
+    return re.compile(rf"(?a)(?<![a-z0-9_])(?:{'|'.join(parts)})(?![a-z_])|(?!)"), groups
 
 
 def near(word: str, catalog: Catalog) -> tuple[str, ...]:

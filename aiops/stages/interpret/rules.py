@@ -12,22 +12,27 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aiops.domain import Catalog
-from aiops.stages.interpret import actions, filters, followup, guards, timegrammar
+from aiops.stages.interpret import actions, filters, followup, guards, spelling, timegrammar
 from aiops.stages.interpret.lexicon import COMPLAINT, DETECT, DIAGNOSE, FORECAST, QUERY, REPORT, WHY_STRONG
 from aiops.stages.interpret.match import Matcher, Mention, Mentions, near
 from aiops.stages.interpret.slots import Reading, Slots
 from aiops.stages.interpret.text import MAX_CHARS, normalise, strip_quoted
 from aiops.stages.interpret.timegrammar import Heard
 
-_JSON = re.compile(r"\bjson\b")
+_JSON = re.compile(r"(?a)\bjson\b")
 _PLAIN = re.compile(
-    r"\bplain[- ]?text\b|\btext[- ]only\b|\b(?:as|in|raw) (?:plain |simple |raw )?(?:text|txt)\b|\b(?:text|txt) (?:format|output|please|pls)\b|\bno (?:markdown|formatting)\b|\braw text\b|\bplain(?: format| output)?(?: please| pls)?\s*[.!]?$|纯文本|文本格式|普通文本|(?:用|以|按)文本|纯文字|文本(?:输出|形式|就行|即可)|不要(?:markdown|格式)"
+    r"(?a)\bplain[- ]?text\b|\btext[- ]only\b|\b(?:as|in|raw) (?:plain |simple |raw )?(?:text|txt)\b|\b(?:text|txt) (?:format|output|please|pls)\b|\bno (?:markdown|formatting)\b|\braw text\b|\bplain(?: format| output)?(?: please| pls)?\s*[.!]?$|纯文本|文本格式|普通文本|(?:用|以|按)文本|纯文字|文本(?:输出|形式|就行|即可)|不要(?:markdown|格式)"
 )
-_MARKDOWN = re.compile(r"\bmarkdown\b|\bmd\b")
+_MARKDOWN = re.compile(r"(?a)\bmarkdown\b|\bmd\b")
 _COMPOUND_UNKNOWN = re.compile(
-    r"\b(?:and|or|vs\.?|versus|&)\s+(?P<word>[a-z]{3,})\b|(?P<first>[a-z]{3,})\s+(?:and|or|vs\.?|versus|&)\s+$"
+    r"(?a)\b(?:and|or|vs\.?|versus|&)\s+(?P<word>[a-z]{3,})\b|(?P<first>[a-z]{3,})\s+(?:and|or|vs\.?|versus|&)\s+$"
 )
-_NOW = re.compile(r"\bright now\b|\bcurrently\b|\bat (?:the|this) moment\b|\bas of now\b|现在|目前|当前|此刻|眼下")
+_NOW = re.compile(r"(?a)\bright now\b|\bcurrently\b|\bat (?:the|this) moment\b|\bas of now\b|现在|目前|当前|此刻|眼下")
+
+
+_EMPTY_WORDS = frozenset(
+    "the a an please pls hi hey hello thanks and or of in on at to for with it is this that".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ def read(text: str, matcher: Matcher, now: datetime, context: Slots | None = Non
     """One utterance -> slots. `now` is aware, in the speaker's zone."""
     flat = normalise(text)
     said, quoted = strip_quoted(flat, matcher.is_name, guards.is_order)
+    said = spelling.correct(said, matcher.words) if len(said) <= MAX_CHARS else said
     if len(said) > MAX_CHARS:
         return _clarify("long", f"This is longer than {MAX_CHARS} characters. What do you want to know, in a sentence?")
     reason = guards.refusal(said)
@@ -187,6 +193,10 @@ def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[st
         )
     if not slots.services:
         return _ask(reading, "Which service is this about?", tuple(catalog.services[:5]))
+    if not reading.wanted and _says_something(heard):
+        # A statement about a known service that no word of ours explains: a read-only guess, which the model may better.
+        guess = replace(slots, intent="diagnose")
+        return replace(reading, slots=guess, wanted="diagnose", doubts=("a statement without a known cue",))
     if not reading.wanted:
         return _ask(
             reading,
@@ -197,6 +207,12 @@ def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[st
     if slots.intent == "query" and not cue["query"] and len(slots.services) and not slots.metrics:
         return replace(reading, doubts=("nothing says what to show",))
     return reading
+
+
+def _says_something(heard: Heardings) -> bool:
+    rest = _blank(heard.text, [(m.start, m.end) for m in heard.services.services])
+    words = [w for w in re.findall(r"[a-z']{2,}", rest) if w not in _EMPTY_WORDS]
+    return len(words) >= 2 or len(re.findall(r"[\u4e00-\u9fff]", rest)) >= 4
 
 
 def when(times: Sequence[Heard], intent: str) -> tuple[Heard | None, str]:
@@ -238,11 +254,13 @@ def _listed(names: Sequence[str]) -> str:
 
 def _specific(text: str, metrics: tuple[Mention, ...]) -> tuple[Mention, ...]:
     """Drops a general word beside its specific: "p95 is slow" is p95, "5xx errors" is 5xx, "restart count is high" once."""
-    specific = {m.name for m in metrics if re.search(r"p[ -]?9\d|9\d(?:th|线|分位)|九[九五]线", text[m.start : m.end])}
+    specific = {
+        m.name for m in metrics if re.search(r"(?a)p[ -]?9\d|9\d(?:th|线|分位)|九[九五]线", text[m.start : m.end])
+    }
     kept: list[Mention] = []
     for mention in metrics:
         said = text[mention.start : mention.end]
-        generic_latency = specific and not re.search(r"p[ -]?9\d|9\d|九", said) and re.match(_LATENCY_WORD, said)
+        generic_latency = specific and not re.search(r"(?a)p[ -]?9\d|9\d|九", said) and re.match(_LATENCY_WORD, said)
         if generic_latency:
             continue
         kept.append(mention)
@@ -250,7 +268,7 @@ def _specific(text: str, metrics: tuple[Mention, ...]) -> tuple[Mention, ...]:
 
 
 _LATENCY_WORD = re.compile(
-    r"laten|response|respon|delay|slow|slug|lagg|crawl|drag|tak|tim|hang|spin|unresp|rt\b|round|average|avg|mean|request |延迟|时延|耗时|响应|rt|很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总|慢|卡|转圈|半天"
+    r"(?a)laten|response|respon|delay|slow|slug|lagg|crawl|drag|tak|tim|hang|spin|unresp|rt\b|round|average|avg|mean|request |延迟|时延|耗时|响应|rt|很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总|慢|卡|转圈|半天"
 )
 
 

@@ -25,10 +25,10 @@ _PAIRS = (
     r"(?<![\w])'(?!s\b)[^'\n]*(?:'[^'\n]{1,3}\b[^'\n]*)*'(?![a-z0-9])",
     r"^\s*>.*$",
 )
-_QUOTED = re.compile("|".join(_PAIRS), re.DOTALL | re.MULTILINE)
+_QUOTED = re.compile("|".join(_PAIRS), re.ASCII | re.DOTALL | re.MULTILINE)
 # Reported speech without quotes: "the alert says: ...", "日志内容:...". It ends with its sentence.
 _REPORTED = re.compile(
-    r"(?:\b(?:alert|annotation|summary|description|message|runbook|log(?: line)?|label|payload|ticket|stack ?trace)s?\b"
+    r"(?a)(?:\b(?:alert|annotation|summary|description|message|runbook|log(?: line)?|label|payload|ticket|stack ?trace)s?\b"
     r"[^.!?;:\n]{0,24}?(?:\bsays\b|\bsaid\b|\breads\b|\bread\b|\btext\b|\bcontains\b|=|:)"
     r"|(?:告警|报警|注释|描述|日志|摘要|消息|工单)[^。!?;:,\n]{0,10}?(?:说|写着|写的是|内容|显示|提到|里有|=|:))"
     r"[\s:=]*(?P<said>[^.!?。;\n]+(?:\.(?=\S)[^.!?。;\n]+)*)"

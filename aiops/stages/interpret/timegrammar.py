@@ -70,20 +70,25 @@ _ZH_UNITS = {
 }
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _TENS = r"(?:twenty|thirty|forty|fifty)[ -](?:one|two|three|four|five|six|seven|eight|nine)"
-_EN_NUM = rf"\d+(?:\.\d+)?|{_TENS}|" + "|".join(sorted(_WORDS, key=len, reverse=True))
+_EN_NUM = rf"\d+(?:\.\d+)?|(?:{_TENS}|" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")(?=[ -])"
 _EN_UNIT = "|".join(_UNIT_WORDS.values())
 _ZH_NUM = r"\d+(?:\.\d+)?|[零〇一二两俩三四五六七八九十百千]+|半"
 _ZH_UNIT = "|".join(_ZH_UNITS.values())
 _EN_SPAN = (
-    rf"(?:(?P<{{0}}n>{_EN_NUM})[ -]?)?(?P<{{0}}u>{_EN_UNIT})\b(?P<{{0}}half> and a half)?"
-    rf"(?:(?:,? and |,? )(?P<{{0}}n2>\d+|[a-z]+)[ -]?(?P<{{0}}u2>{_UNIT_WORDS['m']}|{_UNIT_WORDS['h']})\b)?"
+    rf"(?:(?P<{{0}}n>{_EN_NUM})[ -]?)?(?P<{{0}}u>{_EN_UNIT})(?:\b|(?<=h)(?=\d))(?P<{{0}}half> and a half)?"
+    rf"(?:(?:,? and |,? |(?<=[hm]))(?P<{{0}}n2>\d+|[a-z]+)[ -]?(?P<{{0}}u2>{_UNIT_WORDS['m']}|{_UNIT_WORDS['h']})\b)?"
 )
 _ZH_SPAN = rf"(?P<{{0}}n>{_ZH_NUM})?\s*(?P<{{0}}half>个半)?\s*(?P<{{0}}u>{_ZH_UNIT})(?P<{{0}}half2>半(?!夜))?"
 
+# A number alone ("about 5") is no clock time: minutes, am/pm or o'clock must follow. In a range one of two may be bare.
 _EN_CLOCK = (
-    r"(?:(?P<{0}h>\d{{1,2}})(?::(?P<{0}m>\d{{2}})(?::\d{{2}})?|(?=\s?[ap]\.?m\b|\s?o'?clock))?"
-    r"(?:\s?(?P<{0}ap>[ap])\.?m\b\.?|\s?o'?clock)?|(?P<{0}w>noon|midday|midnight|lunch(?:time)?))"
+    r"(?:(?P<{0}past>half|(?:a )?quarter|5|10|20|25|five|ten|twenty)(?: minutes?)? (?P<{0}dir>past|to|before|after) (?P<{0}pasth>\d{{1,2}}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b(?:\s?(?P<{0}pastap>[ap])\.?m\b)?"
+    r"|(?P<{0}h>\d{{1,2}})(?::(?P<{0}m>[0-5]\d)(?::\d{{2}})?(?:\s?(?P<{0}ap>[ap])\.?m\b\.?)?|\s?(?P<{0}ap2>[ap])\.?m\b\.?|\s?o'?clock|(?= (?:in the|this) (?:morning|afternoon|evening)))"
+    r"|(?P<{0}wh>one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)(?:\s?(?P<{0}wap>[ap])\.?m\b\.?|\s?o'?clock)"
+    r"|\b(?P<{0}w>noon|midday|midnight|lunch(?:time)?))"
+    r"(?: (?:in the|this|yesterday) (?P<{0}dp>morning|afternoon|evening))?"
 )
+_EN_LOOSE = r"(?:(?P<{0}h>\d{{1,2}})(?::(?P<{0}m>[0-5]\d)(?::\d{{2}})?)?(?:\s?(?P<{0}ap>[ap])\.?m\b\.?|\s?o'?clock)?|\b(?P<{0}w>noon|midday|midnight|lunch(?:time)?))"
 _EN_BARE = r"(?P<{0}h>\d{{1,2}})(?::(?P<{0}m>\d{{2}}))?(?:\s?(?P<{0}ap>[ap])\.?m\b\.?|\s?o'?clock)?"
 _ZH_PART = r"凌晨|清晨|早上|早晨|上午|中午|午后|下午|傍晚|晚上|夜里|深夜|半夜|今早|今晨|今晚|昨晚|昨夜|晚|早"
 _ZH_CLOCK = (
@@ -116,15 +121,15 @@ _PAST_EN = r"(?:last|past|previous|preceding|prior|trailing|recent|latest)"
 
 
 def _c(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+    return re.compile(pattern, re.ASCII)
 
 
 _RANGE = (
     _c(
-        rf"\b(?:(?:between|from|btw|during|in the window)\s+)?{_GLUE}(?<![\d:.]){_EN_CLOCK.format('a')}\s*(?:-|–|—|~|to|till|til|until|and|through|thru)\s*{_GLUE}{_EN_CLOCK.format('b')}(?![\d:]|\s*(?:%|{_EN_UNIT})\b){_ZONE}"
+        rf"\b(?:(?:between|from|btw|during|in the window)\s+)?{_GLUE}(?<![\d:.]){_EN_LOOSE.format('a')}\s*(?:-|–|—|~|to|till|til|until|and|through|thru)\s*{_GLUE}{_EN_LOOSE.format('b')}(?![\d:]|\s*(?:%|{_EN_UNIT})\b){_ZONE}"
     ),
     _c(
-        rf"\b(?:between|from)\s+(?P<ah>\d{{1,2}})(?P<am>(?!.))?(?P<aap>(?!.))?\s*(?:-|to|and|till|until)\s*{_EN_CLOCK.format('b')}{_ZONE}"
+        rf"\b(?:between|from)\s+(?P<ah>\d{{1,2}})(?P<am>(?!.))?(?P<aap>(?!.))?\s*(?:-|to|and|till|until)\s*{_EN_LOOSE.format('b')}{_ZONE}"
     ),
     _c(rf"从?{_ZH_CLOCK.format('a')}\s*(?:到|至|-|–|—|~)\s*{_ZH_CLOCK.format('b')}{_ZONE}(?:之间|期间)?"),
 )
@@ -140,7 +145,7 @@ _NEXT = (
 _WITHIN = (
     _c(rf"\b(?:in|within|inside|for|over)\s+(?:the\s+)?{_EN_SPAN.format('a')}"),
     _c(rf"\b{_EN_SPAN.format('a')}"),
-    _c(rf"{_ZH_SPAN.format('a')}(?:之内|以内|内|里)?"),
+    _c(rf"{_ZH_SPAN.format('a')}(?:之内|以内|内(?!存|网|部|核)|里)?"),
 )
 _LAST = (
     _c(
@@ -152,8 +157,10 @@ _LAST = (
     _c(
         rf"\b(?:for|over|during|within|in)\s+(?:about\s+|around\s+|like\s+|the\s+)?(?:the better part of\s+)?{_EN_SPAN.format('a')}(?:\s+now)?"
     ),
-    _c(rf"(?:最近|过去|近|之前|前面|这|前|刚过去|上)的?这?\s*{_ZH_SPAN.format('a')}(?:以来|之内|以内|内|里|来|前)?"),
-    _c(rf"{_ZH_SPAN.format('a')}(?:以?前|之前|以来|来|内|之内|以内|里)"),
+    _c(
+        rf"(?:最近|过去|近|之前|前面|这|前|刚过去|上)的?这?\s*{_ZH_SPAN.format('a')}(?:以来|之内|以内|内(?!存|网|部|核)|里|来|前)?"
+    ),
+    _c(rf"{_ZH_SPAN.format('a')}(?:以?前|之前|以来|来|内(?!存|网|部|核)|之内|以内|里)"),
     _c(rf"(?:持续了?|已经|连续|都|有|了)\s*{_ZH_SPAN.format('a')}(?:了)?"),
 )
 _SINCE = (
@@ -161,15 +168,13 @@ _SINCE = (
         rf"\b(?:since|from|after|starting|started|begins?|beginning|began|as of|kicked off|onwards? from|ever since)\s*{_GLUE}(?P<since>){_EN_CLOCK.format('a')}{_ZONE}"
     ),
     _c(
-        rf"\b(?:since|from|after|starting|started|began|ever since)\s*{_GLUE}{_EN_BARE.format('a')}(?!\d|[.:%]|\s*(?:%|k\b|{_EN_UNIT})\b|\s*(?:pods?|replicas?|instances?|nodes?|times?|restarts?|errors?|requests?|deploy))"
+        rf"\b(?:since|from|after|starting|started|began|ever since)\s*{_GLUE}{_EN_BARE.format('a')}(?!\d|[.:%]|\s*(?:to|-)\s*\d|\s*(?:%|k\b|{_EN_UNIT})\b|\s*(?:pods?|replicas?|instances?|nodes?|times?|restarts?|errors?|requests?|deploy))"
     ),
     _c(
         rf"(?:自|从|打)?{_ZH_CLOCK.format('a')}(?:多|左右|前后)?{_ZONE}(?:开始|以来|之后|以后|过后|起|后|的时候|那会儿?)?"
     ),
     _c(rf"\b(?:at|around|about|circa|~)\s*{_GLUE}{_EN_CLOCK.format('a')}{_ZONE}"),
-    _c(
-        rf"(?<![\d:.-])\b(?P<ah>\d{{1,2}})(?::(?P<am>[0-5]\d))(?:\s?(?P<aap>[ap])\.?m\b)?{_ZONE}(?![\d:])|\b(?P<a2h>\d{{1,2}})\s?(?P<a2ap>[ap])\.?m\b"
-    ),
+    _c(rf"(?<![\d:.-])\b{_EN_CLOCK.format('a')}{_ZONE}(?![\d:])"),
 )
 _WEEKDAY = (
     _c(
@@ -214,13 +219,13 @@ def number(word: str) -> float | None:
     (15.0, 203.0, 25.0, 0.5)
     """
     word = word.strip()
-    if re.fullmatch(r"\d+(?:\.\d+)?", word):
+    if re.fullmatch(r"(?a)\d+(?:\.\d+)?", word):
         return float(word)
     if word == "半":
         return 0.5
     if word in _WORDS:
         return _WORDS[word]
-    parts = re.split(r"[ -]", word)
+    parts = re.split(r"(?a)[ -]", word)
     if len(parts) == 2 and all(p in _WORDS for p in parts):
         return _WORDS[parts[0]] + _WORDS[parts[1]]
     return _chinese(word)
@@ -301,11 +306,36 @@ def _clock(found: re.Match[str], name: str) -> _Clock | None:
         return _Clock(_NAMED[groups[f"{name}w"]], 0, False)
     if groups.get(f"{name}zh") or groups.get(f"{name}ch"):
         return _zh_clock(groups, name)
-    hour = groups.get(f"{name}h") or groups.get(f"{name}2h")
+    if groups.get(f"{name}past"):
+        return _past_clock(groups, name)
+    if groups.get(f"{name}wh"):
+        return _checked(
+            int(_WORDS[groups[f"{name}wh"]]), 0, groups.get(f"{name}wap") or _half_day(groups, name), padded=False
+        )
+    hour = groups.get(f"{name}h")
     if hour is None:
         return None
-    half_day = groups.get(f"{name}ap") or groups.get(f"{name}2ap")
+    half_day = groups.get(f"{name}ap") or groups.get(f"{name}ap2") or _half_day(groups, name)
     return _checked(int(hour), int(groups.get(f"{name}m") or 0), half_day, padded=hour.startswith("0"))
+
+
+def _half_day(groups: dict[str, str | None], name: str) -> str | None:
+    part = groups.get(f"{name}dp")
+    return None if part is None else "a" if part == "morning" else "p"
+
+
+def _past_clock(groups: dict[str, str | None], name: str) -> _Clock | None:
+    """Reads "half past nine" and "quarter to ten"."""
+    said, hour = (groups[f"{name}past"] or "").removeprefix("a "), number(groups[f"{name}pasth"] or "")
+    minutes = {"half": 30.0, "quarter": 15.0}.get(said) or number(said)
+    if hour is None or minutes is None or minutes >= 60:
+        return None
+    before = groups[f"{name}dir"] in {"to", "before"}
+    clock = _checked(int(hour), 0, groups.get(f"{name}pastap") or _half_day(groups, name), padded=False)
+    if clock is None:
+        return None
+    total = clock.hour * 60 + (-int(minutes) if before else int(minutes))
+    return _Clock(total // 60 % 24, total % 60, clock.half)
 
 
 def _zh_clock(groups: dict[str, str | None], name: str) -> _Clock | None:
@@ -385,7 +415,7 @@ def _days_since(found: re.Match[str], now: datetime) -> Heard | None:
     groups = found.groupdict()
     english = groups.get("wd")
     weekday = _WEEKDAYS[english] if english else _ZH_WEEKDAYS[groups["zwd"] or "一"]
-    if english in {"sat", "sun", "mon", "wed"} and not re.match(r"since|from|on|after", found.group()):
+    if english in {"sat", "sun", "mon", "wed"} and not re.match(r"(?a)since|from|on|after", found.group()):
         return None
     back = (now.weekday() - weekday) % 7 or 7
     if groups.get("zlast") and back < now.weekday() + 1:
@@ -435,7 +465,7 @@ def _spans(patterns: tuple[re.Pattern[str], ...], text: str, kind: str) -> Itera
 
 def _needs_number(said: str, unit: str) -> bool:
     """A unit without an amount is an hour only after last/next ("last hour", 近一周 says 一); a lone `m` or 分 is nothing."""
-    marked = re.match(rf"(?:\w+ )?(?:the |these )?(?:{_PAST_EN}|{_FUTURE_EN})\b", said)
+    marked = re.match(rf"(?a)(?:\w+ )?(?:the |these )?(?:{_PAST_EN}|{_FUTURE_EN})\b", said)
     return not marked or (len(unit) == 1 and unit.isascii())
 
 
