@@ -29,7 +29,7 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         ("5xx", "server_error"),
         r"(?:http[ _-]?)?(?:5xx'?s?|5\*\*|50[0-4](?:'?s\b|(?= errors?| responses?| status)))(?: (?:errors?|responses?|status(?:es)?|codes?|rates?|counts?))*|"
         r"http[ _-]?5xx|server[ -]side errors?|internal server errors?|bad gateways?|gateway timeouts?|"
-        r"(?:http\s?)?(?:5xx|50[0-4])(?:\s?(?:错误|响应|状态码|报错|异常))?(?:率|数量?)?|服务端错误|服务器内部错误",
+        r"(?:http\s?)?(?:5xx|50[234]|50[01](?=\s?(?:错误|响应|状态码|报错|异常)))(?:\s?(?:错误|响应|状态码|报错|异常))?(?:率|数量?)?|服务端错误|服务器内部错误",
     ),
     (
         "hit_rate",
@@ -65,8 +65,8 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "error_rate",
         ("error", "failure", "failed"),
-        r"(?:request )?(?:error|failure|fail|failed[ -]request|exception)s?[ _-]?(?:rates?|ratios?|percentages?|pct|%|counts?|numbers?)|errors?\b(?! budget)|erroring|failures?\b|failing|(?:requests?|calls?|payments?|transactions?|logins?) (?:fail|failed|are failing)\b|fail(?:s|ed)?\b|exceptions?\b|"
-        r"(?:请求)?的?(?:错误|失败|出错|报错|异常|故障)(?:率|比例|占比)|(?:错误|失败|报错)(?:数量?|次数|请求|量)?|出错|抛异常",
+        r"(?:request )?(?:error|failure|fail|failed[ -]request|exception)s?[ _-]?(?:rates?|ratios?|percentages?|pct|%|counts?|numbers?)|errors?\b(?! budget)|erroring|(?:success|availability) rates?|failures?\b|(?:can'?t|cannot|can not|couldn'?t|unable to|nobody can|no one can|not able to) (?:log ?in|sign ?in|log on|pay|order|buy|check ?out|connect|access|open|use|place|complete|submit|load|reach)\b|reject(?:s|ing|ed)\b|failing|(?:requests?|calls?|payments?|transactions?|logins?) (?:fail|failed|are failing)\b|fail(?:s|ed)?\b|exceptions?\b|"
+        r"(?:请求)?的?(?:错误|失败|出错|报错|异常|故障)(?:率|比例|占比)|(?:错误|失败|报错)(?:数量?|次数|请求|量)?|出错|抛异常|成功率|可用率|(?:付|登|打|用|下|提交|访问|连|进|加载|支付|登录|登陆)不(?:了|上|开|进去|来|出来|到|通)(?:单|款)?",
     ),
     (
         "qps",
@@ -95,13 +95,13 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "disk",
         ("disk", "storage", "filesystem", "volume"),
         r"(?:disks?|storage|filesystem|volume|hdd|ssd)(?:[ _-]?(?:usage|use|utili[sz]ation|consumption|space|capacity|percent(?:age)?|pct|fill(?: rate)?|full|%))*|(?:free )?space (?:left|remaining|usage|used)|out of space|fill(?:ing|s|ed)? up|"
-        r"(?:磁盘|硬盘|存储|盘)\s?(?:的?(?:使用率|使用量|利用率|占用率?|空间|容量|用量|使用|水位|余量))?(?:使用率|占用率?)?",
+        r"(?:磁盘|硬盘|存储|(?<!复)(?<!大)盘)\s?(?:的?(?:使用率|使用量|利用率|占用率?|空间|容量|用量|使用|水位|余量))?(?:使用率|占用率?)?",
     ),
     (
         "latency",
         (r"(?:latency|duration|response).*99", "p99", "latency", "duration", "response_time", "rt$"),
         r"(?:average |avg |mean |request |response |api )*(?:latenc(?:y|ies)|response[ -]times?|respon[sc]e speed|delays?|round[ -]trip(?: times?)?|rtt|rt)\b|"
-        r"slow(?:er|est|ness|ing|ed|s|ly)?\b|(?:like |as )?(?:a |slow as )?(?:treacle|molasses|snail|tortoise|syrup|glacier|glacial)\b|sluggish(?:ly|ness)?|laggy|crawl(?:ing|s|ed)?|dragging|drags|takes? (?:forever|ages|too long|so long|way too long|an eternity)|taking (?:forever|ages|too long|so long|an eternity|longer)|time(?:s|d)?[ -]?out(?:s)?|timing out|hang(?:s|ing)|spinning|unresponsive|"
+        r"slow(?:er|est|ness|ing|ed|s|ly)?\b|(?:like |as )?(?:a |slow as )?(?:treacle|molasses|snail|tortoise|syrup|glacier|glacial)\b|sluggish(?:ly|ness)?|laggy|crawl(?:ing|s|ed)?|dragging|drags|(?:takes?|took|taken) (?:forever|ages|too long|so long|way too long|an eternity)|taking (?:forever|ages|too long|so long|an eternity|longer)|time(?:s|d)?[ -]?out(?:s)?|timing out|hang(?:s|ing)|spinning|unresponsive|"
         r"延迟|时延|耗时|响应(?:时间|速度|耗时|时长|慢)?|rt(?![a-z])|(?:很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总)?慢|超时|卡(?:顿|死|住|得|爆|成|了|$)|转圈|蜗牛|龟速|半天(?:没|才|不)",
     ),
 )
@@ -127,16 +127,16 @@ FORECAST = re.compile(
 )
 DETECT = re.compile(
     r"(?a)\b(?:anomal\w+|abnormal\w*|ab-normal|unusual(?:ly)?|weird(?:ly|ness)?|strange(?:ly|r)?|odd(?:ly|ities)?|oddness|suspicious\w*|out of (?:the )?ordinary|out of (?:line|whack|range|band)|outliers?|irregular\w*|deviat\w*|normal(?:ly)?|as (?:usual|expected)|healthy|health|fishy|funny|funky|unexpected(?:ly)?|atypical|off (?:today|lately|recently|or not|in any way)|look(?:s|ing)? (?:ok|okay|fine|good|right|off|alright|sane|all right|healthy)|(?:is|are|was|were|has|have) .{0,60}?\b(?:ok|okay|fine|alright|stable|off|sane|misbehav\w+|behav\w+|acting|spiking|ok\?)|(?:any|anything|something|is there) .{0,30}?(?:wrong|off|odd|problem|problems|issue|issues|spikes?|outages?|regressions?)|"
-    r"detect\w*|sanity[ -]check|health[ -]?check|all good|everything (?:ok|okay|fine|good|alright)|stick(?:s|ing)? out|stand(?:s|ing)? out|behav(?:e|es|ing) (?:normally|itself|themselves|well|oddly|badly|differently))\b"
-    r"|异常|反常|不正常|正不正常|正常(?:吗|么|不|没|否|范围)?|是否正常|不对劲|对劲|有没有(?:什么|啥|哪些|任何)?(?:问题|毛病|波动|异样|尖刺|毛刺|突变|抖动|不妥|猫腻)|[没有](?:什么|啥)?(?:异样|古怪|蹊跷)|[没有](?:什么|啥)(?:毛病|问题|事儿?|异常)|有无(?:问题|波动)|健康|稳定吗|稳不稳|平稳(?:吗|么)|离群|毛刺|突变|偏离|奇怪|怪怪的|怪(?=吗|么|不)|诡异|没事吧|有事吗|还好吗|好着(?:吗|呢吗|没)|检测|体检|巡检|ok吗|ok不"
+    r"(?:is|are|was|were|has|have|did|does|do) [^.;,]{0,60}?\b(?:up|high|higher|elevated|dropp\w+|ris\w+|leak\w*|climb\w*|grow\w*|degrad\w+|slow\w*|low|lower|jump\w*|increas\w+|spik\w+|flapp\w+|unstable|stable|steady|fluctuat\w+|drift\w*)\b[^.;,]{0,30}\?|detect\w*|sanity[ -]check|health[ -]?check|all good|everything (?:ok|okay|fine|good|alright)|stick(?:s|ing)? out|stand(?:s|ing)? out|behav(?:e|es|ing) (?:normally|itself|themselves|well|oddly|badly|differently))\b"
+    r"|异常|反常|不正常|正不正常|正常(?:吗|么|不|没|否|范围)?|是否正常|不对劲|对劲|有没有(?!办法|人|可能|文档|谁|什么办法)|是不是(?!该|要|应该|因为|由于)|(?:高|稳|涨了?|掉了?|抖|抖动|泄漏|上升|下降|升高|下跌)(?:吗|么|没|没有|不)|[没有](?:什么|啥)?(?:异样|古怪|蹊跷)|[没有](?:什么|啥)(?:毛病|问题|事儿?|异常)|有无(?:问题|波动)|健康|稳定吗|稳不稳|平稳(?:吗|么)|离群|毛刺|突变|偏离|奇怪|怪怪的|怪(?=吗|么|不)|诡异|没事吧|有事吗|还好吗|好着(?:吗|呢吗|没)|检测|体检|巡检|ok吗|ok不"
 )
 REPORT = re.compile(
     r"(?a)\b(?:report(?:s)?\b(?! (?:me )?the (?:current|value))|summar(?:y|ies|i[sz]e[ds]?|i[sz]ing)|post[ -]?mortems?|pm doc|pir\b|write[ -]?ups?|writing up|write (?:it )?(?:up|down)|write (?:me )?(?:a|an|the|up)|retro(?:spective)?s?|incident (?:review|doc|document|record|timeline|notes|summary|report)|recap|tl;?dr|digest|wrap[ -]?up|after[ -]action|hand[ -]?over(?: notes?)?|debrief|rundown|overview|draft)\b"
     r"|报告|复盘|总结|汇总|小结|概述|综述|周报|日报|月报|简报|通报|故障回顾|回顾一?下|事故记录|写(?:个|一份|份|一下|一篇)|出(?:个|一份|份)(?:报|总|复|文)|整理(?:一下|成|出|一份|个)|纪要|交接"
 )
 QUERY = re.compile(
-    r"(?a)\b(?:show|list|display|fetch|get|give|pull(?: up)?|plot|graph|chart|query|print|read|return|lookup|look up|compare|comparison|versus|vs|diff(?:erence)?|check|see|view|bring up|what(?:'s| is| are| was| were|s)|what\b|how (?:many|much|big|high|low|large|full|fast|long|often|is|are|was|were|does|do|did)|hows|how's|number of|count|counts|total|current(?:ly)?|right now|at the moment|value|values|level|levels|average|avg|mean|max(?:imum)?|min(?:imum)?|peak|sum|top|tell me|let me (?:see|know)|i(?:'d| would)? (?:want|need|like) (?:to see|the|to know)|can i (?:see|get|have)|stats?|numbers?|figures?|trends?|which)\b"
-    r"|查看|查询|查一?下|查查|查|看一?下|看看|瞧瞧|瞅瞅|瞅一?眼|看一?眼|看|多少|几个|几条|几次|有几|多大|多高|多长|是几|列出|列一?下|显示|展示|给我|拉一?下|拉取|拉出|调出|打印|返回|获取|对比|比较|比一?下|比一比|统计|当前|现在|目前|此刻|值|曲线|走势|趋势|情况|怎么样|怎样|如何|发我|来一份|告诉我|想知道|想看|平均|最大|峰值"
+    r"(?a)\b(?:show|list|display|fetch|get|give|pull(?: up)?|plot|graph|chart|query|print|read|return|lookup|look up|compare|comparison|versus|vs|diff(?:erence)?|check|see|view|bring up|what(?:'s| is| are| was| were|s)|what\b|since when|when (?:did|was|were|has|have)|what time|(?<!how )long has|how (?:many|much|big|high|low|large|full|fast|long|often|is|are|was|were|does|do|did)|hows|how's|number of|count|counts|total|current(?:ly)?|right now|at the moment|value|values|level|levels|average|avg|mean|max(?:imum)?|min(?:imum)?|peak|sum|top|tell me|let me (?:see|know)|i(?:'d| would)? (?:want|need|like) (?:to see|the|to know)|can i (?:see|get|have)|stats?|numbers?|figures?|trends?|which)\b"
+    r"|查看|查询|查一?下|查查|查|看一?下|看看|瞧瞧|瞅瞅|瞅一?眼|看一?眼|看|什么时候|何时|多少|几个|几条|几次|有几|多大|多高|多长|是几|列出|列一?下|显示|展示|给我|拉一?下|拉取|拉出|调出|打印|返回|获取|对比|比较|比一?下|比一比|统计|当前|现在|目前|此刻|值|曲线|走势|趋势|情况|怎么样|怎样|如何|发我|来一份|告诉我|想知道|想看|平均|最大|峰值"
 )
 WHY_STRONG = re.compile(
     r"(?a)\b(?:why|how come|root[ -]?causes?|rca|what(?:'s| is)? (?:causing|behind)|what caused|wtf|troubleshoot|diagnose|investigate|figure out|dig into|look into)\b|为什么|为啥|为何|原因|根因|怎么回事|咋回事|排查|诊断"
@@ -910,18 +910,9 @@ KNOWN_WORDS = frozenset(
 
 # What `spelling` mends towards.
 TRADE_WORDS = frozenset(
-    "latency error errors memory throughput traffic forecast predict restart restarts rollback scale anomaly anomalies anomalous abnormal unusual strange weird normal healthy report summary summarize postmortem "
-    "connection connections network bandwidth storage consumer backlog garbage response request requests failure failures failing percentile utilization bandwidth crashing crashed crashloop timeout timeouts "
-    "yesterday today tomorrow minutes minute hours hour weeks week since between morning afternoon production staging compare current currently investigate diagnose troubleshoot reason cause causing caused "
-    "what when where which show last past next from with high higher slow slower service pods replicas plain markdown degraded behind increase increased usage rate count please reboot revert past".split()
+    ["latency", "error", "errors", "memory", "throughput", "traffic", "forecast", "predict", "restart", "restarts", "rollback", "scale", "anomaly", "anomalies", "anomalous", "abnormal", "unusual", "strange", "weird", "normal", "healthy", "report", "summary", "summarize", "postmortem", "connection", "connections", "network", "bandwidth", "storage", "consumer", "backlog", "garbage", "response", "request", "requests", "failure", "failures", "failing", "percentile", "utilization", "bandwidth", "crashing", "crashed", "crashloop", "timeout", "timeouts", "yesterday", "today", "tomorrow", "minutes", "minute", "hours", "hour", "weeks", "week", "since", "between", "morning", "afternoon", "production", "staging", "compare", "current", "currently", "investigate", "diagnose", "troubleshoot", "reason", "cause", "causing", "caused", "what", "when", "where", "which", "show", "last", "past", "next", "from", "with", "high", "higher", "slow", "slower", "service", "pods", "replicas", "plain", "markdown", "degraded", "behind", "increase", "increased", "usage", "rate", "count", "please", "reboot", "revert", "past"]
 )
 # Words close to a trade word that are right as they stand.
 NOT_TYPOS = frozenset(
-    "shoe shoes shown shop shops shot slot slots slow slowly blow flow flows glow snow plow list lost lust cast mast fast vast past paste pasta post posts host hosts cost costs most must text test tests next nest best rest west test exit "
-    "form from frog prom room term them then than thin that what whit hat chat when wheat where there here were wear height weight light right sight night might hugh thigh show shows slower flower lower power tower serve serves served server serves "
-    "word words worry work works wore tire tired fire fired hire hired rated rates rats rats raft race rate gate date late data mate fate cafe safe save wave gave have hive five dive live love move more core cores bore tore store stores story score scores scale scaled scales scare stale sale sales "
-    "court county country counts court cover causes caused pause paused because case cases curse nurse course reasons season seasons treason prison person reasonable minus minute minor minor hour hours our ours four pour tour sour your yours weak weeks weeds seek week meek peek speak "
-    "pods pots pads rods gods nods mods peds plan plane plans plain plains pains paint paint place please pleased lease released release pleas reports resort resorts export exports import support supports ports deport reported reporter "
-    "respect response responses respond request quest requests required failed fails fall falls fallen fail tail mail sail nail bail fair hair failing falling filling feeling sailing since sine singe single sings sync sink high thigh nigh hi "
-    "since hence fence sense wince prince networks worked network work fetch watch match catch batch patch latch latest latter later letter better matter batter scanner cancel change charge chance chunk check chunks chart charts".split()
+    ["shoe", "shoes", "shown", "shop", "shops", "shot", "slot", "slots", "slow", "slowly", "blow", "flow", "flows", "glow", "snow", "plow", "list", "lost", "lust", "cast", "mast", "fast", "vast", "past", "paste", "pasta", "post", "posts", "host", "hosts", "cost", "costs", "most", "must", "text", "test", "tests", "next", "nest", "best", "rest", "west", "test", "exit", "form", "from", "frog", "prom", "room", "term", "them", "then", "than", "thin", "that", "what", "whit", "hat", "chat", "when", "wheat", "where", "there", "here", "were", "wear", "height", "weight", "light", "right", "sight", "night", "might", "hugh", "thigh", "show", "shows", "slower", "flower", "lower", "power", "tower", "serve", "serves", "served", "server", "serves", "word", "words", "worry", "work", "works", "wore", "tire", "tired", "fire", "fired", "hire", "hired", "rated", "rates", "rats", "rats", "raft", "race", "rate", "gate", "date", "late", "data", "mate", "fate", "cafe", "safe", "save", "wave", "gave", "have", "hive", "five", "dive", "live", "love", "move", "more", "core", "cores", "bore", "tore", "store", "stores", "story", "score", "scores", "scale", "scaled", "scales", "scare", "stale", "sale", "sales", "court", "county", "country", "counts", "court", "cover", "causes", "caused", "pause", "paused", "because", "case", "cases", "curse", "nurse", "course", "reasons", "season", "seasons", "treason", "prison", "person", "reasonable", "minus", "minute", "minor", "minor", "hour", "hours", "our", "ours", "four", "pour", "tour", "sour", "your", "yours", "weak", "weeks", "weeds", "seek", "week", "meek", "peek", "speak", "pods", "pots", "pads", "rods", "gods", "nods", "mods", "peds", "plan", "plane", "plans", "plain", "plains", "pains", "paint", "paint", "place", "please", "pleased", "lease", "released", "release", "pleas", "reports", "resort", "resorts", "export", "exports", "import", "support", "supports", "ports", "deport", "reported", "reporter", "respect", "response", "responses", "respond", "request", "quest", "requests", "required", "failed", "fails", "fall", "falls", "fallen", "fail", "tail", "mail", "sail", "nail", "bail", "fair", "hair", "failing", "falling", "filling", "feeling", "sailing", "since", "sine", "singe", "single", "sings", "sync", "sink", "high", "thigh", "nigh", "hi", "since", "hence", "fence", "sense", "wince", "prince", "networks", "worked", "network", "work", "fetch", "watch", "match", "catch", "batch", "patch", "latch", "latest", "latter", "later", "letter", "better", "matter", "batter", "scanner", "cancel", "change", "charge", "chance", "chunk", "check", "chunks", "chart", "charts"]
 )

@@ -30,8 +30,9 @@ _COMPOUND_UNKNOWN = re.compile(
 _NOW = re.compile(r"(?a)\bright now\b|\bcurrently\b|\bat (?:the|this) moment\b|\bas of now\b|现在|目前|当前|此刻|眼下")
 
 
+_VAGUE = re.compile(r"(?a)slow|slug|lagg|crawl|drag|tak|took|tim|hang|spin|unresp|like|as |treacle|很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总|慢|卡|转圈|半天|fail|reject|can|unable|no")
 _EMPTY_WORDS = frozenset(
-    "the a an please pls hi hey hello thanks and or of in on at to for with it is this that".split()
+    ["the", "a", "an", "please", "pls", "hi", "hey", "hello", "thanks", "and", "or", "of", "in", "on", "at", "to", "for", "with", "it", "is", "this", "that"]
 )
 
 
@@ -192,6 +193,7 @@ def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[st
             doubt="asks about an action",
         )
     if not slots.services:
+        reading = replace(reading, slots=replace(slots, metrics=_named(heard)))
         return _ask(reading, "Which service is this about?", tuple(catalog.services[:5]))
     if not reading.wanted and _says_something(heard):
         # A statement about a known service that no word of ours explains: a read-only guess, which the model may better.
@@ -207,6 +209,12 @@ def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[st
     if slots.intent == "query" and not cue["query"] and len(slots.services) and not slots.metrics:
         return replace(reading, doubts=("nothing says what to show",))
     return reading
+
+
+def _named(heard: Heardings) -> tuple[str, ...]:
+    """Metrics that were named; a mere complaint ("it's slow") names none as long as nobody knows of what."""
+    words = ((m.name, heard.text[m.start : m.end]) for m in heard.metrics)
+    return tuple(dict.fromkeys(name for name, said in words if not _VAGUE.match(said)))
 
 
 def _says_something(heard: Heardings) -> bool:

@@ -144,8 +144,8 @@ _NEXT = (
 )
 _WITHIN = (
     _c(rf"\b(?:in|within|inside|for|over)\s+(?:the\s+)?{_EN_SPAN.format('a')}"),
-    _c(rf"\b{_EN_SPAN.format('a')}"),
-    _c(rf"{_ZH_SPAN.format('a')}(?:之内|以内|内(?!存|网|部|核)|里)?"),
+    _c(rf"(?<!every )(?<!per )(?<!each )\b{_EN_SPAN.format('a')}(?! (?:average|avg|mean|rate|interval|window|bucket|step|old))"),
+    _c(rf"(?<![每隔第月])(?<![每隔]\d)(?<![每隔]\d\d){_ZH_SPAN.format('a')}(?:之内|以内|内(?!存|网|部|核)|里)?(?!一次|平均|均值|粒度|间隔|窗口)"),
 )
 _LAST = (
     _c(
@@ -193,8 +193,8 @@ _FIXED = (
     (_c(r"\b(?:this|last) month(?:'s)?\b|本月|这个月|上个?月"), "last:30d"),
     (_c(r"\blast (?:weekend)\b|这两天|这俩天"), "last:2d"),
     (_c(r"这几天|这些天|\bthese days\b|\b(?:the )?(?:last|past) few days\b"), "last:3d"),
-    (_c(r"\b(?:by |until |for |over |through )?tomorrow(?:'s)?\b|明天|明日|明儿"), "next:1d"),
-    (_c(r"后天"), "next:2d"),
+    (_c(r"\b(?:by |until |for |over |through )?tomorrow(?:'s)?\b|明天|明日|明儿"), "next:24h"),
+    (_c(r"后天|\bday after tomorrow\b"), "next:2d"),
     (_c(r"\bnext week(?:'s)?\b|下个?(?:周|星期|礼拜)(?![一二三四五六日天])"), "next:1w"),
     (_c(r"\bovernight\b(?! forecast)"), "day:yesterday"),
 )
@@ -451,7 +451,7 @@ def _candidates(text: str, now: datetime, future: bool) -> Iterator[Heard]:
         yield from filter(None, (_days_since(found, now) for found in pattern.finditer(text)))
     for found in re.finditer(_DAY, text):
         yield Heard("day:yesterday" if found.group("yday") else "day:today", *found.span())
-    yield from _spans(_WITHIN if future else _WITHIN[1:2], text, "next" if future else "last")
+    yield from _spans(_WITHIN if future else _WITHIN[1:], text, "next" if future else "last")
 
 
 def _spans(patterns: tuple[re.Pattern[str], ...], text: str, kind: str) -> Iterator[Heard]:
