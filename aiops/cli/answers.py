@@ -19,9 +19,10 @@ DEMO_PAGE = "aiops-demo.html"
 
 
 @click.command()
+@click.option("--ask", "text", metavar="TEXT", help="Ask this about the incident; shows the task first, then runs it.")
 @common.home
 @common.answers
-def demo(home: str | None, form: str | None, output: Path | None) -> int:
+def demo(text: str | None, home: str | None, form: str | None, output: Path | None) -> int:
     """Diagnose the recorded incident that ships with aiops.
 
     Metrics, logs, traces and topology of a real fault; no network, no language model. The report is also written as one
@@ -29,13 +30,24 @@ def demo(home: str | None, form: str | None, output: Path | None) -> int:
     from aiops import resources
 
     incident = resources.demo_incident()
-    common.note(f"replaying the recorded incident in {incident}")
     with common.connect(home, sources__metrics=f"case:{incident}") as ops:
+        if text:
+            return _demo_question(ops, text, form, output)
+        common.note(f"replaying the recorded incident in {incident}")
         report = ops.diagnose()
         place = _page(common.rendered(ops, report, "html"), common.config(home).home)
         code = common.answer(ops, report, form, output)
     common.note(f"the same report as a page: {place}")
     return code
+
+
+def _demo_question(ops: Ops, text: str, form: str | None, output: Path | None) -> int:
+    """As `ask`, at the time of the incident."""
+    from aiops.schema import task as task_schema
+
+    taken = ops.plan(text, now=ops.sources.metrics.symptom().at)
+    common.note(f"{text}\n\n{task_schema.dump(taken.task, taken.origins)}")
+    return _run(ops, taken.task, form, output)
 
 
 def _page(page: str, home: Path) -> Path:
@@ -77,8 +89,6 @@ def ask(
 
             common.put(task_schema.dump(taken.task, taken.origins), output)
             return _planned(taken.task)
-        if taken.choices:
-            common.note(f"choices: {', '.join(taken.choices)}")
         said = taken.task.expected_output_format if taken.origins.get("expected_output_format") == "said" else ""
         return _run(ops, taken.task, form or common.OF_TASK.get(said), output)
 

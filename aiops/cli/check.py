@@ -6,7 +6,7 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ class Part:
     exit_code: int = 0
 
     def line(self) -> str:
-        return f"{_MARKS[self.state]}  {self.name:<16}{self.says}" + (f"\n{'':25}-> {self.mend}" if self.mend else "")
+        return f"{_MARKS[self.state]}  {self.name:<14}{self.says}" + (f"\n{'':23}-> {self.mend}" if self.mend else "")
 
     def plain(self) -> dict[str, Any]:
         return {k: v for k, v in asdict(self).items() if k != "exit_code"}
@@ -45,7 +45,7 @@ def parts(load: Callable[[], Settings], *, live: bool) -> list[Part]:
 
 def _parts(load: Callable[[], Settings], live: bool) -> Iterator[Part]:
     yield _python()
-    yield _package("numba", "compiled kernels", needed=True)
+    yield _package("numba")
     try:
         settings = load()
     except AiopsError as error:
@@ -53,7 +53,6 @@ def _parts(load: Callable[[], Settings], live: bool) -> Iterator[Part]:
         return
     yield Part("settings", "ok", f"home {settings.home}")
     yield from _house(settings, live)
-    yield _package("llama_cpp", "language model", needed=False, mend="make llm   (or: pip install 'aiops[llm]')")
     yield _sandbox()
 
 
@@ -61,13 +60,10 @@ def _python() -> Part:
     return Part("python", "ok", f"{platform.python_version()} on {platform.machine()}")
 
 
-def _package(module: str, name: str, *, needed: bool, mend: str = "make install") -> Part:
-    if find_spec(module) is None:
-        return Part(name, "failed" if needed else "missing", f"{module} is not installed", mend, 5 if needed else 0)
-    try:
-        return Part(name, "ok", f"{module} {version(module.replace('_', '-'))}")
-    except PackageNotFoundError:
-        return Part(name, "ok", module)
+def _package(name: str) -> Part:
+    if find_spec(name) is None:
+        return Part(name, "failed", "is not installed", "make install", 5)
+    return Part(name, "ok", version(name))
 
 
 def _house(settings: Settings, live: bool) -> Iterator[Part]:
@@ -101,7 +97,9 @@ def _sources(ops: Ops, settings: Settings, live: bool) -> Iterator[Part]:
             yield Part(name, "missing", "no source is configured", f"aiops config show sources.{name}")
         else:
             yield _pinged(name, source.ping, _mend(name, settings))
-    if ops.model is not None:
+    if ops.model is None:
+        yield Part("model", "missing", "model.url is empty: rules alone read questions", "aiops config show model.url")
+    else:
         yield _pinged("model", ops.model.ping, "make llm", needed=False)
 
 

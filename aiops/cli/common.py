@@ -25,8 +25,8 @@ OF_TASK = {"json": "json", "markdown": "md", "plaintext": "text"}
 
 _FLAGS = {
     "metrics": ("sources.metrics", "URL", "Metrics: prometheus+http(s)://HOST:PORT or case:PATH."),
-    "logs": ("sources.logs", "URL", "Logs: case:PATH."),
-    "traces": ("sources.traces", "URL", "Traces: case:PATH."),
+    "logs": ("sources.logs", "URL", "Logs: loki+http(s)://HOST:PORT, elastic+http(s)://HOST:PORT/INDEX or case:PATH."),
+    "traces": ("sources.traces", "URL", "Traces: tempo+http(s)://HOST:PORT, jaeger+http(s)://HOST:PORT or case:PATH."),
     "graph": ("stores.graph", "URL", "Known dependencies: sqlite:[PATH]."),
     "queue": ("stores.queue", "URL", "Jobs: sqlite:[PATH]."),
 }

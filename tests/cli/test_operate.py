@@ -88,9 +88,8 @@ def test_the_doctor_of_a_fresh_home_tells_what_is_missing(run: Run) -> None:
     assert told.code == 0
     seen = parts(told)
     assert {
-        name: seen[name]["state"]
-        for name in ("python", "compiled kernels", "settings", "rules", "store", "queue", "graph")
-    } == dict.fromkeys(("python", "compiled kernels", "settings", "rules", "store", "queue", "graph"), "ok")
+        name: seen[name]["state"] for name in ("python", "numba", "settings", "rules", "store", "queue", "graph")
+    } == dict.fromkeys(("python", "numba", "settings", "rules", "store", "queue", "graph"), "ok")
     assert seen["metrics"]["state"] == "missing"
     assert "aiops config init" in seen["metrics"]["mend"]
     assert all(part["mend"] for part in seen.values() if part["state"] != "ok")
