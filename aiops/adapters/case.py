@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from aiops.errors import DataError, SourceGarbled
 from aiops.recording import Files
 
 T = TypeVar("T")
+R = TypeVar("R", Logs, Spans)
 
 
 class CaseMetrics:
@@ -89,8 +90,7 @@ class CaseLogs:
         if logs is None:
             raise SourceGarbled("logs", self._files.name, "none were recorded")
         incident, keep = _split(logs.times, logs.incident, scope)
-        columns = {f.name: getattr(logs, f.name)[keep] for f in dataclasses.fields(Logs)} | {"incident": incident[keep]}
-        return Logs(**columns)
+        return _kept(logs, keep, incident)
 
     def ping(self, timeout: float) -> str:  # noqa: ARG002 - as above
         return f"recorded incident {self._files.name}"
@@ -107,10 +107,7 @@ class CaseTraces:
         if spans is None:
             raise SourceGarbled("traces", self._files.name, "none were recorded")
         incident, keep = _split(spans.times, spans.incident, scope)
-        columns = {f.name: getattr(spans, f.name)[keep] for f in dataclasses.fields(Spans)} | {
-            "incident": incident[keep]
-        }
-        return Spans(**columns)
+        return _kept(spans, keep, incident)
 
     def calls(self, timeout: float) -> tuple[Call, ...]:  # noqa: ARG002 - as above
         return _garbled("stated dependencies", self._files, lambda: recording.read_calls(self._files))
@@ -122,8 +119,16 @@ class CaseTraces:
 def _split(times: IntArray, phase: BoolArray, scope: Scope) -> tuple[BoolArray, BoolArray]:
     """(incident, keep). Rows are told apart by the detection time; by the recorder's phase where times don't run on."""
     at, end = to_ns(scope.at), to_ns(scope.incident.end)
-    mixed = bool(phase.any() and (~phase).any() and times[~phase].max() > at)
-    return (phase if mixed else times >= at), times < end
+    mixed = bool(phase.any() and (~phase).any() and times[~phase].max() > times[phase].min())
+    # A baseline of another time stands whole; only what belongs to the incident ends with it.
+    return (phase, ~phase | (times < end)) if mixed else (times >= at, times < end)
+
+
+def _kept(rows: R, keep: BoolArray, incident: BoolArray) -> R:
+    """The rows of `keep`, told apart by `incident`."""
+    columns = {f.name: getattr(rows, f.name) for f in dataclasses.fields(rows)} | {"incident": incident}
+    kept: dict[str, Any] = {name: c[keep] if isinstance(c, np.ndarray) else c for name, c in columns.items()}
+    return type(rows)(**kept)
 
 
 def _garbled(what: str, files: Files, read: Callable[[], T]) -> T:
