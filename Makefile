@@ -54,9 +54,9 @@ $(STAMPS)/llm: $(STAMPS)/base requirements/llm.txt requirements/model.txt
 demo: $(STAMPS)/base ## replay and explain a real incident; then ask for it in words
 	@$(BIN)/aiops demo
 	$(MAKE) --no-print-directory llm
-	$(BIN)/aiops ask $(DEMO_QUESTION)
+	$(BIN)/aiops demo --ask $(DEMO_QUESTION)
 
-DEMO_QUESTION := "why was checkoutservice slow?"
+DEMO_QUESTION := "why is the gateway service slow?"
 
 # Under CI a part that can't be made ready is a failure; elsewhere its tests are skipped and say how to mend it.
 SERVERS := prometheus alertmanager redis chromium fonts
