@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 # What a page shows at most; the JSON form has all. Together they keep any report well below 400 kB.
-MOST = {"causes": 3, "evidence": 10, "charts": 8, "events": 30, "anomalies": 25, "gaps": 25, "alerts": 5, "dropped": 20}
+MOST = {"causes": 3, "evidence": 8, "charts": 6, "events": 10, "anomalies": 25, "gaps": 20, "alerts": 5, "dropped": 20}
 _ALERT_LINKS = (("runbook_url", "Runbook"), ("dashboardURL", "Dashboard"), ("panelURL", "Panel"))
 
 
@@ -127,7 +127,7 @@ def _occurrences(events: tuple[Event, ...]) -> tuple[Occurrences, ...]:
     for kind, title in titles:
         ranked = sorted((e for e in events if e.kind is kind), key=lambda e: -e.score)
         if ranked:
-            shown = tuple(ranked[: MOST["events"] // 2])
+            shown = tuple(ranked[: MOST["events"]])
             groups.append(Occurrences(title, shown, len(ranked) - len(shown)))
     return tuple(groups)
 

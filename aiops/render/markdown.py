@@ -58,7 +58,7 @@ def _target(url: str) -> str:
 
 def _summary(report: Report) -> Iterable[str]:
     first, *rest = (escape(line) for line in report.summary)
-    yield f"**{first}**"
+    yield f"**{first or report.verdict}**"
     for line in rest:
         yield ""
         yield line
@@ -109,7 +109,7 @@ def _gaps(gaps: tuple[Gap, ...]) -> Iterable[str]:
     yield ""
     for gap in gaps[:_MOST]:
         mend = f" Mend: {escape(gap.mend, 600)}" if gap.mend else ""
-        yield f"- **{escape(gap.what, 300)}**: {escape(gap.why, 600)}{mend}"
+        yield f"- **{escape(gap.what, 300) or 'unnamed'}**: {escape(gap.why, 600)}{mend}"
 
 
 def _remediation(proposal: Remediation | None) -> Iterable[str]:
@@ -120,7 +120,8 @@ def _remediation(proposal: Remediation | None) -> Iterable[str]:
     yield f"{escape(proposal.title, 300)}, on {code(proposal.target, 120)}"
     if proposal.argv:
         yield ""
-        yield code(command(proposal.argv), 4000)
+        line = command(proposal.argv)
+        yield code(line, len(line) + 1)
     for label, words in (("Why", proposal.why), ("Check", proposal.check), ("Undo", proposal.undo)):
         if words:
             yield ""

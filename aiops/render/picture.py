@@ -74,9 +74,9 @@ def describe(chart: Chart, tz: tzinfo) -> str:
     drawn = samples(chart)
     known = [i for i, v in enumerate(drawn.values) if math.isfinite(v)]
     if not known:
-        return f"{clean(chart.metric)} of {clean(chart.node)}: no data in this window."
+        return f"{clean(chart.metric, 120)} of {clean(chart.node, 120)}: no data in this window."
     first, last = from_s(min(drawn.times)), from_s(max(drawn.times))
-    words = [f"{clean(chart.metric)} of {clean(chart.node)} from {stamp(first, tz)} to {stamp(last, tz)}"]
+    words = [f"{clean(chart.metric, 120)} of {clean(chart.node, 120)} from {stamp(first, tz)} to {stamp(last, tz)}"]
     words.extend(f"{clean(label, 80)} at {stamp(from_s(at), tz)}" for label, at in chart.marks)
     far = extreme(drawn)
     if far is None:

@@ -19,6 +19,4 @@ def _spelled(word: str) -> str:
 
 
 def _escape(char: str) -> str:
-    return "".join(
-        f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape" if char < "\ue000" else "strict")
-    )
+    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
