@@ -16,6 +16,7 @@ from aiops.render.units import Unit, between, quantity, stamp, unit, zone
 WIDE, HIGH = 520, 224
 _PLOT_TOP, _PLOT_BOTTOM = 46.0, 194.0
 _MOST_POINTS = 240
+_LARGEST = 1e200  # infinities, and what becomes one when an axis is computed from it
 _MOST_HOVERS = 60
 
 
@@ -53,10 +54,10 @@ def samples(chart: Chart) -> Samples:
 
 
 def _numbers(column: Sequence[float | None], size: int) -> Sequence[float]:
-    """A column of a chart with NaN for what is missing; a column that is too short is missing as a whole."""
+    """A column of a chart with NaN for what cannot be drawn; a column that is too short is missing as a whole."""
     if len(column) < size:
         return (math.nan,) * size
-    return tuple(math.nan if value is None else value for value in column)
+    return tuple(math.nan if value is None or not abs(value) <= _LARGEST else value for value in column)
 
 
 def extreme(drawn: Samples) -> int | None:
