@@ -124,7 +124,10 @@ class JobQueue(Protocol):
         """The heartbeat: `lease_s` more, from now. False when the claim is lost and the work should stop."""
 
     def ack(self, job: Job, state: JobState, error: str = "") -> bool:
-        """Ends the claim: finished in `state`, or given back with `QUEUED`. Durable; False when the claim was lost."""
+        """Ends the claim: finished in `state`, or given back with `QUEUED`. Durable; False when the claim was lost.
+
+        Saying the same again is heard again.
+        """
 
     def reclaim(self) -> int:
         """Queues jobs with an expired lease again; after `max_attempts` they are `failed`. Returns how many had expired."""

@@ -12,6 +12,7 @@ from itertools import count
 from typing import NoReturn
 from uuid import uuid4
 
+from aiops.adapters.redis_queue import RedisQueue
 from aiops.adapters.sqlite import QueueDB
 from aiops.domain import Intent, Job, JobState, Task, job_id
 from aiops.ports import JobQueue
@@ -20,9 +21,10 @@ LEASE_S = 0.3
 
 
 def open_queue(url: str, *, capacity: int = 100_000, max_attempts: int = 5) -> JobQueue:
-    """`sqlite:PATH`."""
+    """`sqlite:PATH` or `redis://HOST:PORT`."""
     scheme, _, place = url.partition(":")
-    assert scheme == "sqlite", url
+    if scheme == "redis":
+        return RedisQueue(url, encode, decode, capacity=capacity, max_attempts=max_attempts)
     return QueueDB(place, encode, decode, capacity=capacity, max_attempts=max_attempts)
 
 

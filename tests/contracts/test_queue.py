@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import sys
@@ -14,21 +15,36 @@ from pathlib import Path
 
 import pytest
 from contracts.queues import LEASE_S, job, open_queue
+from redis import Redis
 
 from aiops.adapters.sqlite import QueueDB
 from aiops.domain import Job, JobState
 from aiops.errors import Overloaded, StoreError
 from aiops.ports import JobQueue
 
+import servers
+from conftest import needed
+
 LONG = 60.0
 EXPIRED = 0.0
 FINISHED = (JobState.DONE, JobState.INCONCLUSIVE, JobState.FAILED, JobState.SUPPRESSED)
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "redis"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where an empty queue is."""
-    return f"sqlite:{tmp_path / 'queue.db'}"
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path / 'queue.db'}"
+    server: servers.Server = request.getfixturevalue("redis")
+    with contextlib.closing(Redis.from_url(server.url)) as client:
+        client.flushall()
+    return server.url
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    with needed(), servers.redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -196,6 +212,7 @@ def test_the_word_of_a_worker_that_lost_its_claim_is_not_heard(queue: JobQueue):
     assert not queue.renew(late, LONG)
     assert not queue.ack(late, JobState.FAILED, "late")
     assert queue.get(late.id) == current
+    assert queue.ack(current, JobState.DONE)
     assert queue.ack(current, JobState.DONE)
     assert not queue.ack(current, JobState.FAILED)
     done = queue.get(current.id)

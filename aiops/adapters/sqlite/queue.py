@@ -121,7 +121,8 @@ class QueueDB:
     def ack(self, job: Job, state: JobState, error: str = "") -> bool:
         """Ends this claim: finished in `state`, or given back with `QUEUED`. Durable when it returns True.
 
-        `attempts` tells one claim from the next: False when another worker has claimed the job since, or it is finished.
+        `attempts` tells one claim from the next: False when another worker has claimed the job since, or it was finished
+        otherwise.
         """
         if state is JobState.RUNNING:
             raise ValueError("`running` ends no claim; `renew` prolongs it")
@@ -204,8 +205,8 @@ class QueueDB:
             return (
                 connection.execute(
                     """UPDATE jobs SET state = ?, error = ?, lease_end = NULL, boot = NULL
-                       WHERE id = ? AND attempts = ? AND state IN ('queued', 'running')""",
-                    (state.value, error, job_id, attempts),
+                       WHERE id = ? AND attempts = ? AND state IN ('queued', 'running', ?)""",
+                    (state.value, error, job_id, attempts, state.value),
                 ).rowcount
                 > 0
             )
