@@ -19,7 +19,7 @@ _VERBS = (
     (
         "scale",
         rf"(?:up|down|auto)?scale(?:[ -]?(?:up|out|down|in))?|(?:add|spin up|launch|give (?:it |[\w-]+ )?|throw|provision|bring up|deploy)\s+(?:me |in |it )?(?:\w+ )?(?:more|extra|additional|another|\d+|two|three|four|five|some|a few|a couple(?: of)?)\s+(?:more |extra |additional )?{_PODS}|"
-        rf"(?:double|triple|increase|bump(?: up)?|raise|reduce|decrease|lower|set|grow|shrink)\s+(?:up )?(?:the )?(?:number of |count of )?(?:[\w-]+(?:'s)? )?{_PODS}|beef up|expand (?:the )?(?:capacity|cluster)|resize",
+        rf"(?:double|triple|increase|bump(?: up)?|raise|reduce|decrease|lower|set|grow|shrink)\s+(?:up )?(?:the )?(?:number of |count of )?(?:[\w-]+(?:'s)? )?{_PODS}|(?:get|have|need|needs|want|wants|use|deserves?|add|with|give (?:it|[\w-]+))\s+(?:me )?(?:a |some )?(?:couple (?:of )?|few |handful of |\d+ |two |three )?(?:more|extra|additional|another|bigger)\s+(?:\w+ )?{_PODS}|beef up|expand (?:the )?(?:capacity|cluster)|resize",
         r"扩缩?容|缩容|扩(?:到|至|一下|大|展|成|[\d一二两三四五六七八九十]+)|缩到|伸缩|(?:加|增加|多加|再加|补|添|起)(?:到|上|多)?[\d一二两三四五六七八九十几]*(?:个|台|倍)?(?:更多)?(?:的)?(?:副本|实例|节点|机器|pod|容器|资源)|加(?:点|些)(?:机器|副本|实例|节点|资源)|(?:副本|实例)数?(?:加|调|扩|翻|改|增)(?:到|成|为|至|倍|加)?",
     ),
     (
@@ -58,7 +58,9 @@ _QUESTION = re.compile(
 _ADVICE = re.compile(
     r"(?a)\b(?:should|shall|may|might|could) (?:i|we|it|this|that|[\w-]+)\b|\b(?:would|will|does|do|can) (?:a |an |it help to |it be |restarting |scaling |rolling )|\bworth\b|\bdo we (?:need|have) to\b|\bis it (?:safe|ok|okay|wise|time|worth)|\bwhat (?:happens|if)\b|\bthink(?:ing)? (?:about|of|we)|\bmaybe\b|\bconsider\b|要不要|该不该|是不是(?:该|要|需要|应该)|能不能解决|需要(?:.{0,8})吗|应该.{0,8}吗|可不可以|会怎么?样|行不行|有用吗|有必要"
 )
-_POLITE = re.compile(r"(?a)\b(?:can|could|would|will) (?:you|u|someone|somebody|we)\b|\bplease\b|\bpls\b")
+_POLITE = re.compile(
+    r"(?a)\b(?:can|could|would|will) (?:you|u|someone|somebody|we)\b|\b(?:can|could) (?:i|we) (?:get|have|please)\b|\bplease\b|\bpls\b"
+)
 
 
 def wanted(text: str) -> tuple[str, bool]:

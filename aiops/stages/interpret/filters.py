@@ -38,7 +38,7 @@ _SCALE = {
     "billion": 1e9,
     "hundred": 1e2,
 }
-_REGION = r"(?:(?:us|eu|ap|sa|ca|me|af|cn|il|mx)-(?:gov-)?(?:north|south|east|west|central|northeast|northwest|southeast|southwest|hangzhou|shanghai|beijing|shenzhen|hongkong|qingdao|chengdu|guangzhou)-?\d?)"
+_REGION = r"(?:(?:us|eu|ap|sa|ca|me|af|cn|il|mx)-(?:gov-)?(?:northeast|northwest|southeast|southwest|north|south|east|west|central|hangzhou|shanghai|beijing|shenzhen|hongkong|qingdao|chengdu|guangzhou)-?\d?)"
 _PAIR = re.compile(
     r"(?a)(?<![\w.<>])(?P<key>[a-z_][a-z0-9_.]{0,62})\s*={1,2}\s*[\"']?(?P<value>[a-z0-9][a-z0-9_.:/-]{0,127})"
 )

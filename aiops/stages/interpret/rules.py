@@ -30,9 +30,45 @@ _COMPOUND_UNKNOWN = re.compile(
 _NOW = re.compile(r"(?a)\bright now\b|\bcurrently\b|\bat (?:the|this) moment\b|\bas of now\b|现在|目前|当前|此刻|眼下")
 
 
-_VAGUE = re.compile(r"(?a)slow|slug|lagg|crawl|drag|tak|took|tim|hang|spin|unresp|like|as |treacle|很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总|慢|卡|转圈|半天|fail|reject|can|unable|no")
+_VAGUE = re.compile(
+    r"(?a)slow|slug|lagg|crawl|drag|tak|took|tim|hang|spin|unresp|like|as |treacle|很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总|慢|卡|转圈|半天|fail|reject|can|unable|no"
+)
+_TELLING = re.compile(
+    rf"{_VAGUE.pattern}|keep|kept|been|crash|pil|fall|fell|lagg|leak|oom|out of|way|running|filling|restarted|eat|5\d\ds"
+)
+_STATEMENT = re.compile(
+    r"(?a)\w(?:'s| is| are| was| were| has| have| went| got| keeps| been)\b|\x00(?:'s)? (?:is|are|was|were|has|have|went|got|keeps|been)\b(?! (?:in|on|for)\b)|了$|了[,。!]"
+)
+_RELEASE = r"(?:release|deploy(?:ment)?|change|push|rollout|version|build|update)"
+_RELEASE_BEFORE = re.compile(rf"(?a)\b{_RELEASE}s?(?: (?:from|of|made|done|we did|that went out|pushed|shipped))?\s*$")
+_RELEASE_AFTER = re.compile(
+    rf"(?a)\s*{_RELEASE}|(?:的|那次|这次|那个|上午|下午|刚)*(?:发布|上线|变更|部署|版本|发的版|更新)"
+)
 _EMPTY_WORDS = frozenset(
-    ["the", "a", "an", "please", "pls", "hi", "hey", "hello", "thanks", "and", "or", "of", "in", "on", "at", "to", "for", "with", "it", "is", "this", "that"]
+    [
+        "the",
+        "a",
+        "an",
+        "please",
+        "pls",
+        "hi",
+        "hey",
+        "hello",
+        "thanks",
+        "and",
+        "or",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "for",
+        "with",
+        "it",
+        "is",
+        "this",
+        "that",
+    ]
 )
 
 
@@ -108,6 +144,7 @@ def output_of(said: str) -> str:
 def cues(heard: Heardings) -> Mapping[str, bool]:
     """Which kinds of question the words cue; `why` is a cue no other question outweighs."""
     said = _blank(heard.text, [(m.start, m.end) for m in heard.services.services])
+    plain = _blank(said, [(m.start, m.end) for m in heard.metrics if not _TELLING.match(heard.text[m.start : m.end])])
     future_time = any(h.text.startswith("next:") for h in heard.times)
     return {
         "why": bool(WHY_STRONG.search(said)),
@@ -116,7 +153,8 @@ def cues(heard: Heardings) -> Mapping[str, bool]:
         "detect": bool(DETECT.search(said)),
         "report": bool(REPORT.search(said)),
         "query": bool(QUERY.search(said)),
-        "complaint": bool(COMPLAINT.search(said)),
+        # A metric's own name ("error rate") complains of nothing; what is told of it may.
+        "complaint": bool(COMPLAINT.search(plain)) or bool(_STATEMENT.search(plain)),
     }
 
 
@@ -142,7 +180,7 @@ def intent_of(cue: Mapping[str, bool], *, metrics: bool) -> str:
 def _fresh(heard: Heardings, catalog: Catalog) -> Reading:
     cue = cues(heard)
     intent = "remediate" if heard.action != "none" else intent_of(cue, metrics=bool(heard.metrics))
-    time, problem = when(heard.times, intent)
+    time, problem = when(_asked_times(heard), intent)
     slots = Slots(
         intent=intent or "clarify",
         services=heard.services.names,
@@ -221,6 +259,17 @@ def _says_something(heard: Heardings) -> bool:
     rest = _blank(heard.text, [(m.start, m.end) for m in heard.services.services])
     words = [w for w in re.findall(r"[a-z']{2,}", rest) if w not in _EMPTY_WORDS]
     return len(words) >= 2 or len(re.findall(r"[\u4e00-\u9fff]", rest)) >= 4
+
+
+def _asked_times(heard: Heardings) -> tuple[Heard, ...]:
+    """Not the day that only says which release is to be rolled back ("the release from this morning")."""
+    if heard.action != "rollback":
+        return heard.times
+    return tuple(h for h in heard.times if not (h.text.startswith("day:") and _of_release(heard.text, h)))
+
+
+def _of_release(text: str, day: Heard) -> bool:
+    return bool(_RELEASE_BEFORE.search(text[: day.start]) or _RELEASE_AFTER.match(text[day.end :]))
 
 
 def when(times: Sequence[Heard], intent: str) -> tuple[Heard | None, str]:

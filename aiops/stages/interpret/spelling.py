@@ -6,7 +6,19 @@ import re
 
 from rapidfuzz.distance import OSA
 
-from aiops.stages.interpret.lexicon import CONFUSABLE, KNOWN_WORDS, NOT_TYPOS, TRADE_WORDS
+from aiops.stages.interpret.lexicon import (
+    COMPLAINT,
+    CONFUSABLE,
+    DETECT,
+    DIAGNOSE,
+    FORECAST,
+    KNOWN_WORDS,
+    METRICS,
+    NOT_TYPOS,
+    QUERY,
+    REPORT,
+    TRADE_WORDS,
+)
 
 _WORD = re.compile(r"(?<![a-z0-9_.@/=-])[a-z]{2,20}(?![a-z0-9_.@/=-])", re.ASCII)
 _SHORT = {
@@ -23,6 +35,15 @@ _SHORT = {
     "lst": "last",
     "rn": "right now",
 }
+# A word that any of our own patterns spells out is no slip.
+_SPELT = frozenset(
+    word
+    for source in (
+        *(phrases for _, _, phrases in METRICS),
+        *(p.pattern for p in (COMPLAINT, DIAGNOSE, FORECAST, DETECT, REPORT, QUERY)),
+    )
+    for word in re.findall(r"(?<!\\)[a-z]{3,}", source)
+)
 _BUCKETS: dict[str, list[str]] = {}
 for _known in sorted(TRADE_WORDS):
     _BUCKETS.setdefault(_known[0], []).append(_known)
@@ -33,13 +54,24 @@ def correct(text: str, names: frozenset[str]) -> str:
 
     def mend(found: re.Match[str]) -> str:
         word = found.group()
-        if word in names or word in KNOWN_WORDS or word in NOT_TYPOS or word in CONFUSABLE or word in TRADE_WORDS:
+        if (
+            word in names
+            or word in KNOWN_WORDS
+            or word in NOT_TYPOS
+            or word in CONFUSABLE
+            or word in TRADE_WORDS
+            or _spelt(word)
+        ):
             return word
         if word in _SHORT:
             return _SHORT[word]
         return _nearest(word)
 
     return _WORD.sub(mend, text)
+
+
+def _spelt(word: str) -> bool:
+    return any(word[:end] in _SPELT for end in {len(word), *range(5, len(word))})
 
 
 def _nearest(word: str) -> str:

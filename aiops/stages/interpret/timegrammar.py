@@ -78,7 +78,9 @@ _EN_SPAN = (
     rf"(?:(?P<{{0}}n>{_EN_NUM})[ -]?)?(?P<{{0}}u>{_EN_UNIT})(?:\b|(?<=h)(?=\d))(?P<{{0}}half> and a half)?"
     rf"(?:(?:,? and |,? |(?<=[hm]))(?P<{{0}}n2>\d+|[a-z]+)[ -]?(?P<{{0}}u2>{_UNIT_WORDS['m']}|{_UNIT_WORDS['h']})\b)?"
 )
-_ZH_SPAN = rf"(?P<{{0}}n>{_ZH_NUM})?\s*(?P<{{0}}half>个半)?\s*(?P<{{0}}u>{_ZH_UNIT})(?P<{{0}}half2>半(?!夜))?"
+_ZH_SPAN = (
+    rf"(?:(?P<{{0}}n>{_ZH_NUM})(?:来|多|几)?)?\s*(?P<{{0}}half>个半)?\s*(?P<{{0}}u>{_ZH_UNIT})(?P<{{0}}half2>半(?!夜))?"
+)
 
 # A number alone ("about 5") is no clock time: minutes, am/pm or o'clock must follow. In a range one of two may be bare.
 _EN_CLOCK = (
@@ -144,8 +146,12 @@ _NEXT = (
 )
 _WITHIN = (
     _c(rf"\b(?:in|within|inside|for|over)\s+(?:the\s+)?{_EN_SPAN.format('a')}"),
-    _c(rf"(?<!every )(?<!per )(?<!each )\b{_EN_SPAN.format('a')}(?! (?:average|avg|mean|rate|interval|window|bucket|step|old))"),
-    _c(rf"(?<![每隔第月])(?<![每隔]\d)(?<![每隔]\d\d){_ZH_SPAN.format('a')}(?:之内|以内|内(?!存|网|部|核)|里)?(?!一次|平均|均值|粒度|间隔|窗口)"),
+    _c(
+        rf"(?<!every )(?<!per )(?<!each )\b{_EN_SPAN.format('a')}(?! (?:average|avg|mean|rate|interval|window|bucket|step|old))"
+    ),
+    _c(
+        rf"(?<![每隔第月])(?<![每隔]\d)(?<![每隔]\d\d){_ZH_SPAN.format('a')}(?:之内|以内|内(?!存|网|部|核)|里)?(?!一次|平均|均值|粒度|间隔|窗口)"
+    ),
 )
 _LAST = (
     _c(
@@ -182,6 +188,7 @@ _WEEKDAY = (
     ),
     _c(r"(?:自|从)?(?P<zlast>上)?(?:个)?(?:周|星期|礼拜)(?P<zwd>[一二三四五六日天])(?:开始|以来|起|到现在)?"),
 )
+_UNITLESS = _c(r"\b(?:over|for|in|during)? ?(?:the )?(?:last|past) (?P<n>[1-9]\d?)(?=\s*(?:[,.?!]|$))")  # "the last 15"
 _FIXED = (
     (_c(r"\b(?:since )?(?:the )?day before yesterday\b|前天|前日"), "last:2d"),
     (
@@ -451,6 +458,8 @@ def _candidates(text: str, now: datetime, future: bool) -> Iterator[Heard]:
         yield from filter(None, (_days_since(found, now) for found in pattern.finditer(text)))
     for found in re.finditer(_DAY, text):
         yield Heard("day:yesterday" if found.group("yday") else "day:today", *found.span())
+    for found in _UNITLESS.finditer(text):
+        yield Heard(f"last:{found.group('n')}m", *found.span())
     yield from _spans(_WITHIN if future else _WITHIN[1:], text, "next" if future else "last")
 
 
