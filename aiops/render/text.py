@@ -18,9 +18,10 @@ _MOST_GAPS = 12
 
 
 def text(report: Report, *, tz: tzinfo = UTC, columns: int = 100) -> str:
-    """Lines of at most `columns` terminal columns, but for commands: they are copied, so they stay whole."""
+    """Lines of at most `columns` terminal columns, but for the three of the verdict, each one line so that a script can
+    take them, and for commands: they are copied, so they stay whole."""
     blocks = [
-        list(_summary(report, columns)),
+        [clean(line) for line in report.summary],
         list(_causes(report, tz, columns)),
         list(_events(report.events, tz, columns)),
         list(_gaps(report, columns)),
@@ -28,11 +29,6 @@ def text(report: Report, *, tz: tzinfo = UTC, columns: int = 100) -> str:
         ["Same report again, from its recording:", f"  aiops replay {clean(report.id, 64)}"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
-
-
-def _summary(report: Report, columns: int) -> Iterable[str]:
-    for line in report.summary:
-        yield from wrap(clean(line), columns)
 
 
 def _causes(report: Report, tz: tzinfo, columns: int) -> Iterable[str]:
