@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from aiops import settings
+
 if TYPE_CHECKING:
     from aiops.domain import Report
     from aiops.ops import Ops
-    from aiops.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,13 +24,8 @@ FORMATS = ("text", "json", "yaml", "md", "html")
 OF_ENDING = {".txt": "text", ".json": "json", ".yaml": "yaml", ".yml": "yaml", ".md": "md", ".html": "html"}
 OF_TASK = {"json": "json", "markdown": "md", "plaintext": "text"}
 
-_FLAGS = {
-    "metrics": ("sources.metrics", "URL", "Metrics: prometheus+http(s)://HOST:PORT or case:PATH."),
-    "logs": ("sources.logs", "URL", "Logs: loki+http(s)://HOST:PORT, elastic+http(s)://HOST:PORT/INDEX or case:PATH."),
-    "traces": ("sources.traces", "URL", "Traces: tempo+http(s)://HOST:PORT, jaeger+http(s)://HOST:PORT or case:PATH."),
-    "graph": ("stores.graph", "URL", "Known dependencies: sqlite:[PATH]."),
-    "queue": ("stores.queue", "URL", "Jobs: sqlite:[PATH]."),
-}
+_NAMED = ("sources.metrics", "sources.logs", "sources.traces", "stores.graph", "stores.queue")
+_FLAGS = {name.partition(".")[2]: name for name in _NAMED}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -73,8 +69,10 @@ class Duration(click.ParamType[timedelta]):
 
 def sources(command: F) -> F:
     """The flags that say where data is; handed on as `flags`, a mapping of setting names, and `home`."""
-    for name, (_, metavar, text) in reversed(_FLAGS.items()):
-        command = click.option(f"--{name}", metavar=metavar, help=text, expose_value=False, callback=_keep)(command)
+    docs = {setting.name: setting.doc for setting in settings.TABLE}
+    for flag, name in reversed(_FLAGS.items()):
+        option = click.option(f"--{flag}", metavar="URL", help=f"{docs[name]}.", expose_value=False, callback=_keep)
+        command = option(command)
     return home(command)
 
 
@@ -87,7 +85,7 @@ def home(command: F) -> F:
 
 def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None:
-        ctx.meta.setdefault("aiops.flags", {})[_FLAGS[str(param.name)][0]] = value
+        ctx.meta.setdefault("aiops.flags", {})[_FLAGS[str(param.name)]] = value
 
 
 def answers(command: F) -> F:
@@ -108,10 +106,8 @@ def note(message: str) -> None:
 # ---------------------------------------------------------------- the house
 
 
-def config(home: str | None, **more: str) -> Settings:
+def config(home: str | None, **more: str) -> settings.Settings:
     """Settings with this command line's flags; `more` names settings with `__` for the dot."""
-    from aiops import settings
-
     ctx = click.get_current_context()
     flags = dict(ctx.meta.get("aiops.flags", {})) | {k.replace("__", "."): v for k, v in more.items()}
     return settings.load(flags, home)

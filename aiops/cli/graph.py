@@ -22,7 +22,7 @@ def graph() -> None:
 _forms = click.option(
     "--format", "form", type=click.Choice(("text", "json", "yaml")), default="text", show_default=True
 )
-_store = click.option("--graph", metavar="URL", help="Known dependencies: sqlite:[PATH].")
+_store = click.option("--graph", metavar="URL", help="Where they are kept: sqlite:[PATH].")
 
 
 def _flags(url: str | None) -> dict[str, str]:
