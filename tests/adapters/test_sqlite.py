@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -165,11 +166,22 @@ def test_a_place_where_nothing_can_be_stored(path: str, opener: Callable[[Path],
         opener(Path(path))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_directory_that_is_read_only(tmp_path: Path, opener: Callable[[Path], Any]):
-    tmp_path.chmod(0o500)
-    with pytest.raises(StoreError, match="Permission denied"):
-        opener(tmp_path / "a.db")
+@pytest.fixture
+def nobody() -> Iterator[int]:
+    """Not root for a while: root may write anywhere."""
+    mine = os.geteuid()
+    if mine == 0:
+        os.seteuid(65534)
+    yield os.geteuid()
+    os.seteuid(mine)
+
+
+def test_a_directory_that_is_read_only(nobody: int, opener: Callable[[Path], Any]):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o500)
+        with pytest.raises(StoreError, match="Permission denied"):
+            opener(Path(folder) / "a.db")
+        assert Path(folder).stat().st_uid == nobody
 
 
 # ---------------------------------------------------------------- writing
