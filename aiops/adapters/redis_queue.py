@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from aiops.domain import NS, Job, JobState, Task, from_ns, to_ns
-from aiops.errors import AiopsError, ConfigError, Overloaded, StoreError
+from aiops.errors import AiopsError, ConfigError, DataError, Overloaded, StoreError
 
 Fields: TypeAlias = Sequence[bytes]
 
@@ -82,7 +82,7 @@ if waiting_more > 0 and before + waiting_more > capacity then
 end
 for _, i in ipairs(new) do
   local id, key, state = ARGV[i], ARGV[i + 1], ARGV[i + 3]
-  redis.call('DEL', at(id))
+  -- First of all writes: a server whose memory is full refuses this one, so nothing is stored by halves.
   redis.call('HSET', at(id), 'id', id, 'key', key, 'task', ARGV[i + 2], 'state', state, 'attempts', 0,
              'error', ARGV[i + 4], 'episode_id', ARGV[i + 5], 'enqueued_at', ARGV[i + 6])
   redis.call('ZADD', prefix .. 'recent', redis.call('INCR', prefix .. 'number'), id)
@@ -349,10 +349,12 @@ class RedisQueue:
             raise StoreError(f"{self._whom}: did not answer in time") from error
         except redis.ConnectionError as error:
             raise StoreError(f"{self._whom}: can't be reached: {error}") from error
+        except redis.exceptions.OutOfMemoryError as error:
+            raise Overloaded(f"{self._whom}: its memory is full") from error
         except redis.RedisError as error:
             raise self._refusal(str(error)) from error
         except UnicodeEncodeError as error:
-            raise StoreError(f"{self._whom}: text with half a surrogate pair can't be stored") from error
+            raise DataError(f"{self._whom}: text with half a surrogate pair can't be stored or looked up") from error
 
     def _refusal(self, text: str) -> AiopsError:
         # Redis 7 appends where in the script it failed.
@@ -362,8 +364,6 @@ class RedisQueue:
             return Overloaded(f"the queue holds {waiting} jobs of {self._capacity}: {more} more do not fit")
         if word == "IDINUSE":
             return StoreError(f"job id {rest} is already waiting or running under another key")
-        if word in {"OOM", "-OOM"} or "OOM command not allowed" in text:
-            return Overloaded(f"{self._whom}: its memory is full")
         return StoreError(f"{self._whom}: refused: {text}")
 
     def _job(self, fields: Fields) -> Job:

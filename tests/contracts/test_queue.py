@@ -19,7 +19,7 @@ from redis import Redis
 
 from aiops.adapters.sqlite import QueueDB
 from aiops.domain import Job, JobState
-from aiops.errors import Overloaded, StoreError
+from aiops.errors import DataError, Overloaded, StoreError
 from aiops.ports import JobQueue
 
 import servers
@@ -148,6 +148,12 @@ def test_an_id_stands_for_one_key(queue: JobQueue):
     with pytest.raises(StoreError, match=job("a").id):
         queue.put([job("fine"), replace(job("b"), id=job("a").id)])
     assert [each.key for each in queue.recent()] == ["a"]
+
+
+def test_half_a_surrogate_pair_is_refused(queue: JobQueue):
+    with pytest.raises(DataError):
+        queue.put([job("fine"), replace(job("a"), episode_id="\ud800")])
+    assert queue.recent() == ()
 
 
 def test_a_full_queue_takes_repeats_only_and_nothing_by_halves(opened: Callable[..., JobQueue]):
