@@ -1,0 +1,176 @@
+"""`aiops bench intake`: utterances with known meaning through `interpret`, and how often each slot is right.
+
+The catalog and the reference time come from `catalog.json`; the gold is read afterwards, for the table. Two counts stand
+apart, because they are the expensive mistakes: a service that nobody named, and an action that nobody asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from aiops.bench.rca import wilson
+from aiops.domain import Catalog
+from aiops.errors import DataError
+from aiops.ports import LanguageModel
+from aiops.stages.interpret import Reading, Slots, read
+from aiops.stages.interpret.slots import SLOTS
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One line of the file. `gold` is None where the meaning isn't known."""
+
+    id: str
+    lang: str
+    kind: str
+    text: str
+    context: Mapping[str, Any] | None
+    gold: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    utterance: Utterance
+    slots: Mapping[str, Any]
+    route: str
+    seconds: float
+
+    def right(self, slot: str) -> bool:
+        gold = self.utterance.gold or {}
+        if slot == "all":
+            return all(self.right(one) for one in SLOTS)
+        return bool(self.slots[slot] == gold.get(slot))
+
+    def line(self) -> str:
+        return json.dumps(
+            {"id": self.utterance.id, "slots": self.slots, "seconds": round(self.seconds, 6)}, ensure_ascii=False
+        )
+
+
+def run(
+    file: Path,
+    catalog: Path | None = None,
+    now: datetime | None = None,
+    predictions: Path | None = None,
+    model: LanguageModel | None = None,
+    timeout: float = 20.0,
+) -> tuple[str, int]:
+    """(tables, exit code). Without a model: rules and clarification. DataError when a file isn't what it should be."""
+    names, said = read_catalog(catalog or file.parent / "catalog.json")
+    moment = now.astimezone(said.tzinfo) if now else said
+    utterances = read_utterances(file)
+    read("", names, now=moment)  # the matcher is built once per catalog, not per question
+    answers = [_answer(one, names, moment, model, timeout) for one in utterances]
+    if predictions:
+        predictions.write_text("".join(f"{answer.line()}\n" for answer in answers), encoding="utf-8")
+    return _tables(answers), 0
+
+
+def read_catalog(file: Path) -> tuple[Catalog, datetime]:
+    """The names, and the reference time in the zone of the speakers."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        aliases = {str(k): tuple(map(str, v)) for k, v in values.get("aliases", {}).items()}
+        now = datetime.fromisoformat(values["now"]).astimezone(ZoneInfo(values.get("tz", "UTC")))
+        return Catalog(tuple(values["services"]), tuple(values["metrics"]), aliases), now
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, ZoneInfoNotFoundError) as error:
+        raise DataError(f"{file}: no catalog with now, tz, services, metrics, aliases: {error}") from error
+
+
+def read_utterances(file: Path) -> tuple[Utterance, ...]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: can't be read: {error}") from error
+    found = tuple(_utterance(file, number, line) for number, line in enumerate(lines, 1) if line.strip())
+    if not found:
+        raise DataError(f"{file}: no utterances")
+    return found
+
+
+def _utterance(file: Path, number: int, line: str) -> Utterance:
+    try:
+        row = json.loads(line)
+        return Utterance(
+            id=str(row["id"]),
+            lang=str(row.get("lang", "")),
+            kind=str(row.get("kind", "")),
+            text=str(row["text"]),
+            context=row.get("context"),
+            gold=row.get("gold"),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{file}:{number}: a JSON object with id and text is needed: {error!r}") from error
+
+
+def _answer(one: Utterance, names: Catalog, now: datetime, model: LanguageModel | None, timeout: float) -> Answer:
+    start = time.perf_counter()
+    reading: Reading = read(one.text, names, now=now, context=one.context, model=model, timeout=timeout)
+    return Answer(one, reading.slots.as_dict(), reading.route, time.perf_counter() - start)
+
+
+def _tables(answers: Sequence[Answer]) -> str:
+    seconds = sorted(answer.seconds for answer in answers)
+    scored = [answer for answer in answers if answer.utterance.gold is not None]
+    parts = []
+    if scored:
+        parts += [
+            _table("slot", scored, ((slot, _all, slot) for slot in (*SLOTS, "all"))),
+            _table("kind", scored, _groups(scored, lambda a: a.utterance.kind)),
+            _table("language", scored, _groups(scored, lambda a: a.utterance.lang)),
+            _table("route", scored, _groups(scored, lambda a: a.route)),
+            f"wrong service {_counted(scored, wrong_service)}   action not asked for {_counted(scored, wrong_action)}",
+        ]
+    parts.append(
+        f"{len(answers)} utterances   p50 {_share(seconds, 0.5) * 1e3:.2f} ms   p95 {_share(seconds, 0.95) * 1e3:.2f} ms"
+        f"   p99 {_share(seconds, 0.99) * 1e3:.2f} ms"
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def wrong_service(answer: Answer) -> bool:
+    """A service that the gold doesn't name: worse than asking back."""
+    return bool(set(answer.slots["services"]) - set((answer.utterance.gold or {}).get("services", ())))
+
+
+def wrong_action(answer: Answer) -> bool:
+    """A change that the gold doesn't ask for."""
+    gold = (answer.utterance.gold or {}).get("action", Slots().action)
+    return bool(answer.slots["action"] not in {"none", gold})
+
+
+def _all(_: Answer) -> bool:
+    return True
+
+
+def _groups(
+    answers: Sequence[Answer], key: Callable[[Answer], str]
+) -> Iterable[tuple[str, Callable[[Answer], bool], str]]:
+    for name in sorted({key(answer) for answer in answers}):
+        yield name, lambda answer, name=name: key(answer) == name, "all"  # type: ignore[misc]  # a default binds the name
+
+
+def _table(title: str, answers: Sequence[Answer], rows: Iterable[tuple[str, Callable[[Answer], bool], str]]) -> str:
+    lines = [f"{title:<14}{'right':>7}{'of':>6}{'share':>8}  95 % interval"]
+    for name, belongs, slot in rows:
+        mine = [answer for answer in answers if belongs(answer)]
+        right = sum(answer.right(slot) for answer in mine)
+        low, high = wilson(right / len(mine), len(mine))
+        lines.append(f"{name:<14}{right:>7}{len(mine):>6}{right / len(mine):>8.3f}  {low:.3f}-{high:.3f}")
+    return "\n".join(lines)
+
+
+def _counted(answers: Sequence[Answer], wrong: Callable[[Answer], bool]) -> str:
+    count = sum(map(wrong, answers))
+    return f"{count} of {len(answers)} ({count / len(answers):.1%})"
+
+
+def _share(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
