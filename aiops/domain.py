@@ -2,7 +2,7 @@
 
 Every class is a frozen dataclass. Bulk data is columnar (`Panel`, `Logs`, `Spans`): one numpy array per column, never one
 object per sample. Times are `int64` nanoseconds since the epoch in columns and aware UTC `datetime` in nouns.
-`docs/glossary.md` defines each word; `tests/test_house.py` checks that it does.
+`docs/glossary.md` defines each word; `tests/test_docs.py` checks that it does.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -276,7 +276,10 @@ def quote(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """Log lines, columnar: N rows. times: int64 ns; nodes, messages, trace_ids, span_ids: object arrays of str; incident: bool."""
+    """Log lines, columnar: N rows. times: int64 ns; nodes, messages, trace_ids, span_ids: object arrays of str; incident: bool.
+
+    gaps: what the source holds beyond these rows, and did not give.
+    """
 
     times: IntArray
     nodes: ObjectArray
@@ -284,9 +287,13 @@ class Logs:
     trace_ids: ObjectArray
     span_ids: ObjectArray
     incident: BoolArray
+    gaps: tuple[Gap, ...] = ()
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def leaving_out(self, gaps: tuple[Gap, ...]) -> Logs:
+        return replace(self, gaps=(*self.gaps, *gaps))
 
     @staticmethod
     def empty() -> Logs:
@@ -307,9 +314,13 @@ class Spans:
     parent_ids: ObjectArray
     errors: BoolArray
     incident: BoolArray
+    gaps: tuple[Gap, ...] = ()
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def leaving_out(self, gaps: tuple[Gap, ...]) -> Spans:
+        return replace(self, gaps=(*self.gaps, *gaps))
 
     @staticmethod
     def empty() -> Spans:
