@@ -52,8 +52,8 @@ PARTS: Mapping[str, Part] = {
         Part("victoria-metrics", {"victoria-metrics": "usr/bin/victoria-metrics"}, ["victoria-metrics"]),
         Part("redis", {"redis-server": "usr/bin/redis-server"}, ["redis-server"]),
         Part("chromium", {"chromium": "usr/lib/chromium/chromium"}, ["chromium"]),
-        # Latin text and Chinese: without a font every glyph is a box.
-        Part("fonts", {}, ["fonts-dejavu-core", "fonts-droid-fallback"]),
+        # Latin text as it looks on people's machines, every sign, and Chinese: without a font every glyph is a box.
+        Part("fonts", {}, ["fonts-inter", "fonts-dejavu-core", "fonts-droid-fallback"]),
     )
 }
 NEO4J = HOME / "neo4j"
@@ -186,9 +186,15 @@ def _make_relocatable(program: Path) -> None:
 
 def _write_fonts_conf() -> None:
     folders = "".join(f"  <dir>{path}</dir>\n" for path in ("/usr/share/fonts", ROOT / "usr/share/fonts"))
+    # Without an alias a generic family is whatever font comes first, a serif one as likely as not.
+    generic = {"system-ui": "Inter", "sans-serif": "Inter", "monospace": "DejaVu Sans Mono", "serif": "DejaVu Serif"}
+    aliases = "".join(
+        f"  <alias><family>{family}</family><prefer><family>{font}</family></prefer></alias>\n"
+        for family, font in generic.items()
+    )
     (HOME / "fonts.conf").write_text(
         '<?xml version="1.0"?>\n<!DOCTYPE fontconfig SYSTEM "fonts.dtd">\n<fontconfig>\n'
-        f"{folders}  <cachedir>{HOME / 'fontconfig'}</cachedir>\n</fontconfig>\n"
+        f"{folders}{aliases}  <cachedir>{HOME / 'fontconfig'}</cachedir>\n</fontconfig>\n"
     )
 
 
