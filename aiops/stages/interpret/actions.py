@@ -12,20 +12,26 @@ _PODS = r"(?:replicas?|pods?|instances?|nodes?|workers?|capacity|machines?|copie
 _VERBS = (
     (
         "rollback",
-        r"roll(?:ing)?[ -]?back|roll (?:it|that|this|them|the \w+(?: \w+)?|\x00+|[\w-]+)(?: \w+)? back|revert|back out|undo (?:the |that |last |latest |this )*(?:deploy(?:ment)?|release|change|push|rollout)|go back to (?:the )?(?:previous|last|prior|old|earlier) (?:\w+ )?(?:version|release|build|deploy(?:ment)?)|"
-        r"(?:restore|redeploy|put back|switch back to|downgrade to) (?:the |to )*(?:previous|last|prior|old|earlier|known good|stable)(?: \w+)? (?:version|release|build|deploy(?:ment)?|one)|downgrade",
+        (
+            r"roll(?:ing)?[ -]?back|roll (?:it|that|this|them|the \w+(?: \w+)?|\x00+|[\w-]+)(?: \w+)? back|revert|back out|undo (?:the |that |last |latest |this )*(?:deploy(?:ment)?|release|change|push|rollout)|go back to (?:the )?(?:previous|last|prior|old|earlier) (?:\w+ )?(?:version|release|build|deploy(?:ment)?)|"
+            r"(?:restore|redeploy|put back|switch back to|downgrade to) (?:the |to )*(?:previous|last|prior|old|earlier|known good|stable)(?: \w+)? (?:version|release|build|deploy(?:ment)?|one)|downgrade"
+        ),
         r"回滚|回退|退回(?:到|上)?|还原到?上|撤回(?:上线|发布|变更|部署)|撤销(?:上线|发布|变更|部署)|恢复到?(?:上一?个?|之前的?|旧的?|老的?|前一个?)版本|切回(?:上|旧|老|之前)",
     ),
     (
         "scale",
-        rf"(?:up|down|auto)?scale(?:[ -]?(?:up|out|down|in))?|(?:add|spin up|launch|give (?:it |[\w-]+ )?|throw|provision|bring up|deploy)\s+(?:me |in |it )?(?:\w+ )?(?:more|extra|additional|another|\d+|two|three|four|five|some|a few|a couple(?: of)?)\s+(?:more |extra |additional )?{_PODS}|"
-        rf"(?:double|triple|increase|bump(?: up)?|raise|reduce|decrease|lower|set|grow|shrink)\s+(?:up )?(?:the )?(?:number of |count of )?(?:[\w-]+(?:'s)? )?{_PODS}|(?:get|have|need|needs|want|wants|use|deserves?|add|with|give (?:it|[\w-]+))\s+(?:me )?(?:a |some )?(?:couple (?:of )?|few |handful of |\d+ |two |three )?(?:more|extra|additional|another|bigger)\s+(?:\w+ )?{_PODS}|beef up|expand (?:the )?(?:capacity|cluster)|resize",
+        (
+            rf"(?:up|down|auto)?scale(?:[ -]?(?:up|out|down|in))?|(?:add|spin up|launch|give (?:it |[\w-]+ )?|throw|provision|bring up|deploy)\s+(?:me |in |it )?(?:\w+ )?(?:more|extra|additional|another|\d+|two|three|four|five|some|a few|a couple(?: of)?)\s+(?:more |extra |additional )?{_PODS}|"
+            rf"(?:double|triple|increase|bump(?: up)?|raise|reduce|decrease|lower|set|grow|shrink)\s+(?:up )?(?:the )?(?:number of |count of )?(?:[\w-]+(?:'s)? )?{_PODS}|(?:get|have|need|needs|want|wants|use|deserves?|add|with|give (?:it|[\w-]+))\s+(?:me )?(?:a |some )?(?:couple (?:of )?|few |handful of |\d+ |two |three )?(?:more|extra|additional|another|bigger)\s+(?:\w+ )?{_PODS}|beef up|expand (?:the )?(?:capacity|cluster)|resize"
+        ),
         r"扩缩?容|缩容|扩(?:到|至|一下|大|展|成|[\d一二两三四五六七八九十]+)|缩到|伸缩|(?:加|增加|多加|再加|补|添|起)(?:到|上|多)?[\d一二两三四五六七八九十几]*(?:个|台|倍)?(?:更多)?(?:的)?(?:副本|实例|节点|机器|pod|容器|资源)|加(?:点|些)(?:机器|副本|实例|节点|资源)|(?:副本|实例)数?(?:加|调|扩|翻|改|增)(?:到|成|为|至|倍|加)?",
     ),
     (
         "restart",
-        r"re-?start|re-?boot|bounce|power[ -]?cycle|recycle|respawn|re-?launch|turn (?:it |[\w-]+ )?off and on(?: again)?|cycle (?:the )?(?:pods?|service|instances?)|kick(?: over)?(?! (?:off|in|out))|give (?:it |[\w-]+ |the [\w-]+ )?(?:a )?(?:quick |good |rolling )?(?:restart|kick|bounce|reboot|nudge)|"
-        r"(?:do|perform|trigger|run|initiate|schedule|start|execute) (?:a |an |the )?(?:quick |rolling |clean |graceful )?(?:restart|reboot|bounce)|needs? (?:a |to be )(?:quick |good |rolling )?(?:restart(?:ed)?|kick|bounce(?:d)?|reboot(?:ed)?)",
+        (
+            r"re-?start|re-?boot|bounce|power[ -]?cycle|recycle|respawn|re-?launch|turn (?:it |[\w-]+ )?off and on(?: again)?|cycle (?:the )?(?:pods?|service|instances?)|kick(?: over)?(?! (?:off|in|out))|give (?:it |[\w-]+ |the [\w-]+ )?(?:a )?(?:quick |good |rolling )?(?:restart|kick|bounce|reboot|nudge)|"
+            r"(?:do|perform|trigger|run|initiate|schedule|start|execute) (?:a |an |the )?(?:quick |rolling |clean |graceful )?(?:restart|reboot|bounce)|needs? (?:a |to be )(?:quick |good |rolling )?(?:restart(?:ed)?|kick|bounce(?:d)?|reboot(?:ed)?)"
+        ),
         r"重启|重新启动|重新拉起|重拉|拉起来|重新起|踢一下|重新跑起|重开|重置(?=服务|进程|容器|实例)|弹一下",
     ),
 )
@@ -90,7 +96,7 @@ def _clauses(text: str) -> list[str]:
     ]
 
 
-def _wish(clause: str, found: re.Match[str]) -> str:
+def _wish(clause: str, found: re.Match[str]) -> str:  # noqa: PLR0911 - one reason, one line
     """`wish`, `advice` (asks about it) or "" (a mention)."""
     before = clause[: found.start()]
     if _NEGATED.search(before):

@@ -63,7 +63,7 @@ def prompt(text: str, context: Slots | None) -> str:
 
 def _grounded(values: Any) -> Mapping[str, Any]:
     if not isinstance(values, dict):
-        raise ValueError("the model's answer is no object")
+        raise TypeError("the model's answer is no object")
     return {**values, "filters": [], "services": [s for s in values.get("services", ()) if s != "unknown"]}
 
 

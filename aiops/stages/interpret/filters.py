@@ -47,6 +47,7 @@ _LABELLED = re.compile(
     + "|".join(f"(?P<{key}>{words})" for key, words in NAMED_LABELS.items() if key not in {"env", "status", "node"})
     + r")\s*(?:is |named |called |:|为|是|叫)?\s*(?P<value>[a-z0-9](?:[a-z0-9._/-]*[a-z0-9])?)(?![a-z0-9])"
 )
+_ENVIRONMENTS = tuple((value, re.compile(pattern, re.ASCII)) for value, pattern in ENVIRONMENTS)
 _STATUS = re.compile(
     r"(?a)\b(?:status(?: code)?|http code|code)\s*(?:of |=|:)?\s*(?P<value>[1-5]\d\d)\b|状态码(?:为|是)?\s*(?P<zh>[1-5]\d\d)"
 )
@@ -202,18 +203,16 @@ def _labels(text: str, names: frozenset[str]) -> list[Condition]:
         Condition(f"{_key(m.group('key'))}={m.group('value').rstrip('.,:')}", *m.span()) for m in _PAIR.finditer(text)
     ]
     for match in _LABELLED.finditer(text):
-        key, value = match.lastgroup and next(k for k in NAMED_LABELS if match.groupdict().get(k)), match.group("value")
-        if _is_value(key or "", value, names):
+        key, value = next(k for k in NAMED_LABELS if match.groupdict().get(k)), match.group("value")
+        if _is_value(key, value, names):
             found.append(Condition(f"{key}={value}", *match.span()))
     for match in _ZONE_ZH.finditer(text):
         tail = re.match(r"(?a)\s*(?:的)?(?:region|区域|地域|大区|地区|机房)?", text[match.end() :])
         found.append(Condition(f"region={match.group()}", match.start(), match.end() + (tail.end() if tail else 0)))
-    for match in _STATUS.finditer(text):
-        found.append(Condition(f"status={match.group('value') or match.group('zh')}", *match.span()))
-    for match in _VERSION.finditer(text):
-        found.append(Condition(f"version={match.group('version')}", *match.span()))
-    for value, pattern in ENVIRONMENTS:
-        found += [Condition(f"env={value}", *match.span()) for match in re.finditer(pattern, text)]
+    found += [Condition(f"status={m.group('value') or m.group('zh')}", *m.span()) for m in _STATUS.finditer(text)]
+    found += [Condition(f"version={m.group('version')}", *m.span()) for m in _VERSION.finditer(text)]
+    for value, pattern in _ENVIRONMENTS:
+        found += [Condition(f"env={value}", *match.span()) for match in pattern.finditer(text)]
     return found
 
 

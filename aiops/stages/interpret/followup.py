@@ -53,7 +53,7 @@ def edit(heard: Heardings, cue: Mapping[str, bool], context: Slots) -> Reading:
     _names(heard, context, change)
     _time_and_form(heard, change, context)
     intent = _intent(heard, cue, context)
-    if intent != context.intent or (heard.action != "none" and heard.action != context.action):
+    if intent != context.intent or (heard.action not in ("none", context.action)):
         change(intent=intent)
     if intent != "remediate" and slots.action != "none":
         change(action="none")
@@ -149,7 +149,7 @@ def _time_and_form(heard: Heardings, change: object, context: Slots) -> None:
         change(output=heard.output)
 
 
-def _intent(heard: Heardings, cue: Mapping[str, bool], context: Slots) -> str:
+def _intent(heard: Heardings, cue: Mapping[str, bool], context: Slots) -> str:  # noqa: PLR0911 - one reason, one line
     """Only a clear cue turns the question into another one."""
     if heard.action != "none":
         return "remediate"

@@ -9,6 +9,7 @@ import re
 
 _ASK = r"(?:please|pls|plz|just|then|and|now|go|ahead|to|you|can|could|would|also|let's|lets|let us|kindly|immediately|must|should|first|finally|so|ok|okay|hey|hi|simply|quickly|me|instead|or|i want you to|need you to|not|but|next|sudo|directly)"
 _START = rf"(?:^|[,;:.!?。()\-\n]|\b{_ASK})\s*"
+_LEAD = re.compile(_START, re.ASCII)
 _ALL = r"(?:all|every(?:thing|one)?|any|the|your|my|our|this|that|these|those|previous|prior|above|earlier|safety|security|system|built-in|existing|given|original|preceding|current|approval|of)"
 _RULES = r"(?:instruction|rule|prompt|guideline|guard ?rail|restriction|polic(?:y|ies)|constraint|safet|safeguard|approval|protection|confirmation|directive|(?:safety|security|content|approval|permission) (?:filter|limit|check)|(?:previous|prior|earlier|your) (?:order|training|context|command|direction))"
 
@@ -93,5 +94,5 @@ def _ordered(text: str, found: re.Match[str]) -> bool:
 
 def _word_lead(said: str) -> str:
     """The asking word that the pattern itself took in ("and delete ..."), which belongs to what stands before the verb."""
-    head = re.match(_START, said)
+    head = _LEAD.match(said)
     return head.group() if head and head.group() else ""

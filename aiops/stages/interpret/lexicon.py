@@ -13,23 +13,29 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "p99",
         (r"(?:latency|duration|response).*99", "p99"),
-        r"(?:tail[ -])?(?:latency|response times?|rt)?[ _-]?(?:at )?(?:the )?p[ -]?99(?:th)?(?:[ _-]?(?:percentile|latency|latencies|response times?|rt|ms))?|"
-        r"99(?:th|\.0)?[ -]?(?:percentile|pct|%ile)(?: latency| response times?)?|tail[ -]latenc(?:y|ies)|slowest (?:1%|one percent)|"
-        r"(?:延迟|时延|耗时|响应时间|响应)?的?(?:p99|99线|99分位数?|九九线|尾延迟|长尾延迟|长尾时延)(?:的?(?:延迟|时延|耗时|响应时间|线))?",
+        (
+            r"(?:tail[ -])?(?:latency|response times?|rt)?[ _-]?(?:at )?(?:the )?p[ -]?99(?:th)?(?:[ _-]?(?:percentile|latency|latencies|response times?|rt|ms))?|"
+            r"99(?:th|\.0)?[ -]?(?:percentile|pct|%ile)(?: latency| response times?)?|tail[ -]latenc(?:y|ies)|slowest (?:1%|one percent)|"
+            r"(?:延迟|时延|耗时|响应时间|响应)?的?(?:p99|99线|99分位数?|九九线|尾延迟|长尾延迟|长尾时延)(?:的?(?:延迟|时延|耗时|响应时间|线))?"
+        ),
     ),
     (
         "p95",
         (r"(?:latency|duration|response).*95", "p95"),
-        r"(?:latency|response times?|rt)?[ _-]?(?:at )?(?:the )?p[ -]?95(?:th)?(?:[ _-]?(?:percentile|latency|latencies|response times?|rt|ms))?|"
-        r"95(?:th)?[ -]?(?:percentile|pct|%ile)(?: latency| response times?)?|"
-        r"(?:延迟|时延|耗时|响应时间|响应)?的?(?:p95|95线|95分位数?|九五线)(?:的?(?:延迟|时延|耗时|响应时间|线))?",
+        (
+            r"(?:latency|response times?|rt)?[ _-]?(?:at )?(?:the )?p[ -]?95(?:th)?(?:[ _-]?(?:percentile|latency|latencies|response times?|rt|ms))?|"
+            r"95(?:th)?[ -]?(?:percentile|pct|%ile)(?: latency| response times?)?|"
+            r"(?:延迟|时延|耗时|响应时间|响应)?的?(?:p95|95线|95分位数?|九五线)(?:的?(?:延迟|时延|耗时|响应时间|线))?"
+        ),
     ),
     (
         "5xx",
         ("5xx", "server_error"),
-        r"(?:http[ _-]?)?(?:5xx'?s?|5\*\*|50[0-4](?:'?s\b|(?= errors?| responses?| status)))(?: (?:errors?|responses?|status(?:es)?|codes?|rates?|counts?))*|"
-        r"http[ _-]?5xx|server[ -]side errors?|internal server errors?|bad gateways?|gateway timeouts?|"
-        r"(?:http\s?)?(?:5xx|50[234]|50[01](?=\s?(?:错误|响应|状态码|报错|异常)))(?:\s?(?:错误|响应|状态码|报错|异常))?(?:率|数量?)?|服务端错误|服务器内部错误",
+        (
+            r"(?:http[ _-]?)?(?:5xx'?s?|5\*\*|50[0-4](?:'?s\b|(?= errors?| responses?| status)))(?: (?:errors?|responses?|status(?:es)?|codes?|rates?|counts?))*|"
+            r"http[ _-]?5xx|server[ -]side errors?|internal server errors?|bad gateways?|gateway timeouts?|"
+            r"(?:http\s?)?(?:5xx|50[234]|50[01](?=\s?(?:错误|响应|状态码|报错|异常)))(?:\s?(?:错误|响应|状态码|报错|异常))?(?:率|数量?)?|服务端错误|服务器内部错误"
+        ),
     ),
     (
         "hit_rate",
@@ -39,40 +45,52 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "lag",
         ("lag", "backlog"),
-        r"(?:consumer|consumption|kafka|topic|message|partition|queue)?[ _-]?(?:group )?(?:lag|backlog|back-log)(?!gy)s?|(?:falling|fallen|fell|lagging|running|way) behind|lagging|can(?:'|no)?t keep up|"
-        r"(?:messages?|queue) (?:are |is )?(?:piling|backing|stacking|backed|piled) up|pil(?:ing|ed) up|queue depth|unconsumed messages|"
-        r"(?:消费|消息|队列)?的?(?:积压量?|堆积量?|滞后|落后)|消费(?:者|组|端)?的?(?:延迟|lag|跟不上|不过来)|消费不(?:动|过来)|lag",
+        (
+            r"(?:consumer|consumption|kafka|topic|message|partition|queue)?[ _-]?(?:group )?(?:lag|backlog|back-log)(?!gy)s?|(?:falling|fallen|fell|lagging|running|way) behind|lagging|can(?:'|no)?t keep up|"
+            r"(?:messages?|queue) (?:are |is )?(?:piling|backing|stacking|backed|piled) up|pil(?:ing|ed) up|queue depth|unconsumed messages|"
+            r"(?:消费|消息|队列)?的?(?:积压量?|堆积量?|滞后|落后)|消费(?:者|组|端)?的?(?:延迟|lag|跟不上|不过来)|消费不(?:动|过来)|lag"
+        ),
     ),
     (
         "gc",
         ("gc", "garbage"),
-        r"(?:full[ -])?gc(?:[ _-]?(?:pauses?|time|times|duration|stalls?|activity|behaviou?r|overhead))?|garbage[ -]collect(?:ion|or|ing)(?: (?:pauses?|times?|stalls?))?|stop[ -]the[ -]world(?: pauses?)?|jvm pauses?|"
-        r"(?:full\s?)?gc\s?(?:停顿|暂停|时间|耗时|次数)(?:时间|时长)?|垃圾回收(?:的?(?:停顿|暂停|时间|耗时))?(?:时间|时长)?|fgc",
+        (
+            r"(?:full[ -])?gc(?:[ _-]?(?:pauses?|time|times|duration|stalls?|activity|behaviou?r|overhead))?|garbage[ -]collect(?:ion|or|ing)(?: (?:pauses?|times?|stalls?))?|stop[ -]the[ -]world(?: pauses?)?|jvm pauses?|"
+            r"(?:full\s?)?gc\s?(?:停顿|暂停|时间|耗时|次数)(?:时间|时长)?|垃圾回收(?:的?(?:停顿|暂停|时间|耗时))?(?:时间|时长)?|fgc"
+        ),
     ),
     (
         "restarts",
         ("restart",),
-        r"how (?:often|many times)[^.;,]{0,40}?(?:restart|crash|reboot)\w*|(?:pod |container )?restart(?:s|[ _-]?counts?| number| rates?| loops?)|(?:number of|how many) restarts|crash[ -]?loop(?:s|ing|ed|backoff)?|(?:keeps?|kept|been|is|are|started?|constantly|repeatedly) (?:on )?(?:crashing|restarting|dying|bouncing|rebooting|falling over)|"
-        r"restarted(?: itself)?(?= \d| \w+ times| several| many| again| repeatedly| a lot| twice)|(?:keeps?|kept) (?:crashing|dying)|crash(?:es|ed)\b|crashing|restarts? (?:itself|themselves)|"
-        r"重启(?:的?次数|数|频率|频繁|计数)|(?:频繁|反复|不停|一直|老是|总是|自动|自己|不断|又|疯狂)(?:地)?(?:在)?(?:重启|崩溃|挂掉)|重启了?(?:几|多少|[\d一二三四五六七八九十两好]+)(?:几)?(?:次|回|遍)|崩溃(?:次数)?|crashloop(?:backoff)?|循环重启|重启过(?:几|多少)次",
+        (
+            r"how (?:often|many times)[^.;,]{0,40}?(?:restart|crash|reboot)\w*|(?:pod |container )?restart(?:s|[ _-]?counts?| number| rates?| loops?)|(?:number of|how many) restarts|crash[ -]?loop(?:s|ing|ed|backoff)?|(?:keeps?|kept|been|is|are|started?|constantly|repeatedly) (?:on )?(?:crashing|restarting|dying|bouncing|rebooting|falling over)|"
+            r"restarted(?: itself)?(?= \d| \w+ times| several| many| again| repeatedly| a lot| twice)|(?:keeps?|kept) (?:crashing|dying)|crash(?:es|ed)\b|crashing|restarts? (?:itself|themselves)|"
+            r"重启(?:的?次数|数|频率|频繁|计数)|(?:频繁|反复|不停|一直|老是|总是|自动|自己|不断|又|疯狂)(?:地)?(?:在)?(?:重启|崩溃|挂掉)|重启了?(?:几|多少|[\d一二三四五六七八九十两好]+)(?:几)?(?:次|回|遍)|崩溃(?:次数)?|crashloop(?:backoff)?|循环重启|重启过(?:几|多少)次"
+        ),
     ),
     (
         "network",
         ("network", "net_?io", "bandwidth"),
-        r"network[ _-]?(?:i/?o|traffic|throughput|usage|bandwidth|utili[sz]ation|bytes|in and out)?|net[ _-]?i/?o|nic (?:traffic|throughput)|bandwidth(?: (?:usage|use|utili[sz]ation))?|(?:ingress|egress)(?: (?:traffic|bytes))?|bytes (?:in|out|sent|received)|"
-        r"网络(?:的?(?:流量|io|i/o|吞吐量?|带宽|使用率?|读写))?|带宽(?:使用率?|占用)?|网卡(?:流量)?|出入流量|网口流量|进出流量",
+        (
+            r"network[ _-]?(?:i/?o|traffic|throughput|usage|bandwidth|utili[sz]ation|bytes|in and out)?|net[ _-]?i/?o|nic (?:traffic|throughput)|bandwidth(?: (?:usage|use|utili[sz]ation))?|(?:ingress|egress)(?: (?:traffic|bytes))?|bytes (?:in|out|sent|received)|"
+            r"网络(?:的?(?:流量|io|i/o|吞吐量?|带宽|使用率?|读写))?|带宽(?:使用率?|占用)?|网卡(?:流量)?|出入流量|网口流量|进出流量"
+        ),
     ),
     (
         "error_rate",
         ("error", "failure", "failed"),
-        r"(?:request )?(?:error|failure|fail|failed[ -]request|exception)s?[ _-]?(?:rates?|ratios?|percentages?|pct|%|counts?|numbers?)|errors?\b(?! budget)|erroring|(?:success|availability) rates?|failures?\b|(?:can'?t|cannot|can not|couldn'?t|unable to|nobody can|no one can|not able to) (?:log ?in|sign ?in|log on|pay|order|buy|check ?out|connect|access|open|use|place|complete|submit|load|reach)\b|reject(?:s|ing|ed)\b|failing|(?:requests?|calls?|payments?|transactions?|logins?) (?:fail|failed|are failing)\b|fail(?:s|ed)?\b|exceptions?\b|"
-        r"(?:请求)?的?(?:错误|失败|出错|报错|异常|故障)(?:率|比例|占比)|(?:错误|失败|报错)(?:数量?|次数|请求|量)?|出错|抛异常|成功率|可用率|(?:付|登|打|用|下|提交|访问|连|进|加载|支付|登录|登陆)不(?:了|上|开|进去|来|出来|到|通)(?:单|款)?",
+        (
+            r"(?:request )?(?:error|failure|fail|failed[ -]request|exception)s?[ _-]?(?:rates?|ratios?|percentages?|pct|%|counts?|numbers?)|errors?\b(?! budget)|erroring|(?:success|availability) rates?|failures?\b|(?:can'?t|cannot|can not|couldn'?t|unable to|nobody can|no one can|not able to) (?:log ?in|sign ?in|log on|pay|order|buy|check ?out|connect|access|open|use|place|complete|submit|load|reach)\b|reject(?:s|ing|ed)\b|failing|(?:requests?|calls?|payments?|transactions?|logins?) (?:fail|failed|are failing)\b|fail(?:s|ed)?\b|exceptions?\b|"
+            r"(?:请求)?的?(?:错误|失败|出错|报错|异常|故障)(?:率|比例|占比)|(?:错误|失败|报错)(?:数量?|次数|请求|量)?|出错|抛异常|成功率|可用率|(?:付|登|打|用|下|提交|访问|连|进|加载|支付|登录|登陆)不(?:了|上|开|进去|来|出来|到|通)(?:单|款)?"
+        ),
     ),
     (
         "qps",
         ("qps", "rps", "throughput", "request_rate", "requests"),
-        r"qps|rps|tps|(?:requests?|queries|transactions|calls|hits)(?:[ -]?(?:per|a|/)[ -]?(?:second|sec|s|minute)\b|[ -]rates?|[ -]volumes?|[ -]counts?)|req/s|throughput|(?:call|query) (?:rate|volume)|traffic(?: (?:volume|level)s?)?|request load|"
-        r"每秒(?:的?请求|查询|事务)(?:数|量)?|请求(?:量|数|速率|总量)|(?:吞吐|访问|调用|查询)量?(?:率)?(?=$|[^\w]|[\u4e00-\u9fff])(?<!查询)(?<!访问)(?<!调用)|流量|并发量?",
+        (
+            r"qps|rps|tps|(?:requests?|queries|transactions|calls|hits)(?:[ -]?(?:per|a|/)[ -]?(?:second|sec|s|minute)\b|[ -]rates?|[ -]volumes?|[ -]counts?)|req/s|throughput|(?:call|query) (?:rate|volume)|traffic(?: (?:volume|level)s?)?|request load|"
+            r"每秒(?:的?请求|查询|事务)(?:数|量)?|请求(?:量|数|速率|总量)|(?:吞吐|访问|调用|查询)量?(?:率)?(?=$|[^\w]|[\u4e00-\u9fff])(?<!查询)(?<!访问)(?<!调用)|流量|并发量?"
+        ),
     ),
     (
         "connections",
@@ -82,27 +100,35 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "cpu",
         ("cpu", "processor"),
-        r"(?:cpu|processor)s?(?:[ _-]?(?:usage|use|utili[sz]ation|load|time|consumption|percent(?:age)?|pct|burn|%))?|load average|compute usage|"
-        r"(?:cpu|处理器)\s?(?:的?(?:使用率|利用率|占用率?|负载|使用|用量|水位))?",
+        (
+            r"(?:cpu|processor)s?(?:[ _-]?(?:usage|use|utili[sz]ation|load|time|consumption|percent(?:age)?|pct|burn|%))?|load average|compute usage|"
+            r"(?:cpu|处理器)\s?(?:的?(?:使用率|利用率|占用率?|负载|使用|用量|水位))?"
+        ),
     ),
     (
         "memory",
         ("mem", "heap", "rss"),
-        r"(?:memory|mem|ram|heap)(?:[ _-]?(?:usage|use|utili[sz]ation|consumption|footprint|leaks?|leaking|pressure|percent(?:age)?|pct|size|%))?|rss|oom(?:[ -]?kill(?:ed|s|ing)?|s|ed|ing)?\b|out of memory|working set|"
-        r"(?:内存|堆内存|堆(?=使用|大小|空间|占用|外))\s?(?:的?(?:使用率|使用量|利用率|占用率?|泄漏|泄露|溢出|用量|使用|水位))?|oom",
+        (
+            r"(?:memory|mem|ram|heap)(?:[ _-]?(?:usage|use|utili[sz]ation|consumption|footprint|leaks?|leaking|pressure|percent(?:age)?|pct|size|%))?|rss|oom(?:[ -]?kill(?:ed|s|ing)?|s|ed|ing)?\b|out of memory|working set|"
+            r"(?:内存|堆内存|堆(?=使用|大小|空间|占用|外))\s?(?:的?(?:使用率|使用量|利用率|占用率?|泄漏|泄露|溢出|用量|使用|水位))?|oom"
+        ),
     ),
     (
         "disk",
         ("disk", "storage", "filesystem", "volume"),
-        r"(?:disks?|storage|filesystem|volume|hdd|ssd)(?:[ _-]?(?:usage|use|utili[sz]ation|consumption|space|capacity|percent(?:age)?|pct|fill(?: rate)?|full|%))*|(?:free )?space (?:left|remaining|usage|used)|out of space|fill(?:ing|s|ed)? up|"
-        r"(?:磁盘|硬盘|存储|(?<!复)(?<!大)盘)\s?(?:的?(?:使用率|使用量|利用率|占用率?|空间|容量|用量|使用|水位|余量))?(?:使用率|占用率?)?",
+        (
+            r"(?:disks?|storage|filesystem|volume|hdd|ssd)(?:[ _-]?(?:usage|use|utili[sz]ation|consumption|space|capacity|percent(?:age)?|pct|fill(?: rate)?|full|%))*|(?:free )?space (?:left|remaining|usage|used)|out of space|fill(?:ing|s|ed)? up|"
+            r"(?:磁盘|硬盘|存储|(?<!复)(?<!大)盘)\s?(?:的?(?:使用率|使用量|利用率|占用率?|空间|容量|用量|使用|水位|余量))?(?:使用率|占用率?)?"
+        ),
     ),
     (
         "latency",
         (r"(?:latency|duration|response).*99", "p99", "latency", "duration", "response_time", "rt$"),
-        r"(?:average |avg |mean |request |response |api )*(?:latenc(?:y|ies)|response[ -]times?|respon[sc]e speed|delays?|round[ -]trip(?: times?)?|rtt|rt)\b|"
-        r"slow(?:er|est|ness|ing|ed|s|ly)?\b|(?:like |as )?(?:a |slow as )?(?:treacle|molasses|snail|tortoise|syrup|glacier|glacial)\b|sluggish(?:ly|ness)?|laggy|crawl(?:ing|s|ed)?|dragging|drags|(?:takes?|took|taken) (?:forever|ages|too long|so long|way too long|an eternity)|taking (?:forever|ages|too long|so long|an eternity|longer)|time(?:s|d)?[ -]?out(?:s)?|timing out|hang(?:s|ing)|"
-        r"延迟|时延|耗时|响应(?:时间|速度|耗时|时长|慢)?|rt(?![a-z])|(?:很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总)?慢|超时|卡(?:顿|得|爆|成|(?:了|$))|转圈|蜗牛|龟速|半天(?:没|才|不)",
+        (
+            r"(?:average |avg |mean |request |response |api )*(?:latenc(?:y|ies)|response[ -]times?|respon[sc]e speed|delays?|round[ -]trip(?: times?)?|rtt|rt)\b|"
+            r"slow(?:er|est|ness|ing|ed|s|ly)?\b|(?:like |as )?(?:a |slow as )?(?:treacle|molasses|snail|tortoise|syrup|glacier|glacial)\b|sluggish(?:ly|ness)?|laggy|crawl(?:ing|s|ed)?|dragging|drags|(?:takes?|took|taken) (?:forever|ages|too long|so long|way too long|an eternity)|taking (?:forever|ages|too long|so long|an eternity|longer)|time(?:s|d)?[ -]?out(?:s)?|timing out|hang(?:s|ing)|"
+            r"延迟|时延|耗时|响应(?:时间|速度|耗时|时长|慢)?|rt(?![a-z])|(?:很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总)?慢|超时|卡(?:顿|得|爆|成|(?:了|$))|转圈|蜗牛|龟速|半天(?:没|才|不)"
+        ),
     ),
 )
 

@@ -63,8 +63,7 @@ class Matcher:
         self._han = _alternation(han, "(?:", f"){_ZH_SUFFIX}")
         self._fuzzy = _buckets(form for form in latin if len(form) >= 4 and " " not in form)
         self.words = frozenset(word for form in latin for word in re.split(r"[-_ ]", form))
-        self.concepts = _concepts(catalog.metrics)
-        self._metric, self._metric_names = _metric_pattern(self.concepts)
+        self._metric, self._metric_names = _metric_pattern(_concepts(catalog.metrics))
 
     def is_name(self, text: str) -> bool:
         """Whether the whole text is one catalog name, or a list of them."""
@@ -72,7 +71,7 @@ class Matcher:
         return bool(parts) and all(p in self._said or p in self.catalog.metrics or self._one_metric(p) for p in parts)
 
     def _one_metric(self, text: str) -> bool:
-        return any(re.fullmatch(pattern, text) for pattern, _ in self.concepts)
+        return self._metric.fullmatch(text) is not None
 
     def services(self, text: str, taken: Iterable[tuple[int, int]] = ()) -> Mentions:
         """Services in normalised `text`; spans in `taken` (times, filters) are not looked at."""
@@ -83,9 +82,7 @@ class Matcher:
         either: list[str] = []
         for token in _TOKEN.finditer(rest):
             self._token(token, rest, found, unknown, either)
-        for spoken in re.finditer(r"(?a)([\u4e00-\u9fff]{2,4}?)(?:服务|系统)(?!器|端)", rest):
-            if not _PLAIN_ZH.search(spoken.group(1)):
-                unknown.append(spoken.group())
+        unknown += [s.group() for s in _ZH_SERVICE.finditer(rest) if not _PLAIN_ZH.search(s.group(1))]
         found.sort(key=lambda m: m.start)
         return Mentions(tuple(found), tuple(unknown), tuple(either))
 
@@ -94,9 +91,8 @@ class Matcher:
             form = match.group("form")
             name = self._said[form]
             use = VERB_USES.get(form)
-            if use and use.search(text, max(0, match.start() - 12), match.end() + 16):
-                if any(abs(hit.start() - match.start()) <= 12 for hit in use.finditer(text)):
-                    continue
+            if use and any(hit.start() <= match.start() < hit.end() for hit in use.finditer(text)):
+                continue  # "search for ..." names no service
             yield Mention(name, match.start(), match.end())
 
     def _token(
@@ -144,6 +140,7 @@ class Matcher:
         return tuple(found)
 
 
+_ZH_SERVICE = re.compile(r"([\u4e00-\u9fff]{2,4}?)(?:服务|系统)(?!器|端)")
 _PLAIN_ZH = re.compile(r"(?a)[的了吗呢么啊这那哪些个各所有全部一下看查重启问什怎为在把给请帮]")
 
 
@@ -319,9 +316,8 @@ def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
 def _concepts(metrics: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """(how people say it, catalog metric), the specific first; a concept that the catalog lacks is nobody's."""
     names = tuple(metrics)
-    said: list[tuple[str, str]] = []
-    for name in sorted(names, key=lambda n: (-len(n), n)):
-        said.append((re.escape(name.lower()).replace("_", "[ _-]?").replace(r"\-", "[ _-]?"), name))
+    longest_first = sorted(names, key=lambda n: (-len(n), n))
+    said = [(re.escape(n.lower()).replace("_", "[ _-]?").replace(r"\-", "[ _-]?"), n) for n in longest_first]
     for _, wanted, phrases in METRICS:
         whole = next((n for pattern in wanted for n in names if re.search(pattern, n.lower())), "")
         if whole:

@@ -158,7 +158,7 @@ def cues(heard: Heardings) -> Mapping[str, bool]:
     }
 
 
-def intent_of(cue: Mapping[str, bool], *, metrics: bool) -> str:
+def intent_of(cue: Mapping[str, bool], *, metrics: bool) -> str:  # noqa: PLR0911 - one reason, one line
     """The intent that the cues add up to, "" when they add up to none."""
     if cue["report"]:
         return "report"
@@ -208,7 +208,7 @@ def _fresh(heard: Heardings, catalog: Catalog) -> Reading:
     return settle(Reading(slots, origins=origins, wanted=intent), heard, catalog, cue, problem)
 
 
-def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[str, bool], problem: str) -> Reading:
+def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[str, bool], problem: str) -> Reading:  # noqa: PLR0911 - one reason, one line
     """Semantic checks: what can't be meant, or is not known, is asked back with one question."""
     slots, names = reading.slots, heard.services
     if problem:

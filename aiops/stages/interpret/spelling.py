@@ -83,4 +83,5 @@ def _nearest(word: str) -> str:
     best = sorted(pair for pair in near if pair[0] <= slips and len(pair[1]) >= 4)
     if not best or (len(best) > 1 and best[0][0] == best[1][0]):
         return word
-    return best[0][1]
+    chosen: str = best[0][1]
+    return chosen

@@ -68,6 +68,7 @@ _ZH_UNITS = {
     "30d": "个月|月",
     "15m": "刻钟",
 }
+_UNITS = tuple((unit, re.compile(words)) for table in (_UNIT_WORDS, _ZH_UNITS) for unit, words in table.items())
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _TENS = r"(?:twenty|thirty|forty|fifty)[ -](?:one|two|three|four|five|six|seven|eight|nine)"
 _EN_NUM = rf"\d+(?:\.\d+)?|(?:{_TENS}|" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")(?=[ -])"
@@ -102,6 +103,7 @@ _DAY = (
     r"(?P<yday>(?:since |from |during |for |over |of )?(?:yesterday(?:'s)?|last night|last evening)|昨天|昨日|昨晚|昨夜|昨)"
     r"|(?P<tday>(?:so far |since |earlier |for )?(?:today(?:'s)?|tonight|this (?:morning|afternoon|evening))|今天|今日|今早|今晨|今晚|今儿)"
 )
+_DAYS = re.compile(_DAY, re.ASCII)
 _WEEKDAYS = {
     w: i for i, w in enumerate(["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"])
 } | {w: i for i, w in enumerate(["mon", "tue", "wed", "thu", "fri", "sat", "sun"])}
@@ -120,6 +122,9 @@ _ZONE = r"(?:\s*\(?(?P<zone>utc|gmt|c[se]t|cest|p[sd]t|e[sd]t|jst|ist|bst|北京
 _GLUE = r"(?:\s*(?:around|about|approximately|approx\.?|roughly|circa|~|at))*\s*"
 _FUTURE_EN = r"(?:next|coming|following|upcoming)"
 _PAST_EN = r"(?:last|past|previous|preceding|prior|trailing|recent|latest)"
+
+
+_MARKED = re.compile(rf"(?:\w+ )?(?:the |these )?(?:{_PAST_EN}|{_FUTURE_EN})\b", re.ASCII)
 
 
 def _c(pattern: str) -> re.Pattern[str]:
@@ -254,11 +259,7 @@ def _chinese(word: str) -> float | None:
 
 
 def _unit(word: str) -> str:
-    for table in (_UNIT_WORDS, _ZH_UNITS):
-        for unit, pattern in table.items():
-            if re.fullmatch(pattern, word):
-                return unit
-    raise ValueError(f"unknown unit {word!r}")
+    return next(unit for unit, pattern in _UNITS if pattern.fullmatch(word))
 
 
 def _span(found: re.Match[str], name: str = "a") -> str | None:
@@ -437,7 +438,7 @@ def find(text: str, now: datetime, *, future: bool = False) -> tuple[Heard, ...]
     for candidate in _candidates(text, now, future):
         if all(candidate.end <= other.start or candidate.start >= other.end for other in heard):
             heard.append(candidate)
-    return _joined(tuple(sorted(heard, key=lambda h: h.start)), text)
+    return _joined(tuple(sorted(heard, key=lambda h: h.start)))
 
 
 def _candidates(text: str, now: datetime, future: bool) -> Iterator[Heard]:
@@ -456,7 +457,7 @@ def _candidates(text: str, now: datetime, future: bool) -> Iterator[Heard]:
         yield from filter(None, (_since(found, now) for found in pattern.finditer(text)))
     for pattern in _WEEKDAY:
         yield from filter(None, (_days_since(found, now) for found in pattern.finditer(text)))
-    for found in re.finditer(_DAY, text):
+    for found in _DAYS.finditer(text):
         yield Heard("day:yesterday" if found.group("yday") else "day:today", *found.span())
     for found in _UNITLESS.finditer(text):
         yield Heard(f"last:{found.group('n')}m", *found.span())
@@ -474,11 +475,11 @@ def _spans(patterns: tuple[re.Pattern[str], ...], text: str, kind: str) -> Itera
 
 def _needs_number(said: str, unit: str) -> bool:
     """A unit without an amount is an hour only after last/next ("last hour", 近一周 says 一); a lone `m` or 分 is nothing."""
-    marked = re.match(rf"(?a)(?:\w+ )?(?:the |these )?(?:{_PAST_EN}|{_FUTURE_EN})\b", said)
+    marked = _MARKED.match(said)
     return not marked or (len(unit) == 1 and unit.isascii())
 
 
-def _joined(heard: tuple[Heard, ...], text: str) -> tuple[Heard, ...]:
+def _joined(heard: tuple[Heard, ...]) -> tuple[Heard, ...]:
     """A clock time beside a day is that day's clock time: "yesterday between 2 and 4pm", 昨天下午三点."""
     clocks = [h for h in heard if h.text.startswith(("since:", "range:"))]
     days = [h for h in heard if h.text.startswith("day:")]
