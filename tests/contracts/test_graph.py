@@ -12,23 +12,38 @@ import networkx as nx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from neo4j import GraphDatabase
 
+from aiops.adapters.neo4j_graph import Neo4jGraph
 from aiops.adapters.sqlite import GraphDB
 from aiops.domain import Call
 from aiops.errors import StoreError
 from aiops.ports import GraphStore
 
+import servers
+from conftest import needed
+
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(scope="module")
+def neo4j(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    with needed(), servers.neo4j(tmp_path_factory.mktemp("neo4j")) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "neo4j"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], GraphStore]]:
     """Opens the same, at first empty, graph as often as it is called."""
     stores: list[GraphStore] = []
+    server: servers.Server | None = request.getfixturevalue("neo4j") if request.param == "neo4j" else None
+    if server:
+        with GraphDatabase.driver(server.url) as driver:
+            driver.execute_query("MATCH (n) DETACH DELETE n")
 
     def open_it() -> GraphStore:
-        stores.append(GraphDB(tmp_path / "graph.db"))
+        stores.append(Neo4jGraph(server.url) if server else GraphDB(tmp_path / "graph.db"))
         return stores[-1]
 
     yield open_it
