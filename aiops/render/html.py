@@ -111,7 +111,7 @@ def _breakable(name: str) -> Markup:
     """A metric's name that may break after its separators rather than within a word."""
     from markupsafe import Markup, escape
 
-    parts = re.split(r"(?<=[_./:])", clean(name, 200))
+    parts = re.split(r"(?<=[_./:])|(?<=[a-z])(?=[A-Z])", clean(name, 200))
     return Markup("<wbr>").join(escape(part) for part in parts)
 
 
