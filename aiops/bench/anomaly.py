@@ -1,0 +1,248 @@
+"""`aiops bench anomaly`: the online engine over labelled series, beside the reference detectors, in one run.
+
+Every detector sees a series row by row, in the order of the file, and nothing of its name, length or labels; those are read
+afterwards, for the table. A directory holds parquet files (series, timestamp, value, and label where known) and perhaps a
+`manifest.json` that names each series' labelled windows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from aiops.bench import measures, nab
+from aiops.bench.detectors import REFERENCES, Detection, ewma_t64
+from aiops.bench.progress import progress
+from aiops.domain import FloatArray, IntArray
+from aiops.errors import DataError
+from aiops.kernels import tick
+
+ENGINE = "engine"
+_WEEK = 7 * 86_400
+_FEW = 3  # series with no more distinct values are left out of the bands' table, as no band fits them
+_COLUMNS = ("series", "timestamp", "value")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One labelled series. `rows` are its places in its file; `windows` are None where nothing is known of anomalies."""
+
+    source: str
+    name: str
+    rows: IntArray
+    times: IntArray  # epoch seconds
+    values: FloatArray
+    windows: tuple[nab.Window, ...] | None
+    real: bool
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one detector did over the series of one source."""
+
+    files: list[tuple[FloatArray, Sequence[nab.Window]]] = field(default_factory=list)
+    events: list[measures.Events] = field(default_factory=list)
+    volumes: list[float] = field(default_factory=list)
+    quiet_alerts: int = 0
+    quiet_weeks: float = 0.0
+    within: list[bool] = field(default_factory=list)
+    coverages: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+
+
+def run(directory: Path, predictions: Path | None = None) -> tuple[str, int]:
+    """(tables, exit code). Writes a parquet of predictions where asked. DataError when `directory` holds no series."""
+    files = sorted(directory.glob("*.parquet"))
+    if not files:
+        raise DataError(f"{directory}: no parquet file in it")
+    manifest = _manifest(directory)
+    tables = {file: _table(file) for file in files}
+    series = [one for file in files for one in _series(file.stem, tables[file], manifest)]
+    tallies: dict[tuple[str, str], Tally] = {}
+    found: dict[str, list[Detection]] = {}
+    for done, one in enumerate(series, 1):
+        found.setdefault(one.source, []).append(_judge(one, tallies))
+        progress(done, len(series))
+    if predictions is not None:
+        _write(predictions, tables, series, found)
+    return _report(series, tallies), 0
+
+
+def engine(times: IntArray, values: FloatArray, memory: int = 0) -> Detection:
+    """The product's own detector, afresh on one series; `memory` chooses its tier."""
+    ticks = tick.advance(tick.fresh(1, memory=memory), times, values[None])
+    return Detection(ticks.score[0], ticks.lower[0], ticks.upper[0])
+
+
+def remembering(times: IntArray, values: FloatArray) -> Detection:
+    """The engine's second tier."""
+    return engine(times, values, tick.MEMORY)
+
+
+DETECTORS: Mapping[str, Callable[[IntArray, FloatArray], Detection]] = {
+    ENGINE: engine,
+    "engine, tier 2": remembering,
+    **REFERENCES,
+}
+
+
+def _judge(one: Series, tallies: dict[tuple[str, str], Tally]) -> Detection:
+    """Runs every detector over a series and counts; the engine's own detection."""
+    answers = {name: detect(one.times, one.values) for name, detect in DETECTORS.items()}
+    late = slice(len(one.values) // 2, None)
+    bands = one.real and len(np.unique(one.values[np.isfinite(one.values)])) > _FEW
+    yard = _width(one, ewma_t64(one.times, one.values), late) if bands else math.nan
+    for name, answer in answers.items():
+        tally = tallies.setdefault((one.source, name), Tally())
+        if one.windows is not None:
+            _count(one, answer.score, one.windows, tally)
+        if bands:
+            covered = measures.coverage(one.values[late], answer.lower[late], answer.upper[late])
+            points = int(np.isfinite(one.values[late]).sum())
+            tally.coverages.append(covered)
+            tally.within.append(abs(covered - measures.NOMINAL) <= measures.tolerance(points))
+            tally.ratios.append(_width(one, answer, late) / yard if yard > 0 else math.nan)
+    return answers[ENGINE]
+
+
+def _width(one: Series, answer: Detection, rows: slice) -> float:
+    return measures.interval_score(one.values[rows], answer.lower[rows], answer.upper[rows])
+
+
+def _count(one: Series, score: FloatArray, windows: Sequence[nab.Window], tally: Tally) -> None:
+    tally.files.append((score, windows))
+    tally.events.append(measures.events(score, windows))
+    tally.volumes.append(measures.vus_pr(score, windows))
+    if not windows:
+        tally.quiet_alerts += len(measures.runs(score >= 1.0))
+        tally.quiet_weeks += float(one.times[-1] - one.times[0]) / _WEEK
+
+
+# ---------------------------------------------------------------- the series
+
+
+def _table(file: Path) -> pa.Table:
+    try:
+        table = pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{file}: {error}") from error
+    if missing := [name for name in _COLUMNS if name not in table.column_names]:
+        raise DataError(f"{file}: it has no column {', '.join(missing)}; found {', '.join(table.column_names)}")
+    return table
+
+
+def _manifest(directory: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    try:
+        held = json.loads((directory / "manifest.json").read_bytes())
+        return {(str(one["source"]), str(one["series"])): one for one in held["series"]}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{directory / 'manifest.json'}: {error!r}") from error
+
+
+def _series(source: str, table: pa.Table, manifest: Mapping[tuple[str, str], dict[str, Any]]) -> Iterator[Series]:
+    """Series in order of their first row, each row in the order of the file."""
+    names = pc.cast(table["series"], pa.string()).combine_chunks().dictionary_encode()
+    place = names.indices.to_numpy(zero_copy_only=False)
+    times = pc.cast(table["timestamp"], pa.timestamp("ms"), safe=False).cast(pa.int64()).to_numpy() // 1000
+    values = pc.cast(table["value"], pa.float64()).to_numpy(zero_copy_only=False)
+    labels = table["label"].to_numpy(zero_copy_only=False) if "label" in table.column_names else None
+    order = np.argsort(place, kind="stable")
+    bounds = np.searchsorted(place[order], np.arange(len(names.dictionary) + 1))
+    for k, name in enumerate(names.dictionary.to_pylist()):
+        rows = order[bounds[k] : bounds[k + 1]]
+        known = manifest.get((source, name), {})
+        windows = _windows(known, times[rows], None if labels is None else labels[rows])
+        yield Series(source, name, rows, times[rows], values[rows], windows, bool(known.get("realworld", True)))
+
+
+def _windows(known: Mapping[str, Any], times: IntArray, labels: IntArray | None) -> tuple[nab.Window, ...] | None:
+    """The manifest's windows as rows, else the runs of labels, else None."""
+    if "windows" in known:
+        spans = []
+        for first, last in known["windows"]:
+            inside = np.flatnonzero((times >= _second(first)) & (times <= _second(last)))
+            if len(inside):
+                spans.append((int(inside[0]), int(inside[-1])))
+        return tuple(sorted(spans))
+    return None if labels is None else tuple(measures.runs(labels > 0))
+
+
+def _second(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+def _write(
+    path: Path, tables: Mapping[Path, pa.Table], series: Sequence[Series], found: Mapping[str, Sequence[Detection]]
+) -> None:
+    """series, timestamp, score, lower, upper of every row, file by file in the order of the input."""
+    parts = []
+    for file, table in tables.items():
+        columns = {name: np.full(table.num_rows, np.nan) for name in Detection._fields}
+        mine = [one for one in series if one.source == file.stem]
+        for one, answer in zip(mine, found.get(file.stem, ()), strict=True):
+            for name, column in columns.items():
+                column[one.rows] = getattr(answer, name)
+        named = {"series": pc.cast(table["series"], pa.string()), "timestamp": table["timestamp"]}
+        parts.append(pa.table(named | {name: pa.array(column) for name, column in columns.items()}))
+    pq.write_table(pa.concat_tables(parts, promote_options="permissive"), path)
+
+
+# ---------------------------------------------------------------- the tables
+
+
+def _report(series: Sequence[Series], tallies: Mapping[tuple[str, str], Tally]) -> str:
+    sources = sorted({one.source for one in series})
+    lines = [
+        f"{'source':<10}{'detector':<19}{'NAB':>7}{'at':>8}{'NAB@1':>7}{'alerts':>8}{'prec':>6}{'recall':>8}{'VUS-PR':>8}{'false/week':>12}"
+    ]
+    for source in sources:
+        lines += [_found(source, name, tallies[source, name]) for name in DETECTORS if tallies[source, name].files]
+    lines += [
+        "",
+        f"{'source':<10}{'detector':<19}{'series':>7}{'in tolerance':>14}{'coverage':>10}{'least':>8}{'most':>8}{'MSIS ratio':>12}",
+    ]
+    for source in sources:
+        lines += [_banded(source, name, tallies[source, name]) for name in DETECTORS if tallies[source, name].coverages]
+    points = sum(len(one.values) for one in series)
+    lines += [
+        "",
+        f"{len(series)} series, {points} points. NAB: standard profile at its best threshold and at 1.0.",
+        "prec, recall: alerts and windows at 1.0, without point adjustment. false/week: alerts per week of a series without labels.",
+        "Bands: nominal 95 %, one step ahead, second half of real series; MSIS over that of EWMA + t64, geometric mean.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _found(source: str, name: str, tally: Tally) -> str:
+    best, plain = nab.optimised(tally.files), nab.fixed(tally.files)
+    alerts, true, windows, hit = (sum(one[k] for one in tally.events) for k in range(4))
+    volumes = [v for v in tally.volumes if not math.isnan(v)]
+    volume = float(np.mean(volumes)) if volumes else math.nan
+    false = tally.quiet_alerts / tally.quiet_weeks if tally.quiet_weeks else math.nan
+    return (
+        f"{source:<10}{name:<19}{best.value:>7.1f}{best.threshold:>8.3f}{plain.value:>7.1f}{alerts:>8}"
+        f"{true / alerts if alerts else math.nan:>6.2f}{hit / windows if windows else math.nan:>8.2f}{volume:>8.3f}{false:>12.2f}"
+    )
+
+
+def _banded(source: str, name: str, tally: Tally) -> str:
+    covered = np.array(tally.coverages)
+    ratios = np.array([r for r in tally.ratios if not math.isnan(r)])
+    with np.errstate(divide="ignore"):
+        ratio = float(np.exp(np.mean(np.log(ratios)))) if len(ratios) else math.nan
+    return (
+        f"{source:<10}{name:<19}{len(covered):>7}{np.mean(tally.within):>14.3f}{covered.mean():>10.4f}"
+        f"{covered.min():>8.3f}{covered.max():>8.3f}{ratio:>12.3f}"
+    )
