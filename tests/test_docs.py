@@ -101,3 +101,21 @@ def test_settings_that_are_named_exist() -> None:
     for page in PAGES:
         for name in re.findall(r"`((?:sources|stores|model|service|diagnosis|folders)\.\w+)`", page.read_text("utf-8")):
             assert name in known, f"{page.name}: {name}"
+
+
+def test_routes_that_the_readme_names_are_served(tmp_path: Path) -> None:
+    from aiops.service import api
+
+    with aiops.connect(
+        f"case:{CHECKOUT / 'aiops' / 'demo' / 'incident'}", home=str(tmp_path), flags={"model.url": ""}, keep=False
+    ) as ops:
+        app = api.create(ops)
+        served = {*app.openapi()["paths"], app.openapi_url}
+    named = set(
+        re.findall(
+            r"(?:GET|POST|,) ?`?(/[\w./{}-]*)", (CHECKOUT / "README.md").read_text("utf-8").split("## Over HTTP")[1]
+        )
+    )
+    shapes = {re.sub(r"{\w+}", "{}", path) for path in served}
+    assert len(named) >= 7
+    assert {re.sub(r"{\w+}", "{}", path) for path in named} <= shapes
