@@ -11,7 +11,7 @@ import platform
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from aiops.pipeline import Sources
 from aiops.ports import ChangeSource, GraphStore, JobQueue, LanguageModel, LogSource, MetricsSource, Store, TraceSource
 from aiops.schema import wire
 from aiops.settings import Settings
+
+if TYPE_CHECKING:
+    from aiops.adapters.http import Access
 
 T = TypeVar("T")
 Table = Mapping[str, Callable[[str, Settings], T]]
@@ -215,6 +218,49 @@ def _prometheus(url: str, config: Settings) -> MetricsSource:
     )
 
 
+def _http(url: str, scheme: str, source: str, config: Settings) -> Access:
+    """The door to a source of logs or traces, with the secrets of its own: those of another are never sent to it."""
+    from aiops.adapters.http import Access
+
+    return Access.to(
+        url,
+        scheme,
+        f"{source} source",
+        token=config.secret(f"sources.{source}_token_file"),
+        user=config.text(f"sources.{source}_user"),
+        password=config.secret(f"sources.{source}_password_file"),
+        tenant=config.text(f"sources.{source}_tenant"),
+    )
+
+
+def _entities(config: Settings) -> rules.Entities:
+    return rules.load(_folder("rules", config)).entities
+
+
+def _loki(url: str, config: Settings) -> LogSource:
+    from aiops.adapters.loki import Loki
+
+    return Loki(_http(url, "loki", "logs", config), _entities(config))
+
+
+def _elastic(url: str, config: Settings) -> LogSource:
+    from aiops.adapters.elastic import Elastic
+
+    return Elastic(_http(url, "elastic", "logs", config), _entities(config))
+
+
+def _tempo(url: str, config: Settings) -> TraceSource:
+    from aiops.adapters.tempo import Tempo
+
+    return Tempo(_http(url, "tempo", "traces", config), _entities(config))
+
+
+def _jaeger(url: str, config: Settings) -> TraceSource:
+    from aiops.adapters.jaeger import Jaeger
+
+    return Jaeger(_http(url, "jaeger", "traces", config), _entities(config))
+
+
 def _sqlite_changes(url: str, config: Settings) -> ChangeSource:  # noqa: ARG001 - as above
     from aiops.adapters.sqlite import ChangeDB
 
@@ -260,8 +306,20 @@ METRICS: Table[MetricsSource] = {
     "prometheus+http": _prometheus,
     "prometheus+https": _prometheus,
 }
-LOGS: Table[LogSource] = {"case": _case_logs}
-TRACES: Table[TraceSource] = {"case": _case_traces}
+LOGS: Table[LogSource] = {
+    "case": _case_logs,
+    "loki+http": _loki,
+    "loki+https": _loki,
+    "elastic+http": _elastic,
+    "elastic+https": _elastic,
+}
+TRACES: Table[TraceSource] = {
+    "case": _case_traces,
+    "tempo+http": _tempo,
+    "tempo+https": _tempo,
+    "jaeger+http": _jaeger,
+    "jaeger+https": _jaeger,
+}
 CHANGES: Table[ChangeSource] = {"sqlite": _sqlite_changes}
 GRAPHS: Table[GraphStore] = {"sqlite": _sqlite_graph}
 QUEUES: Table[JobQueue] = {"sqlite": _sqlite_queue}

@@ -38,12 +38,22 @@ class Setting:
 
 TABLE = (
     Setting("sources", "metrics", "", "case:PATH or prometheus+http(s)://HOST[:PORT]"),
-    Setting("sources", "logs", "", "case:PATH; empty = none"),
-    Setting("sources", "traces", "", "case:PATH; empty = none"),
+    Setting("sources", "logs", "", "case:PATH, loki+http(s)://HOST or elastic+http(s)://HOST/INDEX; empty = none"),
+    Setting("sources", "traces", "", "case:PATH, tempo+http(s)://HOST or jaeger+http(s)://HOST; empty = none"),
     Setting("sources", "changes", "sqlite:", "where POST /v1/changes is kept"),
     Setting("sources", "token_file", "", "file with a bearer token for the metrics source"),
     Setting("sources", "user", "", "user for basic authentication of the metrics source"),
     Setting("sources", "password_file", "", "file with the password that goes with user"),
+    *(
+        Setting("sources", f"{source}_{key}", "", doc.format(source=source))
+        for source in ("logs", "traces")
+        for key, doc in (
+            ("token_file", "file with a bearer token for the source of {source}"),
+            ("user", "user for basic authentication of the source of {source}"),
+            ("password_file", "file with the password that goes with {source}_user"),
+            ("tenant", "tenant (X-Scope-OrgID) at the source of {source}"),
+        )
+    ),
     Setting("stores", "graph", "sqlite:", "dependencies: sqlite:[PATH]"),
     Setting("stores", "queue", "sqlite:", "jobs: sqlite:[PATH]"),
     Setting("stores", "store", "sqlite:", "reports, recordings, sessions, audit: sqlite:[PATH]"),

@@ -7,8 +7,10 @@ from __future__ import annotations
 import base64
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -18,6 +20,7 @@ import urllib3
 
 from aiops.errors import ConfigError, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
 
+CONVERSATIONS = 8  # at once with one source
 MAX_BODY = 1 << 30  # bytes; an answer beyond it is no answer one can work with
 
 T = TypeVar("T")
@@ -43,7 +46,9 @@ class Access:
 
     @property
     def headers(self) -> dict[str, str]:
-        bearer = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        """A token that names its own scheme, as `ApiKey ...`, is sent as it is."""
+        scheme = "" if " " in self.token else "Bearer "
+        bearer = {"Authorization": f"{scheme}{self.token}"} if self.token else {}
         return bearer | ({"X-Scope-OrgID": self.tenant} if self.tenant else {})
 
     @property
@@ -54,7 +59,7 @@ class Access:
     def secrets(self) -> tuple[str, ...]:
         """What no message may show."""
         basic = base64.b64encode(f"{self.user}:{self.password}".encode()).decode() if self.user else ""
-        return tuple(secret for secret in (self.token, self.password, basic) if secret)
+        return tuple(secret for secret in (self.token.rpartition(" ")[2], self.password, basic) if secret)
 
     def session(self, what: str, timeout: float) -> Session:
         """A conversation about `what` that is over in `timeout` seconds."""
@@ -62,6 +67,29 @@ class Access:
         session.headers.update(self.headers)
         session.auth = self.auth
         return session
+
+    def each(self, what: str, timeout: float, asks: Sequence[Callable[[Session], T]]) -> list[T]:
+        """The answers to all of `asks`, in order, a few at a time; the first failure ends the others. Raises SourceError."""
+        failed = Event()
+
+        def work(mine: Sequence[Callable[[Session], T]]) -> list[T]:
+            answers = []
+            with self.session(what, timeout) as session:
+                for ask in mine:
+                    if failed.is_set():
+                        break
+                    try:
+                        answers.append(ask(session))
+                    except BaseException:
+                        failed.set()
+                        raise
+            return answers
+
+        if not asks:
+            return []
+        with ThreadPoolExecutor(min(CONVERSATIONS, len(asks)), thread_name_prefix="ask") as pool:
+            shares = list(pool.map(work, [asks[i::CONVERSATIONS] for i in range(min(CONVERSATIONS, len(asks)))]))
+        return [shares[i % CONVERSATIONS][i // CONVERSATIONS] for i in range(len(asks))]
 
 
 def _base(address: str, scheme: str, source: str) -> str:

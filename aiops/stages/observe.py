@@ -78,7 +78,7 @@ def observe(
     if failures and not (len(panel.labels) or len(lines) or len(spans)):
         raise failures[0]
     nodes = tuple(entities.node("series", labels) for labels in panel.labels)
-    gaps += _unmapped(panel, nodes)
+    gaps += [*lines.gaps, *spans.gaps, *_unmapped(panel, nodes)]
     return Observation(
         dataclasses.replace(panel, nodes=nodes),
         dataclasses.replace(lines, nodes=_nodes(lines.nodes, "log", entities)),
