@@ -94,6 +94,9 @@ def run(args: list[str]) -> int:
     except AiopsError as error:
         _say(str(error))
         return error.exit_code
+    except UnicodeEncodeError:  # bytes of the command line that no text stands for
+        _say("the command line holds text that is not UTF-8")
+        return 2
     except Exception as error:
         if "--debug" in args:
             raise

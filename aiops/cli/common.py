@@ -38,17 +38,16 @@ class Moment(click.ParamType[datetime]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        from aiops.schema import moments
+
         if isinstance(value, datetime):
             return value
         try:
             if re.fullmatch(r"\d+(\.\d+)?", value):
-                return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=float(value))
-            moment = datetime.fromisoformat(value)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time; write 2026-01-31T12:00:00Z or seconds since the epoch", param, ctx)
-        if moment.tzinfo is None:
-            self.fail(f"{value!r} has no time zone; write {value}Z for UTC", param, ctx)
-        return moment.astimezone(UTC)
+                return moments.utc(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=float(value)))
+            return moments.utc(datetime.fromisoformat(value))
+        except (ValueError, OverflowError) as error:
+            self.fail(f"{value!r}: {error}; write 2026-01-31T12:00:00Z or seconds since the epoch", param, ctx)
 
 
 class Duration(click.ParamType[timedelta]):

@@ -8,16 +8,16 @@ Alertmanager's documentation, "webhook_config".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from aiops.domain import Alert
 from aiops.errors import DataError
+from aiops.schema import moments
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)  # what int64 nanoseconds hold
 
 
 class ApiState(msgspec.Struct):
@@ -89,17 +89,19 @@ def _all(sent: Iterable[WireAlert], group_key: str) -> tuple[Alert, ...]:
 
 def _alert(sent: WireAlert, group_key: str, where: str) -> Alert:
     status = "firing" if isinstance(sent.status, ApiState) else sent.status
-    if not _EARLIEST <= sent.starts_at < _LATEST:
-        raise DataError(f"{where}.startsAt: {sent.starts_at.isoformat()} is no time an alert can have started at")
+    try:
+        starts_at = moments.utc(sent.starts_at)
+    except ValueError as error:
+        raise DataError(f"{where}.startsAt: {error}") from error
     # A firing alert has no end yet: the webhook sends year 1, the API when it would time out.
-    ended = status == "resolved" and sent.ends_at is not None and _EARLIEST <= sent.ends_at < _LATEST
+    ended = status == "resolved" and sent.ends_at is not None and moments.EARLIEST <= sent.ends_at < moments.LATEST
     return Alert(
         fingerprint=sent.fingerprint or fingerprint(sent.labels),
         status=status,
         labels=sent.labels,
         annotations=sent.annotations,
-        starts_at=sent.starts_at.astimezone(UTC),
-        ends_at=sent.ends_at.astimezone(UTC) if ended and sent.ends_at else None,
+        starts_at=starts_at,
+        ends_at=moments.utc(sent.ends_at) if ended and sent.ends_at else None,
         generator_url=sent.generator_url,
         group_key=group_key,
     )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from aiops.domain import JobState
+from aiops.schema import moments
+
+Moment = Annotated[AwareDatetime, AfterValidator(moments.utc)]
 
 
 class Body(BaseModel):
@@ -58,7 +61,7 @@ class Question(Body):
 
     text: Annotated[str, Field(min_length=1, max_length=4000)]
     session: Annotated[str, Field(max_length=64)] = ""
-    now: AwareDatetime | None = None
+    now: Moment | None = None
     plan: bool = False
 
 
@@ -81,7 +84,7 @@ class ChangeNotice(Body):
     """Somebody deployed, switched or configured something."""
 
     node: Annotated[str, Field(min_length=1, max_length=253)]
-    at: AwareDatetime
+    at: Moment
     kind: Annotated[str, Field(min_length=1, max_length=64)] = "change"
     summary: Annotated[str, Field(max_length=1000)] = ""
     link: Annotated[str, Field(max_length=2000, pattern="^(https?://.*)?$")] = ""

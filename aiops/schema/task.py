@@ -14,6 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from aiops.domain import Alert, Inputs, Intent, Symptom, Task, TimeRange
 from aiops.errors import DataError
+from aiops.schema import moments
 
 MAX_BYTES = 4 << 20
 TASK_ID = r"^[a-z0-9_]{4,32}$"
@@ -24,12 +25,8 @@ Output = Literal["json", "markdown", "plaintext"]
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
-
-
 Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+Moment = Annotated[AwareDatetime, AfterValidator(moments.utc)]
 
 
 class _Strict(BaseModel):

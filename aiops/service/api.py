@@ -25,7 +25,7 @@ from aiops.errors import AiopsError, NotFound, Refused, SourceError, UsageError
 from aiops.flows import fold
 from aiops.ops import Ops
 from aiops.render import html, markdown, svg
-from aiops.schema import alertmanager, http, wire
+from aiops.schema import alertmanager, http, moments, wire
 from aiops.schema import task as task_schema
 from aiops.service import pages
 from aiops.service.guard import BODY_LIMIT, LOOPBACK, Guard
@@ -309,13 +309,10 @@ def _window(start: str, end: str) -> TimeRange | None:
 def _moment(name: str, text: str) -> datetime:
     try:
         if text.isdecimal():
-            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(text))
-        moment = datetime.fromisoformat(text.replace(" ", "+"))  # a `+` in a query that nobody escaped
+            return moments.utc(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(text)))
+        return moments.utc(datetime.fromisoformat(text.replace(" ", "+")))  # a `+` in a query that nobody escaped
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"{name}={text!r} is neither epoch milliseconds nor RFC 3339") from error
-    if moment.tzinfo is None:
-        raise UsageError(f"{name}={text!r} has no time zone")
-    return moment
+        raise UsageError(f"{name}={text!r} is neither epoch milliseconds nor RFC 3339 with a time zone") from error
 
 
 @people.get("/", response_class=HTMLResponse)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,24 @@ def test_the_demo_says_its_verdict_and_leaves_a_page(run: Run, tmp_path: Path) -
     report = json.loads(run("demo", "--format", "json").out)
     for line in report["summary"]:
         assert line in " ".join(told.out.split())  # the terminal wraps
+
+
+def test_the_demo_talks_to_nobody(environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection, no look-up of a name, no other process: not even for the language model that is configured."""
+    monkeypatch.delenv("AIOPS_MODEL__URL")
+    code = """
+import sys
+watched = {"socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname",
+           "subprocess.Popen", "os.posix_spawn", "os.fork", "os.exec", "os.system"}
+sys.addaudithook(lambda event, args: event in watched and seen.append((event, args)))
+seen = []
+from aiops import cli
+code = cli.run(["demo"])
+assert not seen, seen
+sys.exit(code)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_demo_prints_exactly_the_report(spawn: Run) -> None:

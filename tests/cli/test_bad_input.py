@@ -231,11 +231,19 @@ def test_a_symptom_of_any_text(run: Run, demo_case: Path, name: str) -> None:
     assert told.code in {0, 1}
 
 
-@pytest.mark.parametrize("at", ["1999-01-01T00:00:00Z", "2199-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+@pytest.mark.parametrize(
+    "at", ["1970-01-01T00:00:00Z", "1999-01-01T00:00:00Z", "2199-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
+)
 def test_a_time_without_data(run: Run, demo_case: Path, at: str) -> None:
     told = run("diagnose", "--case", demo_case, "--at", at)
     assert told.code in {1, 2}
     assert told.err or told.out
+
+
+@pytest.mark.parametrize("now", ["1970-01-01T00:00:00Z", "2261-12-31T23:59:59Z"])
+def test_a_question_at_the_edge_of_time(run: Run, demo_case: Path, now: str) -> None:
+    words = "compare the latency of ts-order-service with 52 weeks ago"
+    assert run("ask", words, "--now", now, "--metrics", f"case:{demo_case}").code in {1, 2}
 
 
 def test_an_empty_time_range(run: Run, demo_case: Path) -> None:

@@ -87,6 +87,12 @@ def test_usage_is_one_line_and_exit_2(run: Run, args: list[str], named: str) -> 
     assert told.out == ""
 
 
+def test_arguments_that_are_not_utf_8(spawn: Run, demo_case: Path) -> None:
+    told = spawn("diagnose", "--case", demo_case, "--symptom", os.fsdecode(b"caf\xe9"))
+    assert told.code == 2
+    assert "UTF-8" in told.err
+
+
 def test_a_wrong_setting_is_exit_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIOPS_DIAGNOSIS__DEADLINE_S", "soon")
     told = run("reports")

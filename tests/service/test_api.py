@@ -9,9 +9,12 @@ import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import aiops
 from aiops import recording
@@ -190,7 +193,16 @@ def test_a_change_is_recorded(client: httpx.Client, ops: Ops, symptom: Symptom) 
         ("/v1/tasks", b"intent: diagnose", "task_id"),
         ("/v1/tasks", b"\xff\xfe\x00", "body"),
         ("/v1/tasks", b"task_id: abcd\nintent: clarify\nquestion: which?", "which"),
+        ("/v1/ask", b'{"text": "why", "now": "0001-01-01T00:00:00Z"}', "now"),
+        (
+            "/v1/tasks",
+            b'{"task_id": "abcd", "intent": "diagnose", "inputs": {"services": ["\\ud800"]}}',
+            "inputs.services.0",
+        ),
+        ("/v1/tasks", b"task_id: abcd\nintent: diagnose\ninputs: {symptom: {at: '9999-12-31T23:59:59-12:00'}}", "at"),
         ("/v1/changes", b"{}", "node"),
+        ("/v1/changes", b'{"node": "a", "at": "0001-01-01T00:00:00Z"}', "at"),
+        ("/v1/changes", b'{"node": "\\ud800", "at": "2026-01-31T12:00:00Z"}', "node"),
         ("/v1/changes", b'{"node": "a", "at": "2026-01-31T12:00:00Z", "link": "javascript:1"}', "link"),
     ],
 )
@@ -231,6 +243,43 @@ def test_a_look_up_without_a_match_is_a_page_for_people(shared: httpx.Client) ->
     assert missing.status_code == 404
     assert "&lt;b&gt;" in missing.text
     assert "<b>x" not in missing.text
+
+
+PATHS = (HOOK, "/v1/ask", "/v1/tasks", "/v1/changes")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+NEARLY = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        ("version", "alerts", "groupKey", "text", "session", "plan", "task_id", "intent", "inputs", "node", "at"), JSON
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.sampled_from(PATHS), body=st.binary(max_size=64) | (JSON | NEARLY).map(lambda v: json.dumps(v).encode()))
+def test_no_body_is_answered_with_a_server_error(shared: httpx.Client, path: str, body: bytes) -> None:
+    told = shared.post(path, content=body, headers={"content-type": "application/json"})
+    assert told.status_code < 500, told.text
+    assert told.headers["content-type"] == "application/json"
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    path=st.sampled_from(("/v1/diagnoses", "/v1/diagnoses/{}", "/reports/{}", "/r", "/")),
+    text=st.text(max_size=20),
+    query=st.dictionaries(
+        st.sampled_from(("fingerprint", "alertname", "from", "to", "offset", "limit")), st.text(max_size=20), max_size=4
+    ),
+)
+def test_no_path_or_query_is_answered_with_a_server_error(
+    shared: httpx.Client, path: str, text: str, query: dict[str, str]
+) -> None:
+    told = shared.get(path.format(quote(text, safe="", errors="replace")), params=query)
+    assert told.status_code < 500, told.text
 
 
 # ---------------------------------------------------------------- lists
