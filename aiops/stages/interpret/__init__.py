@@ -50,13 +50,15 @@ def interpret(
     context: Mapping[str, object] | None = None,
     model: LanguageModel | None = None,
     timeout: float = 20.0,
+    noticed: datetime | None = None,
 ) -> Plan:
     """What `text` orders. `context` is the `slots` of the turn before. Never raises for any text; the model's failure
-    costs a clarification. `now` must be aware; wall-clock words are read in `timezone`."""
+    costs a clarification. `now` must be aware; wall-clock words are read in `timezone`. `noticed`: when the trouble
+    began, where the words don't say (default: now)."""
     here = now.astimezone(ZoneInfo(timezone))
     reading = read(text, catalog, now=here, context=context, model=model, timeout=timeout)
     return Plan(
-        task=convert.task_of(reading, here),
+        task=convert.task_of(reading, here, noticed or here),
         slots=_session(reading),
         origins=convert.origins_of(reading),
         route=reading.route,

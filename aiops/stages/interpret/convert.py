@@ -26,14 +26,16 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def task_of(reading: Reading, now: datetime) -> Task:
-    """The task; `now` is aware, in the speaker's zone. The id is the same for the same meaning at the same time."""
+def task_of(reading: Reading, now: datetime, noticed: datetime) -> Task:
+    """The task; `now` is aware, in the speaker's zone. `noticed`: when the trouble began, where the words don't say.
+
+    The id is the same for the same meaning at the same time."""
     slots = reading.slots
     intent = Intent(slots.intent)
     if intent is Intent.REJECT:
         return Task(_task_id(intent, Inputs(), reading.question), intent, question=reading.question)
     inputs = Inputs(
-        symptom=_symptom(slots, intent, now),
+        symptom=_symptom(slots, intent, now, noticed),
         services=slots.services,
         metrics=slots.metrics,
         window=_window(slots, now),
@@ -59,13 +61,12 @@ def _question(reading: Reading) -> str:
     return f"{reading.question} ({' / '.join(reading.choices)})"
 
 
-def _symptom(slots: Slots, intent: Intent, now: datetime) -> Symptom | None:
+def _symptom(slots: Slots, intent: Intent, now: datetime, noticed: datetime) -> Symptom | None:
     if intent in (Intent.CLARIFY, Intent.QUERY, Intent.FORECAST) or not slots.services:
         return None
     asked = _window(slots, now)
-    at = now.astimezone(UTC)
-    if asked is not None and slots.time.startswith(("since:", "range:")):
-        at = asked.start  # "since 10:20" says when it was noticed
+    # The window that is asked about is to be explained; what came before it is what it is compared with.
+    at = asked.start if asked is not None else noticed.astimezone(UTC)
     return Symptom(slots.services[0], slots.metrics[0] if slots.metrics else None, at)
 
 

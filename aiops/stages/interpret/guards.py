@@ -33,7 +33,7 @@ DESTRUCTIVE = re.compile(
     rf"|{_START}(?:kill|stop|halt|disable|take down|turn off|bring down|shut off)\s+(?:the\s+|all\s+|every\s+)?[a-z0-9-]+(?:\s+(?:service|svc|pod|pods|server|now|immediately|process))?\s*(?:$|[,.;!?])"
     r"|\brm\s+-\w*[rf]|\bmkfs|\bdd if=|:\(\)\s*\{|\bdrop (?:table|database|schema|index|keyspace)|\bdelete from\b|\btruncate (?:table )?\w+|\bflush(?:all|db)\b|\bkubectl (?:delete|drain|cordon|exec)|\bterraform destroy|\bhelm (?:uninstall|delete)|\bshutdown -|\bkill -9|\bcurl\b.{0,80}\|\s*(?:ba)?sh|\bchmod 777|/etc/(?:passwd|shadow)|\bsudo \w+"
     r"|\bscale\b.{0,40}\b(?:down )?to (?:0|zero|nothing)\b|\b(?:0|zero) (?:replicas|pods|instances)\b.{0,3}$|\breplicas? (?:to|=) ?(?:0|zero)\b"
-    r"|(?:删除|删掉|删了|删光|删库|清空|清除|清掉|清理掉|抹掉|抹除|擦除|销毁|摧毁|毁掉|格式化|格掉|关停|关掉|关闭|关机|停掉|停止|停用|停了|下线|干掉|杀掉|杀死|卸载|拔掉|断电|断网|攻击|入侵|黑进|炸掉|砍掉|丢弃|移除|铲掉|注销|强制终止|终止)(?!的?(?:原因|次数|事件|时间|数量|率|了多少|前|后))"
+    r"|(?:删除|删掉|删了|删光|删库|清空|清除|清掉|清理掉|抹掉|抹除|擦除|销毁|摧毁|毁掉|格式化|格掉|关停|关掉|关闭|关机|停掉|停止|停用|停了|(?<!一)下线(?!上)|干掉|杀掉|杀死|卸载|拔掉|断电|断网|攻击|入侵|黑进|炸掉|砍掉|丢弃|移除|铲掉|注销|强制终止|终止)(?!的?(?:原因|次数|事件|时间|数量|率|了多少|前|后))"
     r"|(?:缩|缩容|缩到|扩缩|伸缩|副本数?)[^。;,]{0,10}?(?:到|为|至|成|=)\s*(?:0|零)(?![\d.])个?|rm\s?-rf|跑路"
 )
 _ASKED_ABOUT = re.compile(  # before a destructive word: it is told or asked about, not ordered

@@ -48,7 +48,7 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         (
             r"(?:consumer|consumption|kafka|topic|message|partition|queue)?[ _-]?(?:group )?(?:lag|backlog|back-log)(?!gy)s?|(?:falling|fallen|fell|lagging|running|way) behind|lagging|can(?:'|no)?t keep up|"
             r"(?:messages?|queue) (?:are |is )?(?:piling|backing|stacking|backed|piled) up|pil(?:ing|ed) up|queue depth|unconsumed messages|"
-            r"(?:消费|消息|队列)?的?(?:积压量?|堆积量?|滞后|落后)|消费(?:者|组|端)?的?(?:延迟|lag|跟不上|不过来)|消费不(?:动|过来)|lag"
+            r"(?:消费|消息|队列)?的?(?:积压量?|堆积量?|滞后|落后)|消费(?:者|组|端)?的?(?:延迟|lag|跟不上|不过来)|消费不(?:动|过来)|堆(?:着|了|满|成)|lag"
         ),
     ),
     (
@@ -65,7 +65,7 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         (
             r"how (?:often|many times)[^.;,]{0,40}?(?:restart|crash|reboot)\w*|(?:pod |container )?restart(?:s|[ _-]?counts?| number| rates?| loops?)|(?:number of|how many) restarts|crash[ -]?loop(?:s|ing|ed|backoff)?|(?:keeps?|kept|been|is|are|started?|constantly|repeatedly) (?:on )?(?:crashing|restarting|dying|bouncing|rebooting|falling over)|"
             r"restarted(?: itself)?(?= \d| \w+ times| several| many| again| repeatedly| a lot| twice)|(?:keeps?|kept) (?:crashing|dying)|crash(?:es|ed)\b|crashing|restarts? (?:itself|themselves)|"
-            r"重启(?:的?次数|数|频率|频繁|计数)|(?:频繁|反复|不停|一直|老是|总是|自动|自己|不断|又|疯狂)(?:地)?(?:在)?(?:重启|崩溃|挂掉)|重启了?(?:几|多少|[\d一二三四五六七八九十两好]+)(?:几)?(?:次|回|遍)|崩溃(?:次数)?|crashloop(?:backoff)?|循环重启|重启过(?:几|多少)次"
+            r"重启(?:的?次数|数|频率|频繁|计数)|(?:频繁|反复|不停|一直|老是|总是|自动|自己|不断|又|疯狂)(?:地)?(?:在)?(?:重启|崩溃?|挂掉?|宕机?)|(?:老|动不动就?|时不时就?)(?:重启|崩|挂|宕)|重启了?(?:几|多少|[\d一二三四五六七八九十两好]+)(?:几)?(?:次|回|遍)|崩溃(?:次数)?|crashloop(?:backoff)?|循环重启|重启过(?:几|多少)次"
         ),
     ),
     (
@@ -80,7 +80,7 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "error_rate",
         ("error", "failure", "failed"),
         (
-            r"(?:request )?(?:error|failure|fail|failed[ -]request|exception)s?[ _-]?(?:rates?|ratios?|percentages?|pct|%|counts?|numbers?)|errors?\b(?! budget)|erroring|(?:success|availability) rates?|failures?\b|(?:can'?t|cannot|can not|couldn'?t|unable to|nobody can|no one can|not able to) (?:log ?in|sign ?in|log on|pay|order|buy|check ?out|connect|access|open|use|place|complete|submit|load|reach)\b|reject(?:s|ing|ed)\b|failing|(?:requests?|calls?|payments?|transactions?|logins?) (?:fail|failed|are failing)\b|fail(?:s|ed)?\b|exceptions?\b|"
+            r"(?:request )?(?:error|failure|fail|failed[ -]request|exception)s?[ _-]?(?:rates?|ratios?|percentages?|pct|%|counts?|numbers?)|errors?\b(?! budget)|erroring|(?:success|availability) rates?|failures?\b|(?:can'?t|cannot|can not|couldn'?t|unable to|nobody can|no one can|not able to) (?:log ?in|sign ?in|log on|pay|order|buy|check ?out|connect|access|open|use|place|complete|submit|load|reach)\b|(?:reject|declin|refus)(?:e?s|ing|ed)\b|failing|(?:requests?|calls?|payments?|transactions?|logins?) (?:fail|failed|are failing)\b|fail(?:s|ed)?\b|exceptions?\b|"
             r"(?:请求)?的?(?:错误|失败|出错|报错|异常|故障)(?:率|比例|占比)|(?:错误|失败|报错)(?:数量?|次数|请求|量)?|出错|抛异常|成功率|可用率|(?:付|登|打|用|下|提交|访问|连|进|加载|支付|登录|登陆)不(?:了|上|开|进去|来|出来|到|通)(?:单|款)?"
         ),
     ),
@@ -138,7 +138,7 @@ COMPLAINT = re.compile(
     r"melt\w*|chok\w*|struggl\w*|flak\w+|flap\w*|unstable|unavailable|unreachable|unresponsive|stuck|hang\w*|hung|timing out|time[sd]? ?out\w*|timeouts?|crash\w*|pegged|maxed|saturated|overload\w*|throw\w*|spew\w*|erroring|errors?|5xx|50[0-4]s?|acting up|playing up|misbehav\w*|"
     r"blow\w* up|blew up|shot up|shoot\w* up|elevated|high|higher|hot|bad|worse|terrible|awful|ugly|garbage|horrible|leak\w*|bloat\w*|eating|hogging|hammered|page[ds]?\b|paging|alerting|firing|red\b|outage|incident|issues?|problems?|trouble|complain\w*|can't|cannot|won't|doesn't work|not working|isn't working|stopped working|backed up|piling|behind|treacle|molasses|snail|glacial|"
     r"keeps?|kaput|dumpster fire|drowning|buried|swamped|wheezing|limping|gasping|bananas|nuts|wild|balloon\w*|explod\w*|skyrocket\w*|freaking|losing it|meltdown|tantrum|tripping|puk\w+|barf\w+|vomit\w*|cough\w*|jammed|clogged|starv\w+|cooked|sucks?|abysmal|horrendous|brutal|painful\w*|unusable|unbearable|rubbish|trash|shambles|nightmare|disaster|wreck|burning|smoking|on its knees|bricked|knackered|ropey|patchy|choppy|janky|spotty|wobbly|shaky|glitch\w*|buggy|frozen|froze|wedged|gone|lost|doubled|tripled|quadrupled|regress\w*|out of control|off the charts|left and right|all over the place|staring|help|toast|hosed|borked|busted|wonky|grinding|cranky|unhappy|dog|pig|mess|belly up|tits up|fallen over|fell over|falling over|keel\w*|nosediv\w*|cratered|in the (?:toilet|gutter|weeds))\b"
-    r"|慢|卡|蜗牛|龟速|挂了?|崩|炸|爆|飙|抖|报错|出错|失败|错误|超时|打不开|进不去|用不了|不可用|不通|不行|坏了|跪了|飘红|告警|报警|异常|故障|问题|涨|升高|上升|变高|很高|太高|偏高|过高|高了|这么高|掉了|下降|下跌|跌|降低|骤降|暴跌|突增|激增|暴涨|猛增|打满|跑满|占满|满了|撑不住|扛不住|顶不住|抽风|不稳|积压|堆积|泄漏|卡死|没反应|无响应|转圈|不动|拉胯|老(?!板|师|的|客|用户|版)|总是?|一直|又|狂|猛|不停|不断|频频|蹭蹭|噌噌|嗖嗖|直线|没完没了|要命|救命|崩溃|吃紧|顶满|见底|烧|飞|便秘|难受|闹|废|凉|宕机|躺了|瘫|抗议|投诉|受不了"
+    r"|慢|卡|蜗牛|龟速|挂了?|崩|炸|爆|飙|抖|报错|出错|失败|错误|超时|打不开|进不去|用不了|不可用|不通|不行|坏了|跪了|飘红|告警|报警|异常|故障|问题|涨|升高|上升|变高|很高|太高|偏高|过高|高了|这么高|掉了|下降|下跌|跌|降低|骤降|暴跌|突增|激增|暴涨|猛增|打满|跑满|占满|满了|撑不住|扛不住|顶不住|抽风|不稳|积压|堆积|泄漏|卡死|没反应|无响应|转圈|不动|拉胯|老(?!板|师|的|客|用户|版)|总是?|一直|又|狂|猛|不停|不断|频频|疯狂|拼命|大量|大面积|纷纷|居高不下|蹭蹭|噌噌|嗖嗖|直线|没完没了|要命|救命|崩溃|吃紧|顶满|见底|烧|飞|便秘|难受|闹|废|凉|宕机|躺了|瘫|抗议|投诉|受不了"
 )
 
 DIAGNOSE = re.compile(
@@ -147,14 +147,14 @@ DIAGNOSE = re.compile(
     r"|为什么|为啥|为何|怎么(?!样|走|做|办|用|看|弄|操作|配置|查|重启|扩|回滚|才能|联系|写|读)|咋(?:回事|了|整|这么|又|老|突然|还|就|就是|变|搞|会)?|原因|根因|根本原因|起因|诱因|元凶|罪魁|祸首|凶手|排查|定位|诊断|溯源|追查|查清|查明|查出|搞清楚|弄清楚|分析一?下.{0,20}(?:故障|问题|慢|高|失败|原因)|(?<![没有])什么(?:情况|问题|毛病|鬼|导致|造成|引起|引发|状况|东西把)|(?<![没有])啥(?:情况|问题|毛病|原因|鬼|导致|造成|状况)|哪(?:里|儿|块|个环节)?(?:出了?|有)(?:问题|毛病|错)|出了什么|出什么|谁(?:搞|导致|把|干|在(?!线|吗)|占|吃)|由什么|因为什么|何故|导致的|引起的|造成的"
 )
 FORECAST = re.compile(
-    r"(?a)\b(?:forecast\w*|predict\w*|project(?:ion|ions|ed)?\b|extrapolat\w*|estimate[ds]?(?: when| how| the)|anticipat\w*|outlook|will\b(?! you)|when (?:will|does|do|would|is|are)\b.{0,60}?\b(?:run|hit|reach|fill|exceed|exhaust|full|out|cross|top|max)|how (?:long|soon) (?:until|till|before|do we have|will|can)|how many (?:days|hours|weeks) (?:until|till|before|left|do we have)|going to (?:be|hit|reach|run|fill|exceed|look|need|cross|grow|max|top|blow|burst|die|last)|gonna (?:be|hit|reach|run|fill|exceed|look|need|cross|grow|max|top|blow|burst|last)|"
+    r"(?a)\b(?:surviv\w+|head(?:ed|ing)\b|forecast\w*|predict\w*|project(?:ion|ions|ed)?\b|extrapolat\w*|estimate[ds]?(?: when| how| the)|anticipat\w*|outlook|will\b(?! you)|when (?:will|does|do|would|is|are)\b.{0,60}?\b(?:run|hit|reach|fill|exceed|exhaust|full|out|cross|top|max)|how (?:long|soon) (?:until|till|before|do we have|will|can)|how many (?:days|hours|weeks) (?:until|till|before|left|do we have)|going to (?:be|hit|reach|run|fill|exceed|look|need|cross|grow|max|top|blow|burst|die|last)|gonna (?:be|hit|reach|run|fill|exceed|look|need|cross|grow|max|top|blow|burst|last)|"
     r"expect(?:ed)?\b|be like (?:tomorrow|next)|capacity plan\w*|headroom|runway|time to full|days left|make it (?:through|to|till|until)|last (?:until|till|another)|hold (?:out|up) (?:until|till|for))"
     r"|预测|预估|预计|预判|推测|估计(?!.{0,6}是)|推算|估算|预料|展望|走势会|趋势会|未来|接下来.{0,8}(?:会|如何|怎样|怎么样|走势|趋势|多少)|(?:什么时候|啥时候|何时|几时|几点|哪天|多久(?:之?后)?|多长时间|几天(?:之?后)?|还有多久).{0,12}(?:会|能|满|用完|耗尽|撑|到|爆|超|写满|打满|跑满|用光|不够)|会不会.{0,16}(?:满|超|爆|不够|撑|达到|耗尽|用完|破|涨|降)|还?能(?:撑|用|扛|坚持|顶|挺)(?:多久|几天|到|住|多长)|还够(?:用|撑)?|会(?:涨|升|达|到|降|跌|超|满|爆|是)(?:到|过|至|成)?(?:多少|几|什么)?|够不够用"
 )
 DETECT = re.compile(
-    r"(?a)\b(?:anomal\w+|abnormal\w*|ab-normal|unusual(?:ly)?|weird(?:ly|ness)?|strange(?:ly|r)?|odd(?:ly|ities)?|oddness|suspicious\w*|out of (?:the )?ordinary|out of (?:line|whack|range|band)|outliers?|irregular\w*|deviat\w*|normal(?:ly)?|as (?:usual|expected)|healthy|health|fishy|funny|funky|unexpected(?:ly)?|atypical|off (?:today|lately|recently|or not|in any way)|look(?:s|ing)? (?:ok|okay|fine|good|right|off|alright|sane|all right|healthy)|(?:does|do|did|is|are) [^.;]{0,60}\blook(?:s|ing)?\b|or is it (?:just )?me|is it just me|am i (?:imagining|seeing things)|kosher|legit|sus\b|sketchy|iffy|dodgy|(?:is|are|was|were|has|have) .{0,60}?\b(?:ok|okay|fine|alright|stable|off|sane|misbehav\w+|behav\w+|acting|spiking|ok\?)|(?:any|anything|something|is there) .{0,30}?(?:wrong|off|odd|problem|problems|issue|issues|spikes?|outages?|regressions?)|"
+    r"(?a)\b(?:anomal\w+|abnormal\w*|ab-normal|unusual(?:ly)?|weird(?:ly|ness)?|strange(?:ly|r)?|odd(?:ly|ities)?|oddness|suspicious\w*|out of (?:the )?ordinary|out of (?:line|whack|range|band)|outliers?|irregular\w*|deviat\w*|normal(?:ly)?|as (?:usual|expected)|healthy|health|fishy|funny|funky|unexpected(?:ly)?|atypical|off (?:today|lately|recently|or not|in any way)|look(?:s|ing)? (?:ok|okay|fine|good|right|off|alright|sane|all right|healthy)|(?:does|do|did|is|are) [^.;]{0,60}\blook(?:s|ing)?\b|or is it (?:just )?me|is it just me|am i (?:imagining|seeing things)|(?:seem|feel|smell)s? (?:\w+ ){0,2}(?:off|weird|odd|wrong|fishy|normal|fine|ok|okay|right)|off to (?:you|anyone)|kosher|legit|sus\b|sketchy|iffy|dodgy|(?:is|are|was|were|has|have) .{0,60}?\b(?:ok|okay|fine|alright|stable|off|sane|misbehav\w+|behav\w+|acting|spiking|ok\?)|(?:any|anything|something|is there) .{0,30}?(?:wrong|off|odd|problem|problems|issue|issues|spikes?|outages?|regressions?)|"
     r"(?:is|are|was|were|has|have|did|does|do) [^.;,]{0,60}?\b(?:up|high|higher|elevated|dropp\w+|ris\w+|leak\w*|climb\w*|grow\w*|degrad\w+|slow\w*|low|lower|jump\w*|increas\w+|spik\w+|flapp\w+|unstable|stable|steady|fluctuat\w+|drift\w*)\b[^.;,]{0,30}\?|detect\w*|sanity[ -]check|health[ -]?check|all good|everything (?:ok|okay|fine|good|alright)|stick(?:s|ing)? out|stand(?:s|ing)? out|behav(?:e|es|ing) (?:normally|itself|themselves|well|oddly|badly|differently))\b"
-    r"|异常|反常|不正常|正不正常|正常(?:吗|么|不|没|否|范围)?|是否正常|不对劲|对劲|有没有(?!办法|人|可能|文档|谁|什么办法)|是不是(?!该|要|应该|因为|由于)|(?:高|稳|涨了?|掉了?|抖|抖动|泄漏|上升|下降|升高|下跌)(?:吗|么|没|没有|不)|[没有](?:什么|啥)?(?:异样|古怪|蹊跷)|[没有](?:什么|啥)(?:毛病|问题|事儿?|异常)|有无(?:问题|波动)|健康|稳定吗|稳不稳|平稳(?:吗|么)|离群|毛刺|突变|偏离|奇怪|怪怪的|(?:有点|有些|挺|很)怪|怪(?=吗|么|不)|(?:哪儿|哪里|哪|有点|有些|是不是)不对(?!付)|诡异|没事吧|有事吗|还好吗|好着(?:吗|呢吗|没)|检测|体检|巡检|ok吗|ok不"
+    r"|异常|反常|不正常|正不正常|正常(?:吗|么|不|没|否|范围)?|是否正常|不对劲|对劲|有没有(?!办法|人|可能|文档|谁|什么办法)|是不是(?!该|要|应该|因为|由于)|(?:高|稳|涨了?|掉了?|抖|抖动|泄漏|上升|下降|升高|下跌)(?:吗|么|没有?(?=$|[?,。!])|不(?=$|[?,。!]))|[没有](?:什么|啥)?(?:异样|古怪|蹊跷)|[没有](?:什么|啥)(?:毛病|问题|事儿?|异常)|有无(?:问题|波动)|健康|稳定吗|稳不稳|平稳(?:吗|么)|离群|毛刺|突变|偏离|奇怪|怪怪的|(?:有点|有些|挺|很)怪|怪(?=吗|么|不)|(?:哪儿|哪里|哪|有点|有些|是不是)不对(?!付)|诡异|没事吧|有事吗|还好吗|好着(?:吗|呢吗|没)|检测|体检|巡检|ok吗|ok不"
 )
 REPORT = re.compile(
     r"(?a)\b(?:report(?:s)?\b(?! (?:me )?the (?:current|value))|summar(?:y|ies|i[sz]e[ds]?|i[sz]ing)|post[ -]?mortems?|pm doc|pir\b|write[ -]?ups?|writing up|write (?:it )?(?:up|down)|write (?:me )?(?:a|an|the|up)|retro(?:spective)?s?|incident (?:review|doc|document|record|timeline|notes|summary|report)|recap|tl;?dr|digest|wrap[ -]?up|after[ -]action|hand[ -]?over(?: notes?)?|debrief|rundown|overview|draft)\b"
@@ -163,6 +163,11 @@ REPORT = re.compile(
 QUERY = re.compile(
     r"(?a)\b(?:show|list|display|fetch|get|give|pull(?: up)?|plot|graph|chart|query|print|read|return|lookup|look up|compare|comparison|versus|vs|diff(?:erence)?|check|see|view|bring up|what(?:'s| is| are| was| were|s)|what\b|since when|when (?:did|was|were|has|have)|what time|(?<!how )long has|how (?:many|much|big|high|low|large|full|fast|long|often|is|are|was|were|does|do|did)|hows|how's|how \w+ (?:is|are|was|were|has|have|does|do|did|\x00)|number of|count|counts|in total|total (?:number|count)|current(?:ly)?|right now|at the moment|value|values|level|levels|average|avg|mean|max(?:imum)?|min(?:imum)?|peak|sum|top|tell me|let me (?:see|know)|i(?:'d| would)? (?:want|need|like) (?:to see|the|to know)|can i (?:see|get|have)|stats?|numbers?|figures?|trends?|which)\b"
     r"|查看|查询|(?P<aba>[\u4e00-\u9fff])不(?P=aba)(?:少|多)?|给个数|报个数|查一?下|查查|查|看一?下|看看|瞧瞧|瞅瞅|瞅一?眼|看一?眼|看|什么时候|何时|多少|几个|几条|几次|有几|多大|多高|多长|是几|列出|列一?下|显示|展示|给我|拉一?下|拉取|拉出|调出|打印|返回|获取|对比|比较|比一?下|比一比|统计|当前|现在|目前|此刻|值|曲线|走势|趋势|情况|怎么样|怎样|如何|发我|来一份|告诉我|想知道|想看|平均|最大|峰值"
+)
+# Looking is not yet asking for a value: "看看网关5xx飙升" wants to know why.
+LOOKING = re.compile(
+    r"\b(?:check|look|see|view|let me know|help)\b|查看|查一?下|查查|查|看一?下|看看|瞧瞧|瞅瞅|瞅一?眼|看一?眼|看|情况",
+    re.ASCII,
 )
 WHY_STRONG = re.compile(
     r"(?a)\b(?:why|how come|root[ -]?causes?|rca|what(?:'s| is)? (?:causing|behind)|what caused|wtf|troubleshoot|diagnose|investigate|figure out|dig into|look into)\b|为什么|为啥|为何|原因|根因|怎么回事|咋回事|排查|诊断"

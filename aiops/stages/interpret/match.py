@@ -333,7 +333,9 @@ def _metric_pattern(concepts: Iterable[tuple[str, str]]) -> tuple[re.Pattern[str
         parts.append(f"(?P<m{index}>{phrases})")
     if not parts:
         return re.compile(r"(?a)(?!)"), groups
-    return re.compile(rf"(?a)(?<![a-z0-9_])(?:{'|'.join(parts)})(?![a-z_])|(?!)"), groups
+    # Chinese needs no word boundary, not even beside Latin letters ("pod一直重启").
+    before, after = r"(?:(?<![a-z0-9_])|(?=[\u4e00-\u9fff]))", r"(?:(?![a-z_])|(?<=[\u4e00-\u9fff]))"
+    return re.compile(rf"(?a){before}(?:{'|'.join(parts)}){after}"), groups
 
 
 def near(word: str, catalog: Catalog) -> tuple[str, ...]:

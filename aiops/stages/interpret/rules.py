@@ -13,7 +13,7 @@ from datetime import datetime
 
 from aiops.domain import Catalog
 from aiops.stages.interpret import actions, filters, followup, guards, spelling, timegrammar
-from aiops.stages.interpret.lexicon import COMPLAINT, DETECT, DIAGNOSE, FORECAST, QUERY, REPORT, WHY_STRONG
+from aiops.stages.interpret.lexicon import COMPLAINT, DETECT, DIAGNOSE, FORECAST, LOOKING, QUERY, REPORT, WHY_STRONG
 from aiops.stages.interpret.match import Matcher, Mention, Mentions, near
 from aiops.stages.interpret.slots import Reading, Slots
 from aiops.stages.interpret.text import MAX_CHARS, normalise, strip_quoted
@@ -34,7 +34,7 @@ _VAGUE = re.compile(
     r"(?a)slow|slug|lagg|crawl|drag|tak|took|tim|hang|spin|unresp|like|as |treacle|很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总|慢|卡|转圈|半天|fail|reject|can|unable|no"
 )
 _TELLING = re.compile(
-    rf"{_VAGUE.pattern}|keep|kept|been|crash|pil|fall|fell|lagg|leak|oom|out of|way|running|filling|restarted|eat|5\d\ds"
+    r"(?a)^(?:slow|slug|lagg|crawl|drag|tak|took|tim|hang|like|as )|treacle|molasses|snail|fail|reject|can'?t|unable|keep|kept|been|crash|pil|fall|fell|leak|oom|out of|behind|filling|eat|50\ds|慢|卡|转圈|半天|不[了上开]|崩|挂|溢出|泄[漏露]|堆[着了满成]"
 )
 _STATEMENT = re.compile(
     r"(?a)\w(?:'s| is| are| was| were| has| have| went| got| keeps| been)\b|\x00(?:'s)? (?:is|are|was|were|has|have|went|got|keeps|been)\b(?! (?:in|on|for)\b)|了$|了[,。!]"
@@ -42,7 +42,7 @@ _STATEMENT = re.compile(
 _RELEASE = r"(?:release|deploy(?:ment)?|change|push|rollout|version|build|update)"
 _RELEASE_BEFORE = re.compile(rf"(?a)\b{_RELEASE}s?(?: (?:from|of|made|done|we did|that went out|pushed|shipped))?\s*$")
 _RELEASE_AFTER = re.compile(
-    rf"(?a)\s*{_RELEASE}|(?:的|那次|这次|那个|上午|下午|刚)*(?:发布|上线|变更|部署|版本|发的版|更新)"
+    rf"(?a)\s*(?:[\w-]+\s+){{0,2}}?{_RELEASE}|(?:的|那次|这次|那个|上午|下午|刚)*(?:发布|上线|变更|部署|版本|发的版|更新)"
 )
 _EMPTY_WORDS = frozenset(
     [
@@ -144,7 +144,7 @@ def output_of(said: str) -> str:
 def cues(heard: Heardings) -> Mapping[str, bool]:
     """Which kinds of question the words cue; `why` is a cue no other question outweighs."""
     said = _blank(heard.text, [(m.start, m.end) for m in heard.services.services])
-    plain = _blank(said, [(m.start, m.end) for m in heard.metrics if not _TELLING.match(heard.text[m.start : m.end])])
+    plain = _blank(said, [(m.start, m.end) for m in heard.metrics if not _TELLING.search(heard.text[m.start : m.end])])
     future_time = any(h.text.startswith("next:") for h in heard.times)
     return {
         "why": bool(WHY_STRONG.search(said)),
@@ -152,7 +152,8 @@ def cues(heard: Heardings) -> Mapping[str, bool]:
         "forecast": bool(FORECAST.search(said)) or future_time,
         "detect": bool(DETECT.search(said)),
         "report": bool(REPORT.search(said)),
-        "query": bool(QUERY.search(said)),
+        "query": bool(QUERY.search(LOOKING.sub("\x00", _blank(said, [(h.start, h.end) for h in heard.times])))),
+        "looking": bool(LOOKING.search(said)),
         # A metric's own name ("error rate") complains of nothing; what is told of it may.
         "complaint": bool(COMPLAINT.search(plain)) or bool(_STATEMENT.search(plain)),
     }
@@ -174,7 +175,7 @@ def intent_of(cue: Mapping[str, bool], *, metrics: bool) -> str:  # noqa: PLR091
         return "query"
     if cue["complaint"]:
         return "diagnose"
-    return "query" if metrics else ""
+    return "query" if metrics or cue["looking"] else ""
 
 
 def _fresh(heard: Heardings, catalog: Catalog) -> Reading:

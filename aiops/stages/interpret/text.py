@@ -35,6 +35,14 @@ _REPORTED = re.compile(
 )
 
 
+# What introduces a quotation goes with it: an "alert" that is quoted complains of nothing.
+_LABEL = re.compile(
+    r"(?:\b(?:the |its |an? |this |and |with )*(?:alert|annotation|summary|description|message|runbook|log(?: line)?|label|payload|ticket|stack ?trace)s?\b[^,.!?;:\n\x01]{0,24}[\s:=]*"
+    r"|(?:告警|报警|注释|描述|日志|摘要|消息|工单)[^。!?;:,\n\x01]{0,10}[\s:=]*)?\x01",
+    re.ASCII,
+)
+
+
 def normalise(text: str) -> str:
     """NFKC (full width to half width), lower case, invisible and control characters out, blanks single (lines kept)."""
     flat = unicodedata.normalize("NFKC", text)
@@ -56,7 +64,7 @@ def strip_quoted(text: str, is_name: Callable[[str], bool], is_order: Callable[[
         if is_name(inner):
             return f" {inner} "
         gone = True
-        return " , "
+        return " \x01 "
 
     def drop_orders(found: re.Match[str]) -> str:
         nonlocal gone
@@ -65,5 +73,6 @@ def strip_quoted(text: str, is_name: Callable[[str], bool], is_order: Callable[[
         gone = True
         return " , "
 
-    rest = _REPORTED.sub(drop_orders, _QUOTED.sub(keep_names, text))
+    rest = _LABEL.sub(" , ", _QUOTED.sub(keep_names, text))
+    rest = _REPORTED.sub(drop_orders, rest)
     return re.sub(r"\s+", " ", rest).strip(" ,"), gone
