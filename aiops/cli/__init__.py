@@ -16,8 +16,7 @@ import click
 
 from aiops import __version__
 
-INTERRUPTED = 130
-INTERNAL = 5
+USAGE, INTERNAL, INTERRUPTED = 2, 5, 130
 
 # command -> (module, what --help says); a test holds the sentences against the commands' own.
 COMMANDS = {
@@ -79,40 +78,35 @@ def main() -> None:
 
 def run(args: list[str]) -> int:
     """Runs one command line and returns its exit code; every failure becomes one line on stderr."""
-    from aiops.errors import AiopsError
-
     try:
         code = root.main(args, prog_name="aiops", standalone_mode=False)
-    except click.UsageError as error:
-        return _usage(error)
-    except click.ClickException as error:
-        _say(error.format_message())
-        return 2
-    except click.Abort:
-        _say("interrupted")
-        return INTERRUPTED
-    except AiopsError as error:
-        _say(str(error))
-        return error.exit_code
-    except UnicodeEncodeError:  # bytes of the command line that no text stands for
-        _say("the command line holds text that is not UTF-8")
-        return 2
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return USAGE
     except Exception as error:
-        if "--debug" in args:
-            raise
-        _say(f"internal error: {type(error).__name__}: {error} (aiops --debug ... shows the traceback)")
-        return INTERNAL
+        message, code = _failure(error)
+        if code == INTERNAL and not message:
+            if "--debug" in args:
+                raise
+            message = f"internal error: {type(error).__name__}: {error} (aiops --debug ... shows the traceback)"
+        click.echo(f"aiops: {' '.join(message.split())}", err=True)
     return code if isinstance(code, int) else 0
 
 
-def _usage(error: click.UsageError) -> int:
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
-    else:
-        path = error.ctx.command_path if error.ctx else "aiops"
-        _say(f"{error.format_message()} ({path} --help)")
-    return 2
+def _failure(error: Exception) -> tuple[str, int]:
+    """(what to say, exit code); no words for what nobody foresaw."""
+    from aiops.errors import AiopsError
 
-
-def _say(message: str) -> None:
-    click.echo(f"aiops: {' '.join(message.split())}", err=True)
+    match error:
+        case AiopsError():
+            return str(error), error.exit_code
+        case click.UsageError():
+            path = error.ctx.command_path if error.ctx else "aiops"
+            return f"{error.format_message()} ({path} --help)", USAGE
+        case click.ClickException():
+            return error.format_message(), USAGE
+        case click.Abort():
+            return "interrupted", INTERRUPTED
+        case UnicodeEncodeError():  # bytes of the command line that no text stands for
+            return "the command line holds text that is not UTF-8", USAGE
+    return "", INTERNAL
