@@ -26,6 +26,8 @@ from aiops.schema import wire
 from aiops.stages import interpret
 from aiops.stages.scope import LOOK_BACK, LOOK_ON
 
+ASKED_AFTER = LOOK_ON  # people ask some minutes after trouble began, and then all that is there since is read
+
 
 @dataclass(frozen=True, slots=True)
 class Ops:
@@ -48,7 +50,7 @@ class Ops:
     def plan(self, text: str, *, session: str = "", now: datetime | None = None) -> interpret.Plan:
         """Words -> a validated Task with the origin of each value; runs nothing. The language model is asked only when
         the rules are not sure. A `session` makes the text a possible follow-up of the turn before."""
-        now = now or datetime.now(UTC)
+        now, noticed = self._now(now)
         before = self.store.session(session) if session else None
         catalog = pipeline.catalog(self.sources, self.rules, timeout=self.deadline_s)
         plan = interpret.interpret(
@@ -59,10 +61,21 @@ class Ops:
             context=before,
             model=self.model,
             timeout=self.model_timeout_s,
+            noticed=noticed,
         )
         if session:
             self.store.save_session(session, plan.slots, now + timedelta(hours=8))
         return plan
+
+    def _now(self, now: datetime | None) -> tuple[datetime, datetime]:
+        """What `now` means, and since when trouble is assumed where nobody says: in a recorded incident both are when it
+        was noticed."""
+        recorded = self.sources.metrics.window()
+        if recorded is None:
+            now = now or datetime.now(UTC)
+            return now, now - ASKED_AFTER
+        at = self.sources.metrics.symptom().at or recorded.end
+        return now or at, at
 
     def diagnose(
         self,

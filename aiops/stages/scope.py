@@ -12,7 +12,7 @@ from aiops.ports import GraphStore
 from aiops.rules import Entities
 
 LOOK_BACK = timedelta(hours=1)  # baseline when nobody says otherwise: enough for a robust band at a scrape of 15-60 s
-LOOK_ON = timedelta(minutes=5)  # how much after the symptom belongs to it; sources give what there is
+LOOK_ON = timedelta(minutes=15)  # how much after the symptom belongs to it; sources give what there is
 HOPS = 5  # the depth of a causal path; further nodes can't be its cause
 
 
