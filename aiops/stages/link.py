@@ -7,15 +7,21 @@ alone (`edge_strength` in rules/ranking.yaml): evidence about nodes is weighed o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aiops.domain import CausalGraph, Edge, Findings, Observation, Scope
+import numpy as np
+
+from aiops.domain import CausalGraph, Edge, Findings, Observation, Panel, Scope
 from aiops.kernels.components import components
+from aiops.kernels.kinds import Kind, kind_of
 from aiops.kernels.order import neutral
 
 GUESS = "learned"
+LEAST = 1e-300  # strength of an edge that costs more than a float can tell
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -26,9 +32,12 @@ def link(findings: Findings, observation: Observation, scope: Scope, ranking: Ma
     no path leads to the symptom gets a weak edge of its own, marked `learned`, so that a missing topology hides nobody.
     """
     strength = {name: float(value) for name, value in ranking["edge_strength"].items()}
+    price = source_costs(observation.panel) if ranking["cost_model"] == "source" else None
     onsets = findings.onsets()
     accused = {node for channel in findings.channels.values() for node, e in channel.items() if e > 0}
     calls = _calls(observation, onsets, strength)
+    if price is not None:
+        calls = [replace(e, strength=max(LEAST, math.exp(-price.get(e.cause, 0.0)))) for e in calls]
     known = {n for e in calls for n in (e.cause, e.effect)}
     symptom = scope.symptom
     entries = _entries(calls, symptom) if symptom not in known else []
@@ -38,6 +47,29 @@ def link(findings: Findings, observation: Observation, scope: Scope, ranking: Ma
     kept += [_edge(n, symptom, strength[GUESS], GUESS, onsets) for n in stranded]
     nodes = known | accused | {symptom}
     return CausalGraph(tuple(sorted(nodes)), tuple(sorted(kept, key=_order)), tuple(sorted(dropped, key=_order)))
+
+
+def source_costs(panel: Panel) -> dict[str, float]:
+    """Node id -> log(1 + error rate) + latency in ms / 100 over the incident: the edge weight of the owner's design document.
+
+    It grows with trouble, so minimising it walks around the fault; see `rank`. Latency is read as seconds unless the metric's
+    name says ms or us; what is not measured costs nothing.
+    """
+    latency: dict[str, float] = {}
+    errors: dict[str, float] = {}
+    incident = panel.values[:, panel.incident]
+    for row, node in enumerate(panel.nodes):
+        seen = incident[row][np.isfinite(incident[row])]
+        kind, name = kind_of(panel.metrics[row]), panel.metrics[row].lower()
+        if not node or not len(seen):
+            continue
+        level = max(0.0, float(np.median(seen)))
+        if kind is Kind.LATENCY:
+            ms = level * (1.0 if "ms" in name else 1e-3 if "_us" in name else 1e3)
+            latency[node] = max(latency.get(node, 0.0), ms)
+        elif kind is Kind.AVAILABILITY:
+            errors[node] = max(errors.get(node, 0.0), 1.0 - min(1.0, level / (100.0 if level > 1.5 else 1.0)))
+    return {n: math.log1p(errors.get(n, 0.0)) + latency.get(n, 0.0) / 100.0 for n in sorted({*latency, *errors})}
 
 
 def _calls(observation: Observation, onsets: Mapping[str, datetime], strength: Mapping[str, float]) -> list[Edge]:

@@ -63,10 +63,11 @@ def rank(graph: CausalGraph, findings: Findings, scope: Scope, ranking: Mapping[
     candidates = tuple(
         _root_cause(place, case, cases[0], total, findings, ranking) for place, case in enumerate(cases[:KEPT], 1)
     )
-    least = float(ranking["verdict"]["least_score"])
-    if candidates[0].score < least:
+    least = float(ranking["verdict"]["least_weight"])
+    if cases[0].weight < least:
         reason = (
-            f"the best candidate reaches {candidates[0].score:.2f}, below the {least:.2f} at which a cause is named"
+            f"the evidence against {cases[0].node} weighs {cases[0].weight:.2f}, "
+            f"below the {least:.2f} that quiet systems hardly ever reach"
         )
         return RootCauses(Verdict.INCONCLUSIVE, reason, candidates)
     return RootCauses(Verdict.FOUND, f"{candidates[0].node} reaches {candidates[0].score:.2f}", candidates)

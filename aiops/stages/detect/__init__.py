@@ -8,18 +8,23 @@ A *channel* is one way for a node to be guilty, with a strength in [0, 1] per no
 - `network`   calls to it take longer than it does (`spans`)
 - `waiting`   all who call it wait longer, by their client-side metrics
 - `aborted`   requests break off in it, or right after calling it (`aborted`)
+- `change`    somebody changed it shortly before
+- `alert`     it alerts by itself, beside the symptom
 - `logs`      its operations write new errors or stopped writing what they always wrote (`logs`)
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
 from aiops.domain import (
     Anomaly,
+    Change,
     Direction,
     Event,
     EventKind,
@@ -29,17 +34,19 @@ from aiops.domain import (
     Scope,
     from_ns,
 )
+from aiops.kernels.kinds import Kind
 from aiops.kernels.robust import first_run
 from aiops.stages.detect.aborted import Abort, aborts
 from aiops.stages.detect.budget import Account, Profile, accounts, agreement, symptom_profile
-from aiops.stages.detect.kinds import Kind
 from aiops.stages.detect.logs import TemplateShift, template_shifts
 from aiops.stages.detect.series import Scored, relative, score_series
 from aiops.stages.detect.spans import EdgeGap, SpanTable, edge_gaps, gap_evidence, span_table
-from aiops.stages.detect.window import incident_window
+from aiops.stages.detect.window import incident_window, runs_on
 
 BAND_SIGMAS = 3.0  # anomaly score 1.0: three robust sigmas, persistently
 PERSISTENT = 2  # samples outside the band in a row make an onset
+OTHER_TIME = 0.3  # of a level's word against a baseline of another time, where the symptom shows no contrast to go by
+CHANGES_COUNT = timedelta(hours=1)
 CIRCULAR = 0.3  # of the budget's word on the symptom's own node: that it hurts there is the question, not the answer
 OTHER_CURRENCY = 0.3  # of slowness, where the symptom is failures: a slow call is not yet a failed one
 EXTERNAL_HERE = 0.3  # of a metric's word for a node that no recorded call of the incident passed through
@@ -70,9 +77,16 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
         "waiting": relative(_waiting(seen.panel, scored, callers, {gap.callee for gap in gaps}), half["waiting"]),
         "aborted": relative(_strongest_abort(broken), half["aborted"]),
         "logs": relative(_log_evidence(templates), half["logs"]),
+        "change": _change_evidence(seen, scope),
+        "alert": {n: 1.0 for n in seen.alert_nodes if n and n != scope.symptom_node},
     }
     anomalies = _anomalies(seen.panel, scored)
-    events = (*_log_events(seen, templates), *_gap_events(gaps))
+    events = (
+        *_log_events(seen, templates),
+        *_gap_events(gaps),
+        *_alert_events(seen),
+        *_change_events(seen, scope),
+    )
     reasons = {
         "resource": _metric_reasons(seen.panel, scored, (Kind.CPU, Kind.MEMORY, Kind.DISK), half),
         "latency": _metric_reasons(seen.panel, scored, (Kind.LATENCY,), half),
@@ -81,6 +95,10 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
         "waiting": {n: f"its callers wait longer for it: {', '.join(callers[n])}" for n in channels["waiting"]},
         "aborted": _abort_reasons(broken),
         "logs": _log_reasons(templates),
+        "change": {c.node: f"{c.kind}: {c.summary} at {c.at:%H:%M:%S}Z" for c in _changes_before(seen, scope)},
+        "alert": {
+            n: f"alert {a.name or a.fingerprint}" for a, n in zip(seen.alerts, seen.alert_nodes, strict=False) if n
+        },
     }
     return Findings(anomalies, events, channels, reasons)
 
@@ -145,6 +163,8 @@ def _latency(
             if profile is not None and value > 0:
                 fit = agreement(scored.z[row], profile.pain)
                 value *= 1.0 - profile.contrast * (1.0 - fit)
+            elif profile is None and not runs_on(panel.times):
+                value *= OTHER_TIME
             if profile is not None and profile.currency is not Kind.LATENCY:
                 value *= OTHER_CURRENCY
             rise[node] = max(rise.get(node, 0.0), value)
@@ -181,6 +201,26 @@ def _log_evidence(templates: list[TemplateShift]) -> dict[str, float]:
     for shift in templates:
         if shift.accuses:
             evidence[shift.node] = max(evidence.get(shift.node, 0.0), shift.strength)
+    return evidence
+
+
+def _changes_before(seen: Observation, scope: Scope) -> list[Change]:
+    """Changes of the hour before the symptom, oldest first."""
+    return sorted(
+        (c for c in seen.changes if c.node and timedelta(0) <= scope.at - c.at <= CHANGES_COUNT),
+        key=lambda c: (c.at, c.node, c.kind, c.summary),
+    )
+
+
+def _recency(change: Change, scope: Scope) -> float:
+    """max(0.1, 1 / log10(seconds + 2)), at most 1: the decay that the owner's design gives to events."""
+    return min(1.0, max(0.1, 1.0 / math.log10((scope.at - change.at).total_seconds() + 2.0)))
+
+
+def _change_evidence(seen: Observation, scope: Scope) -> dict[str, float]:
+    evidence: dict[str, float] = {}
+    for change in _changes_before(seen, scope):
+        evidence[change.node] = max(evidence.get(change.node, 0.0), _recency(change, scope))
     return evidence
 
 
@@ -310,4 +350,20 @@ def _gap_events(gaps: list[EdgeGap]) -> tuple[Event, ...]:
         )
         for gap in gaps
         if gap.shift > np.log(2.0) and gap.z > BAND_SIGMAS
+    )
+
+
+def _alert_events(seen: Observation) -> tuple[Event, ...]:
+    return tuple(
+        Event(EventKind.ALERT, node, alert.name, alert.starts_at, 1.0, alert.annotations.get("summary", alert.name))
+        for alert, node in sorted(
+            zip(seen.alerts, seen.alert_nodes, strict=False), key=lambda pair: (pair[0].starts_at, pair[0].fingerprint)
+        )
+    )
+
+
+def _change_events(seen: Observation, scope: Scope) -> tuple[Event, ...]:
+    return tuple(
+        Event(EventKind.CHANGE, change.node, change.kind, change.at, _recency(change, scope), change.summary)
+        for change in _changes_before(seen, scope)
     )

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiops.domain import FloatArray, Panel, Scope
+from aiops.kernels.kinds import Kind, kind_of, statistic_rank
 from aiops.kernels.robust import location_scale
-from aiops.stages.detect.kinds import Kind, kind_of, statistic_rank
 from aiops.stages.detect.series import RELATIVE_FLOOR, full_scale
 
 HURTS = 1.0  # robust sigmas between the symptom's best and worst sample: less is no contrast to weigh by

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiops.domain import BoolArray, FloatArray, IntArray, Panel
+from aiops.kernels.kinds import Kind, kind_of
 from aiops.kernels.robust import location_scale, quantiles, saturate, standard_scores
-from aiops.stages.detect.kinds import Kind, kind_of
 
 RELATIVE_FLOOR = 0.05  # of |median|: a steadier series than 5 % is a matter of taste, not of trouble
 FULL_SCALE_FLOOR = 0.005  # of a percentage's full scale: one failure in 200

@@ -24,14 +24,22 @@ def incident_window(observation: Observation, scope: Scope) -> Observation:
     """The same observation with `incident` flags that start where the fault may have begun."""
     at, panel = to_ns(scope.at), observation.panel
     step = step_of(panel.times)
-    runs_on = bool(len(panel.times)) and int(np.diff(panel.times, prepend=panel.times[:1]).max()) <= BREAK * step
-    flags = panel.times >= at - PANEL_STEPS * step if runs_on and panel.times[0] < at else panel.incident
+    flags = panel.times >= at - PANEL_STEPS * step if runs_on(panel.times) and panel.times[0] < at else panel.incident
     logs, spans = observation.logs, observation.spans
     return dataclasses.replace(
         observation,
         panel=dataclasses.replace(panel, incident=flags),
         logs=dataclasses.replace(logs, incident=_moved(logs.times, logs.incident, at, step)),
         spans=dataclasses.replace(spans, incident=_moved(spans.times, spans.incident, at, step)),
+    )
+
+
+def runs_on(times: IntArray) -> bool:
+    """Whether time goes on without a break: baseline and incident are of one recording."""
+    return (
+        bool(len(times))
+        and int(np.diff(times, prepend=times[:1]).max()) <= BREAK * step_of(times)
+        and bool((np.diff(times) > 0).all())
     )
 
 
