@@ -95,8 +95,13 @@ def _summary(
 
 def _hurt(recording: Recording) -> str:
     scope = recording.scope
-    what = " ".join(x for x in (scope.symptom_node or "the whole system", scope.symptom_metric) if x)
+    what = " ".join(x for x in (_called(scope.symptom), scope.symptom_metric) if x)
     return f"{what} since {_clock(scope.at, with_date=True)}"
+
+
+def _called(node: str) -> str:
+    """A node in words. Virtual nodes are not services: `_entry` is what users feel, `_symptom` stands for no node at all."""
+    return {"_entry": "the entry", "_symptom": "the whole system"}.get(node, node)
 
 
 def _fault(cause: RootCause) -> str:
@@ -108,7 +113,10 @@ def _fault(cause: RootCause) -> str:
 def _path(cause: RootCause) -> str:
     path = cause.path
     onsets = [*path.onsets, *[None] * (len(path.nodes) - len(path.onsets))]
-    steps = [f"{node} {_clock(onset)}" if onset else node for node, onset in zip(path.nodes, onsets, strict=False)]
+    steps = [
+        f"{_called(node)} {_clock(onset)}" if onset else _called(node)
+        for node, onset in zip(path.nodes, onsets, strict=False)
+    ]
     if len(steps) < 2:
         return f"{steps[0] if steps else cause.node} (the symptom itself; nothing it depends on is worse)"
     return f"{' -> '.join(steps)} (probability {math.exp(-path.cost):.2f})"

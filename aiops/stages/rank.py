@@ -182,9 +182,9 @@ def _why_not(case: Case, first: Case) -> str:
     mine, theirs = dict(case.shares), dict(first.shares)
     channel = max(sorted({*mine, *theirs}), key=lambda name: theirs.get(name, 0.0) - mine.get(name, 0.0))
     return (
-        f"evidence {case.evidence:.2f} x path {math.exp(-case.path.cost):.2f} = {case.weight:.2f}, "
-        f"against {first.evidence:.2f} x {math.exp(-first.path.cost):.2f} = {first.weight:.2f} for {first.node}; "
-        f"most in {channel}: {mine.get(channel, 0.0):.2f} against {theirs.get(channel, 0.0):.2f}"
+        f"{first.node} has the stronger {channel} evidence ({theirs.get(channel, 0.0):.2f} against "
+        f"{mine.get(channel, 0.0):.2f}); evidence x path is {case.evidence:.2f} x {math.exp(-case.path.cost):.2f} = "
+        f"{case.weight:.2f} here, {first.evidence:.2f} x {math.exp(-first.path.cost):.2f} = {first.weight:.2f} there"
     )
 
 
