@@ -94,8 +94,10 @@ class Neo4jGraph:
     """
 
     def __init__(
-        self, url: str, user: str = "", password: str = "", database: str = "", *, timeout_s: float = 10.0
+        self, url: str, user: str = "", password: str = "", database: str = "", *, timeout_s: float = 30.0
     ) -> None:
+        if "@" in url:
+            raise ConfigError("the graph's URL holds a user or password: give them apart")
         try:
             self._driver = neo4j.GraphDatabase.driver(
                 url,
@@ -107,8 +109,7 @@ class Neo4jGraph:
             )
         except (ValueError, exceptions.ConfigurationError) as error:
             raise ConfigError(f"the graph's URL is not one of Neo4j: {error}") from error
-        address = url.rpartition("@")[2].partition("://")
-        self._whom = f"Neo4j at {address[2] or address[0]}"
+        self._whom = f"Neo4j at {url.partition('://')[2]}"
         self._database = database or None
         self._timeout_s = timeout_s
         self._prepared = False
@@ -246,6 +247,8 @@ def _mapped(error: exceptions.Neo4jError | exceptions.DriverError, what: str, wh
         return SourceRefused(what, whom, "wrong user or password")
     if isinstance(error, exceptions.Forbidden):
         return SourceRefused(what, whom, f"this user may not: {error.message}")
+    if isinstance(error, exceptions.Neo4jError) and "TransactionTimedOut" in (error.code or ""):
+        return SourceUnreachable(what, whom, "no answer in time")
     if isinstance(error, _UNREACHABLE):
         return SourceUnreachable(what, whom, str(error).partition("\n")[0])
     return SourceRefused(what, whom, str(error).partition("\n")[0])

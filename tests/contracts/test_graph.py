@@ -43,7 +43,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
             driver.execute_query("MATCH (n) DETACH DELETE n")
 
     def open_it() -> GraphStore:
-        stores.append(Neo4jGraph(server.url) if server else GraphDB(tmp_path / "graph.db"))
+        stores.append(Neo4jGraph(server.url, timeout_s=120) if server else GraphDB(tmp_path / "graph.db"))
         return stores[-1]
 
     yield open_it
