@@ -65,7 +65,7 @@ servers: $(BIN)/uv ## make the test servers ready, inside the checkout
 	@$(BIN)/python tests/servers/parts.py $(SERVERS) $(if $(CI),,|| true)
 
 .PHONY: test lint
-test: dev llm lint servers ## everything that .ci/run runs
+test: lint llm servers ## everything that .ci/run runs
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: dev
