@@ -105,6 +105,20 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
     )
 
 
+def models(config: Settings, *, verify: bool = False) -> tuple[dict[str, str], ...]:
+    """The language models known by name: name, state (`ok`, or what is wrong), file, licence. Without `verify` their hashes
+    are not read. Raises ModelError."""
+    from aiops.adapters.llm import models as known
+
+    def state(model: known.Model) -> str:
+        if verify:
+            return known.verify(model) or "ok"
+        return "ok" if model.file.is_file() else f"not there: {model.get}"
+
+    listed = known.models_of(_folder("models", config))
+    return tuple({"name": m.name, "state": state(m), "file": str(m.file), "licence": m.licence} for m in listed)
+
+
 def versions() -> dict[str, str]:
     """What a report's bytes depend on: the program, its array library and the CPU family."""
     return {
