@@ -16,7 +16,7 @@ away from the fault; it is kept for comparison.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -59,9 +59,10 @@ def rank(graph: CausalGraph, findings: Findings, scope: Scope, ranking: Mapping[
     cases = _cases(graph, findings, evidence, scope.symptom, str(ranking["cost_model"]))
     if not cases:
         return _nothing("nothing left its normal range and no log, trace or change stands out", scope)
-    total = sum(c.weight for c in cases)
+    scores = probabilities([c.weight for c in cases], ranking["calibration"])
     candidates = tuple(
-        _root_cause(place, case, cases[0], total, findings, ranking) for place, case in enumerate(cases[:KEPT], 1)
+        _root_cause(place, case, cases[0], probability, findings)
+        for place, (case, probability) in enumerate(zip(cases[:KEPT], scores, strict=False), 1)
     )
     least = float(ranking["verdict"]["least_weight"])
     if cases[0].weight < least:
@@ -146,16 +147,14 @@ def _path(graph: CausalGraph, findings: Findings, rows: list[int]) -> CausalPath
 # ---------------------------------------------------------------- what is said
 
 
-def _root_cause(
-    place: int, case: Case, first: Case, total: float, findings: Findings, ranking: Mapping[str, Any]
-) -> RootCause:
+def _root_cause(place: int, case: Case, first: Case, probability: float, findings: Findings) -> RootCause:
     channel = case.shares[0][0]
     metric = _metric(case.node, channel, findings)
     return RootCause(
         rank=place,
         node=case.node,
         metric=metric,
-        score=score(case.weight, total, ranking["calibration"]),
+        score=probability,
         path=case.path,
         evidence=tuple(
             Evidence(name, findings.reasons.get(name, {}).get(case.node, name), weight=share)
@@ -165,6 +164,15 @@ def _root_cause(
         why_not="" if place == 1 else _why_not(case, first),
         fault=_fault(channel, metric, findings, case.node),
     )
+
+
+def probabilities(weights: Sequence[float], calibration: Mapping[str, float]) -> list[float]:
+    """Probability of each candidate, weights in falling order. The first's is calibrated (`score`); the others share what it
+    leaves by their weights, none above the first: together at most 1."""
+    total = math.fsum(weights)
+    first = score(weights[0], total, calibration)
+    left = total - weights[0]
+    return [first, *(min(first, (1.0 - first) * w / left) if left > 0 else 0.0 for w in weights[1:])]
 
 
 def score(weight: float, total: float, calibration: Mapping[str, float]) -> float:
