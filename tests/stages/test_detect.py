@@ -1,0 +1,238 @@
+"""What each channel sees, and what it must not see."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aiops.domain import NS, Alert, BoolArray, Change, Direction, Findings, Logs, Observation, Spans, from_ns, to_ns
+from aiops.kernels.kinds import Kind, kind_of
+from aiops.stages.detect import detect
+from aiops.stages.detect.presence import g_statistic
+from aiops.stages.detect.window import incident_window
+
+from . import system
+
+CALLS = 200  # traces on either side
+SPAN_COLUMNS = (
+    "times",
+    "durations",
+    "nodes",
+    "operations",
+    "trace_ids",
+    "span_ids",
+    "parent_ids",
+    "errors",
+    "incident",
+)
+LOG_COLUMNS = ("times", "nodes", "messages", "trace_ids", "span_ids", "incident")
+
+
+def found(observation: Observation, metric: str = "latency_avg") -> Findings:
+    return detect(observation, system.scope(metric=metric), system.ranking())
+
+
+def strongest(findings: Findings, channel: str) -> str:
+    values = findings.channels[channel]
+    return max(values, key=lambda n: values[n]) if values else ""
+
+
+def spans(delay: float = 0.0, stop_after: str | None = None, lines: bool = False) -> tuple[Spans, Logs]:
+    """entry -> mid -> leaf by client and server spans; in the incident calls to `leaf` take `delay` seconds longer on the way,
+    or `stop_after` ("" = at once) breaks the entry's operation off."""
+    rows: list[tuple[int, int, str, str, str, str, str]] = []
+    texts: list[tuple[int, str, str, str, str]] = []
+    for k in range(2 * CALLS):
+        late = k >= CALLS
+        start = to_ns(system.AT) + (k - CALLS) * (2 * NS if late else 8 * NS) // 10 + (0 if late else -3600 * NS)
+        wait = int(delay * NS) if late else 0
+        trace, ms = f"t{k}", NS // 1000
+        rows.append((start, 50 * ms + wait, "entry", "GET /", trace, f"{k}e", ""))
+        if late and stop_after == "":
+            continue
+        rows.append((start + ms, 40 * ms + wait, "entry", "call mid", trace, f"{k}c", f"{k}e"))
+        rows.append((start + 2 * ms, 38 * ms + wait, "mid", "serve", trace, f"{k}m", f"{k}c"))
+        rows.append((start + 3 * ms, 20 * ms + wait, "mid", "call leaf", trace, f"{k}d", f"{k}m"))
+        rows.append((start + 4 * ms, 15 * ms, "leaf", "serve", trace, f"{k}l", f"{k}d"))
+        if not (late and stop_after == "mid"):
+            rows.append((start + 45 * ms, 2 * ms, "entry", "call side", trace, f"{k}s", f"{k}e"))
+        texts.append((start, "mid", f"INFO request {k} from 10.0.0.{k % 250}", trace, f"{k}m"))
+        if not (late and lines):
+            texts.append((start, "leaf", f"INFO row {k} read", trace, f"{k}l"))
+        else:
+            texts.append((start, "leaf", f"ERROR row {k} refused: table is locked", trace, f"{k}l"))
+
+    def column(values: list[str]) -> np.ndarray:  # type: ignore[type-arg]  # object columns of text
+        return np.array(values, dtype=object)
+
+    times = np.array([r[0] for r in rows], dtype=np.int64)
+    flags: BoolArray = times >= to_ns(system.AT)
+    span = Spans(
+        times,
+        np.array([r[1] for r in rows], dtype=np.int64),
+        *(column([r[i] for r in rows]) for i in (2, 3, 4, 5, 6)),
+        np.zeros(len(rows), dtype=bool),
+        flags,
+    )
+    log_times = np.array([t[0] for t in texts], dtype=np.int64)
+    log = Logs(log_times, *(column([t[i] for t in texts]) for i in (1, 2, 3, 4)), log_times >= to_ns(system.AT))
+    return span, log
+
+
+def test_anomalies_in_both_directions_with_band_and_onset() -> None:
+    series = system.quiet()
+    series["mid", "cpu_usage"][-4:] += 0.5
+    series["side", "requests_total"][-4:] *= 0.1
+    told = {(a.node, a.metric): a for a in found(system.observe(series)).anomalies}
+    up, down = told["mid", "cpu_usage"], told["side", "requests_total"]
+    assert (up.direction, down.direction) == (Direction.UP, Direction.DOWN)
+    assert min(up.score, down.score) >= 1
+    assert up.band[0] < 0.3 < up.band[1] < up.value
+    assert up.onset == from_ns(int(system.times()[-4]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_the_band_holds_quiet_series(seed: int) -> None:
+    assert len(found(system.observe(system.quiet(seed))).anomalies) <= 1  # of 16
+
+
+def test_one_spike_is_not_an_incident() -> None:
+    series = system.quiet()
+    series["mid", "cpu_usage"][-3] += 5.0
+    assert not [a for a in found(system.observe(series)).anomalies if a.metric == "cpu_usage"]
+
+
+def test_what_happens_to_all_is_caused_by_none() -> None:
+    series = system.quiet()
+    for node in system.NODES:
+        series[node, "cpu_usage"][-4:] += 0.5
+    assert not [a for a in found(system.observe(series)).anomalies if a.metric == "cpu_usage"]
+
+
+def test_a_column_repeated_under_several_nodes_belongs_to_none() -> None:
+    series = system.quiet()
+    hot = series["mid", "cpu_usage"] + np.r_[np.zeros(60), np.ones(5)]
+    for node in ("mid", "leaf"):
+        series[node, "cpu_host"] = hot
+    assert not [a for a in found(system.observe(series)).anomalies if a.metric == "cpu_host"]
+
+
+def test_own_time_is_not_blamed_on_the_caller() -> None:
+    assert strongest(found(system.observe(system.faulty("mid"))), "budget") == "mid"
+
+
+def test_failures_stay_with_who_makes_them() -> None:
+    series = system.quiet()
+    for node, drop in (("leaf", 20.0), ("mid", 20.0), ("entry", 20.0)):
+        series[node, "availability"][:] = 100.0
+        series[node, "availability"][-4:] -= drop
+    assert strongest(found(system.observe(series), "availability"), "budget") == "leaf"
+
+
+def test_a_callee_never_seen_before_is_its_callers_doing() -> None:
+    series = system.quiet()
+    fresh = np.full(65, np.nan)
+    for node in ("mid", "entry"):
+        series[node, "availability"][:] = 100.0
+        series[node, "availability"][-4:] -= 20.0
+    series["wrong", "requests_total"], series["wrong", "availability"] = fresh.copy(), fresh.copy()
+    series["wrong", "requests_total"][-4:], series["wrong", "availability"][-4:] = 200.0, 0.0
+    calls = (*system.EDGES, ("mid", "wrong"))
+    assert strongest(found(system.observe(series, calls), "availability"), "budget") == "mid"
+
+
+def test_network_delay_accuses_the_callee() -> None:
+    span, log = spans(delay=0.2)
+    findings = found(system.observe(system.quiet(), spans=span, logs=log))
+    assert strongest(findings, "network") == "leaf"
+    assert [e for e in findings.events if e.what == "edge_gap" and e.node == "leaf" and e.peer == "mid"]
+
+
+@pytest.mark.parametrize(("stop_after", "culprit"), [("", "entry"), ("mid", "mid")])
+def test_requests_that_break_off_accuse_the_last_call(stop_after: str, culprit: str) -> None:
+    span, log = spans(stop_after=stop_after)
+    assert strongest(found(system.observe(system.quiet(), spans=span, logs=log)), "aborted") == culprit
+
+
+def test_lost_lines_and_new_errors_accuse_their_writer() -> None:
+    span, log = spans(lines=True)
+    findings = found(system.observe(system.quiet(), spans=span, logs=log))
+    assert strongest(findings, "logs") == "leaf"
+    assert {e.what for e in findings.events if e.kind == "log"} == {"new", "lost"}
+    assert all(e.example for e in findings.events if e.kind == "log")
+
+
+def test_less_traffic_loses_no_line() -> None:
+    span, log = spans()
+    kept = {f"t{k}" for k in range(2 * CALLS) if k < CALLS or k % 3 == 0}
+    lines = np.array([t in kept for t in log.trace_ids])
+    stay = np.array([t in kept for t in span.trace_ids])
+    log = dataclasses.replace(log, **{f: getattr(log, f)[lines] for f in LOG_COLUMNS})
+    span = dataclasses.replace(span, **{f: getattr(span, f)[stay] for f in SPAN_COLUMNS})
+    findings = found(system.observe(system.quiet(), spans=span, logs=log))
+    assert not [e for e in findings.events if e.kind == "log"]
+
+
+def test_row_order_of_logs_and_spans_does_not_matter() -> None:
+    span, log = spans(delay=0.1, lines=True)
+    random = np.random.default_rng(1)
+    a, b = random.permutation(len(span)), random.permutation(len(log))
+    mixed = dataclasses.replace(span, **{f: getattr(span, f)[a] for f in SPAN_COLUMNS})
+    lines = dataclasses.replace(log, **{f: getattr(log, f)[b] for f in LOG_COLUMNS})
+    one = found(system.observe(system.quiet(), spans=span, logs=log))
+    two = found(system.observe(system.quiet(), spans=mixed, logs=lines))
+    assert one.channels == two.channels
+    assert one.reasons == two.reasons
+
+
+def test_changes_and_alerts_support_but_alone_name_nobody() -> None:
+    observation = dataclasses.replace(
+        system.observe(system.quiet()),
+        changes=(Change("mid", from_ns(to_ns(system.AT) - 60 * NS), "deploy", "mid 1.2 -> 1.3"),),
+        alerts=(Alert("f", "firing", {"alertname": "Slow"}, {}, system.AT),),
+        alert_nodes=("side",),
+    )
+    findings = found(observation)
+    assert findings.channels["change"]["mid"] > 0.5
+    assert findings.channels["alert"] == {"side": 1.0}
+    assert {e.kind for e in findings.events} == {"alert", "change"}
+
+
+def test_a_baseline_of_another_time_keeps_its_flags() -> None:
+    observation = system.observe(system.quiet())
+    panel = observation.panel
+    other = panel.times.copy()
+    other[~panel.incident] += 90 * 86_400 * NS
+    moved = incident_window(
+        dataclasses.replace(observation, panel=dataclasses.replace(panel, times=other)), system.scope()
+    )
+    assert (moved.panel.incident == panel.incident).all()
+    assert incident_window(observation, system.scope()).panel.incident.sum() == panel.incident.sum() + 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind"),
+    [
+        ("container_cpu_usage_seconds_total", Kind.CPU),
+        ("node_cpu_seconds_total", Kind.HOST),
+        ("http_request_duration_seconds_p99", Kind.LATENCY),
+        ("http_client_request_duration_seconds", Kind.CLIENT_LATENCY),
+        ("http_requests_total", Kind.TRAFFIC),
+        ("http_errors_total", Kind.ERRORS),
+        ("availability_Average", Kind.AVAILABILITY),
+        ("MemoryUsage_Mi", Kind.MEMORY),
+        ("go_goroutines", Kind.OTHER),
+    ],
+)
+def test_metric_names_tell_their_kind(metric: str, kind: Kind) -> None:
+    assert kind_of(metric) is kind
+
+
+def test_g_statistic_of_equal_shares_is_zero() -> None:
+    assert g_statistic(5, 10, 50, 100) == pytest.approx(0.0, abs=1e-12)
+    assert g_statistic(10, 10, 0, 10) == pytest.approx(27.73, abs=0.01)

@@ -1,0 +1,155 @@
+"""The laws of the ranking, over `detect`, `link` and `rank` together."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aiops.domain import Call, Findings, Observation, RootCauses, Scope, Verdict
+from aiops.stages.detect import detect
+from aiops.stages.link import link
+from aiops.stages.rank import nothing_to_rank, rank, score
+
+from . import system
+
+
+def diagnose(observation: Observation, scope: Scope | None = None, **changed: Any) -> RootCauses:
+    scope, ranking = scope or system.scope(), system.ranking(**changed)
+    findings = detect(observation, scope, ranking)
+    return rank(link(findings, observation, scope, ranking), findings, scope, ranking)
+
+
+def order(causes: RootCauses) -> list[str]:
+    return [c.node for c in causes.candidates]
+
+
+@pytest.mark.parametrize("node", ["leaf", "mid", "side"])
+def test_the_node_at_fault_comes_first_not_those_that_inherit_it(node: str) -> None:
+    causes = diagnose(system.observe(system.faulty(node)))
+    assert causes.verdict is Verdict.FOUND
+    assert order(causes)[0] == node
+    assert causes.candidates[0].fault in {"cpu", "latency"}
+
+
+def test_a_quiet_system_gives_no_cause() -> None:
+    causes = [diagnose(system.observe(system.quiet(seed))) for seed in range(40)]
+    assert sum(c.verdict is Verdict.INCONCLUSIVE for c in causes) >= 38
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(1e-6, 1e6), st.integers(0, 50), st.sampled_from(["cpu_usage", "latency_avg"]))
+def test_the_unit_of_a_metric_changes_nothing(factor: float, seed: int, metric: str) -> None:
+    series = system.faulty(seed=seed)
+    scaled = {key: values * factor if key[1] == metric else values for key, values in series.items()}
+    assert order(diagnose(system.observe(scaled)))[:2] == order(diagnose(system.observe(series)))[:2]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 50))
+def test_an_unrelated_healthy_node_changes_nothing(seed: int) -> None:
+    series = system.faulty(seed=seed)
+    flat = np.full(system.BASELINE + system.INCIDENT, 0.2)
+    more = series | {("bystander", "cpu_usage"): flat, ("bystander", "latency_avg"): flat}
+    before, after = diagnose(system.observe(series)), diagnose(system.observe(more))
+    assert order(after)[0] == order(before)[0] == "leaf"
+    assert after.verdict is before.verdict
+    assert "bystander" not in order(after)[:3]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 500), st.lists(st.tuples(*[st.sampled_from([*system.NODES, "x", "y"])] * 2), max_size=12))
+def test_every_path_ends_at_the_symptom_in_any_graph(seed: int, calls: list[tuple[str, str]]) -> None:
+    causes = diagnose(system.observe(system.faulty(seed=seed), calls=tuple(sorted(set(calls)))))
+    for cause in causes.candidates:
+        assert cause.path.nodes[0] == cause.node
+        assert cause.path.nodes[-1] == "entry"
+        assert cause.path.cost == pytest.approx(sum(-math.log(e.strength) for e in cause.path.edges))
+        assert [(e.cause, e.effect) for e in cause.path.edges] == list(
+            zip(cause.path.nodes, cause.path.nodes[1:], strict=False)
+        )
+
+
+def test_asking_twice_and_in_another_order_gives_the_same() -> None:
+    observation = system.observe(system.faulty())
+    shuffled = dataclasses.replace(observation, calls=tuple(reversed(observation.calls)))
+    assert diagnose(observation) == diagnose(observation) == diagnose(shuffled)
+
+
+@pytest.mark.parametrize("values", [np.nan, 0.0, 7.0, 1e300, -1e300])
+def test_empty_and_constant_series_are_harmless(values: float) -> None:
+    series = system.faulty()
+    length = system.BASELINE + system.INCIDENT
+    odd = series | {(n, f"odd_{k}"): np.full(length, values) for n in system.NODES for k in range(2)}
+    assert order(diagnose(system.observe(odd)))[0] == "leaf"
+
+
+def test_nothing_observed_is_inconclusive_with_a_gap() -> None:
+    causes = diagnose(system.observe({}, calls=()))
+    assert causes.verdict is Verdict.INCONCLUSIVE
+    assert causes.candidates == ()
+    assert causes.gaps
+
+
+def test_a_symptom_that_the_graph_does_not_hold_is_virtual_and_ends_every_path() -> None:
+    causes = diagnose(system.observe(system.faulty()), system.scope(node=None, metric=None))
+    assert order(causes)[0] == "leaf"
+    assert {c.path.nodes[-1] for c in causes.candidates} == {"_symptom"}
+
+
+def test_a_graph_without_the_symptom_gives_a_gap_not_an_error() -> None:
+    scope, ranking = system.scope(), system.ranking()
+    observation = system.observe(system.faulty())
+    findings = detect(observation, scope, ranking)
+    graph = link(findings, observation, scope, ranking)
+    causes = rank(graph, findings, dataclasses.replace(scope, symptom_node="nowhere"), ranking)
+    assert causes.verdict is Verdict.INCONCLUSIVE
+    assert "nowhere" in causes.gaps[0].why
+
+
+def test_why_not_can_be_checked_by_hand() -> None:
+    causes = diagnose(system.observe(system.faulty()))
+    first, second = causes.candidates[:2]
+    assert first.why_not == ""
+    for cause in (first, second):
+        evidence = math.fsum(e.weight for e in cause.evidence)
+        weight = evidence * math.exp(-cause.path.cost)
+        assert f"{weight:.2f}" in second.why_not
+    assert first.node in second.why_not
+    assert first.score > second.score
+
+
+def test_scores_are_probabilities_that_grow_with_the_weight() -> None:
+    calibration = system.ranking()["calibration"]
+    scores = [score(weight, 2.0, calibration) for weight in (1e-9, 0.1, 0.5, 1.0, 2.0)]
+    assert scores == sorted(scores)
+    assert 0.0 <= scores[0] < scores[-1] <= 1.0
+
+
+def test_two_faults_at_once_take_the_first_two_places() -> None:
+    series = system.faulty("leaf")
+    series["side", "cpu_usage"][-4:] += 0.6
+    assert set(order(diagnose(system.observe(series)))[:2]) == {"leaf", "side"}
+
+
+def test_the_source_cost_model_can_be_chosen_and_walks_around_the_fault() -> None:
+    causes = diagnose(system.observe(system.faulty("leaf")), cost_model="source")
+    assert causes.candidates
+    assert order(causes)[0] != "leaf"
+    assert all(c.path.cost < 8 and len(c.path.edges) <= 5 for c in causes.candidates)
+
+
+def test_tasks_that_ask_for_no_cause_get_none() -> None:
+    assert nothing_to_rank(Findings((), ())).candidates == ()
+
+
+def test_an_edge_nobody_stated_is_marked_as_guessed() -> None:
+    observation = dataclasses.replace(system.observe(system.faulty()), calls=(Call("entry", "side", "declared"),))
+    causes = diagnose(observation)
+    leaf = next(c for c in causes.candidates if c.node == "leaf")
+    assert [e.source for e in leaf.path.edges] == ["learned"]
