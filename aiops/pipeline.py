@@ -48,6 +48,7 @@ def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_
         sources.graph,
         task.inputs.alerts,
         rules.entities,
+        rules.topology,
         deadline_s,
     )
     return Recording(report_id, task, scope, observation, rules.hashes)

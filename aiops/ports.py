@@ -21,8 +21,10 @@ class MetricsSource(Protocol):
 
         `incident` is `scope.incident.mask(times)`, but where the time does not run on from the baseline."""
 
-    def catalog(self, timeout: float) -> tuple[Labels, ...]:
-        """Label sets of the series there are (names and aliases come from them)."""
+    def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:
+        """Label sets of the series there are (names, aliases and topology come from them), by `series_key`.
+
+        `metrics`: only of metrics whose whole name fits this regular expression (RE2)."""
 
     def window(self) -> TimeRange | None:
         """The time it can answer for, where that is fixed (a recording); None for a live source."""

@@ -14,11 +14,12 @@ from typing import Any
 
 import yaml
 
-from aiops.domain import Labels
+from aiops.domain import Call, Labels
 from aiops.errors import ConfigError
 
 FAULTS = ("cpu", "memory", "disk", "network", "errors", "latency", "traffic", "saturation", "crash", "change")
 MODES = ("off", "suggest")
+KINDS = ("CALLS", "RUNS_ON")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +62,70 @@ class Runbook:
 
 
 @dataclass(frozen=True, slots=True)
+class Relation:
+    """Metrics whose labels state an edge from `tail` (caller, what runs) to `head` (callee, host).
+
+    `tail` and `head`: label -> label of rules/entities.yaml that it is like, in order. `where`: labels it must have.
+    `watched`: only heads that have series of their own."""
+
+    metric: re.Pattern[str]
+    tail: Mapping[str, str]
+    head: Mapping[str, str]
+    where: Mapping[str, str]
+    watched: bool
+
+    def fits(self, labels: Labels) -> bool:
+        return (
+            any(label in labels for label in self.head)
+            and self.metric.fullmatch(labels.get("__name__", "")) is not None
+            and all(labels.get(label) == value for label, value in self.where.items())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """What states a dependency. `metrics`: a regular expression for all metrics that exist to state one."""
+
+    calls: tuple[Relation, ...] = ()
+    runs_on: tuple[Relation, ...] = ()
+    shorten: tuple[re.Pattern[str], ...] = ()
+    ignore: frozenset[str] = frozenset()
+    declared: tuple[Call, ...] = ()
+    metrics: str = ""
+
+    def shortened(self, name: str) -> str:
+        found = next((match for pattern in self.shorten if (match := pattern.fullmatch(name))), None)
+        return found[1] if found else name
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     entities: Entities
+    topology: Topology
     ranking: Mapping[str, Any]
     runbooks: tuple[Runbook, ...]
     hashes: Mapping[str, str]
 
 
 def load(folder: Path) -> Rules:
-    """Reads and checks `entities.yaml`, `ranking.yaml` and `runbooks/*.yaml` under `folder`."""
-    files = [folder / "entities.yaml", folder / "ranking.yaml", *sorted((folder / "runbooks").glob("*.yaml"))]
+    """Reads and checks `entities.yaml`, `ranking.yaml`, `topology.yaml` and `runbooks/*.yaml` under `folder`."""
+    files = [
+        folder / "entities.yaml",
+        folder / "ranking.yaml",
+        folder / "topology.yaml",
+        *sorted((folder / "runbooks").glob("*.yaml")),
+    ]
     texts = {path: _read(path) for path in files}
     digest = hashlib.sha256()
     for path, text in texts.items():
         digest.update(f"{path.name}\n{text}\n".encode())
     parsed = {path: _parse(path, text) for path, text in texts.items()}
+    entities = _entities(files[0], parsed[files[0]])
     return Rules(
-        entities=_entities(files[0], parsed[files[0]]),
+        entities=entities,
+        topology=_topology(files[2], parsed[files[2]], entities),
         ranking=parsed[files[1]],
-        runbooks=tuple(_runbook(path, parsed[path]) for path in files[2:]),
+        runbooks=tuple(_runbook(path, parsed[path]) for path in files[3:]),
         hashes={"rules": digest.hexdigest()[:16]},
     )
 
@@ -110,6 +156,51 @@ def _entities(path: Path, data: dict[str, Any]) -> Entities:
     return Entities(
         {k: tuple(str(x) for x in v) for k, v in labels.items()}, ignore | {""}, strip, dict(data.get("aliases") or {})
     )
+
+
+def _topology(path: Path, data: dict[str, Any], entities: Entities) -> Topology:
+    calls = tuple(_relation(path, f"calls[{i}]", one, entities) for i, one in enumerate(data.get("calls") or ()))
+    runs_on = tuple(_relation(path, f"runs_on[{i}]", one, entities) for i, one in enumerate(data.get("runs_on") or ()))
+    if any(not relation.tail for relation in calls):
+        raise ConfigError(f"{path}: each of calls needs a caller")
+    shorten = tuple(_regex(path, "shorten", one) for one in data.get("shorten") or ())
+    if any(pattern.groups != 1 for pattern in shorten):
+        raise ConfigError(f"{path}: each pattern of shorten needs exactly one group, which is what stays")
+    return Topology(
+        calls,
+        runs_on,
+        shorten,
+        frozenset(str(one) for one in data.get("ignore") or ()),
+        tuple(_declared(path, edge) for edge in data.get("declared") or ()),
+        # A rule without its own `what` holds for metrics that are there for something else.
+        "|".join(f"(?:{r.metric.pattern})" for r in (*calls, *(r for r in runs_on if r.tail))),
+    )
+
+
+def _relation(path: Path, key: str, data: Any, entities: Entities) -> Relation:
+    known = {"name", "metric", "where", "caller", "callee", "what", "host", "watched"}
+    if not isinstance(data, dict) or set(data) - known or "metric" not in data:
+        raise ConfigError(f"{path}: {key} is {data!r}; it needs `metric`, and may have {', '.join(sorted(known))}")
+    tail: Any = data.get("caller") or data.get("what") or {}
+    head: Any = data.get("callee") or data.get("host")
+    for end in (tail, head):
+        if not isinstance(end, dict) or not set(end.values()) <= set(entities.labels["series"]):
+            raise ConfigError(
+                f"{path}: {key}: {end!r} must map labels to labels that rules/entities.yaml lists under labels.series"
+            )
+    metric, where = _regex(path, f"{key}.metric", data["metric"]), data.get("where") or {}
+    if not isinstance(where, dict):
+        raise ConfigError(f"{path}: {key}: where is {where!r}; it must map labels to values")
+    return Relation(metric, tail, head, where, bool(data.get("watched", False)))
+
+
+def _declared(path: Path, edge: Any) -> Call:
+    if not isinstance(edge, list) or not 2 <= len(edge) <= 3 or not all(isinstance(x, str) and x for x in edge):
+        raise ConfigError(f"{path}: declared: {edge!r} is not [caller, callee] or [caller, callee, kind]")
+    kind = edge[2] if len(edge) > 2 else "CALLS"
+    if kind not in KINDS:
+        raise ConfigError(f"{path}: declared: kind {kind!r}; allowed are {', '.join(KINDS)}")
+    return Call(edge[0], edge[1], "declared", kind)
 
 
 def _runbook(path: Path, data: dict[str, Any]) -> Runbook:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -58,8 +59,9 @@ class CaseMetrics:
         times, flags = panel.times[keep], incident[keep]
         return Panel(panel.labels, times, np.ascontiguousarray(panel.values[:, keep]), panel.nodes, flags)
 
-    def catalog(self, timeout: float) -> tuple[Labels, ...]:  # noqa: ARG002 - as above
-        return self._panel()[0].labels
+    def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:  # noqa: ARG002 - as above
+        labels = self._panel()[0].labels
+        return tuple(one for one in labels if not metrics or re.fullmatch(metrics, one.get("__name__", "")))
 
     def window(self) -> TimeRange:
         panel, contiguous = self._panel()

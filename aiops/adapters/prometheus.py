@@ -20,7 +20,7 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 
 from aiops.adapters.http import Access, Session
-from aiops.domain import FloatArray, IntArray, Labels, Panel, Query, Scope, Symptom, series_key, to_ns
+from aiops.domain import FloatArray, IntArray, Labels, Panel, Query, Scope, Symptom, quote, series_key, to_ns
 
 MAX_POINTS = 10_000  # per series and request; Prometheus refuses more than 11,000
 PROBE = timedelta(minutes=10)  # how much is read raw to learn the sampling interval
@@ -68,12 +68,15 @@ class Prometheus:
                         raise session.garbled(str(error)) from error
         return grid.panel()
 
-    def catalog(self, timeout: float) -> tuple[Labels, ...]:
+    def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:
         """Label sets of the series of the last hour; of all series where there are none (an archive), by `series_key`."""
         now = datetime.now(UTC)
         beginning = datetime(1970, 1, 2, tzinfo=UTC)
         with self._access.session("the list of series", timeout) as session:
-            found = self._series(session, now - RECENT, now) or self._series(session, beginning, now)
+            selector = f"{{__name__=~{quote(metrics)}}}" if metrics else EVERYTHING
+            found = self._series(session, selector, now - RECENT, now) or self._series(
+                session, selector, beginning, now
+            )
         return tuple(sorted(found, key=series_key))
 
     def window(self) -> None:
@@ -93,7 +96,7 @@ class Prometheus:
 
     # ------------------------------------------------ asking
 
-    def _series(self, session: Session, start: datetime, end: datetime) -> list[dict[str, str]]:
+    def _series(self, session: Session, selector: str, start: datetime, end: datetime) -> list[dict[str, str]]:
         library = PrometheusConnect(
             self._url,
             headers=self._access.headers,
@@ -102,7 +105,7 @@ class Prometheus:
             session=session,
         )
         try:
-            found = library.get_series(start, end, params={"match[]": EVERYTHING})
+            found = library.get_series(start, end, params={"match[]": selector})
             return msgspec.convert(found, list[dict[str, str]])
         except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
             raise session.garbled(str(error)) from error

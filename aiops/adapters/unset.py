@@ -14,7 +14,7 @@ class UnsetMetrics:
     def read(self, scope: Scope, timeout: float) -> Panel:  # noqa: ARG002 - the port's signature
         _say()
 
-    def catalog(self, timeout: float) -> tuple[Labels, ...]:  # noqa: ARG002 - as above
+    def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:  # noqa: ARG002 - as above
         _say()
 
     def window(self) -> TimeRange | None:

@@ -14,10 +14,24 @@ from typing import TypeVar
 
 import numpy as np
 
-from aiops.domain import Alert, Call, Change, Gap, Logs, ObjectArray, Observation, Panel, Scope, Spans, series_key
+from aiops.domain import (
+    Alert,
+    Call,
+    Change,
+    Gap,
+    Labels,
+    Logs,
+    ObjectArray,
+    Observation,
+    Panel,
+    Scope,
+    Spans,
+    series_key,
+)
 from aiops.errors import AiopsError, SourceError, SourceUnreachable
 from aiops.ports import ChangeSource, GraphStore, LogSource, MetricsSource, TraceSource
-from aiops.rules import Entities
+from aiops.rules import Entities, Topology
+from aiops.stages.topology import calls_of_labels, calls_of_panel, calls_of_spans, merged
 
 T = TypeVar("T")
 
@@ -31,13 +45,14 @@ def observe(
     graph: GraphStore,
     alerts: tuple[Alert, ...],
     entities: Entities,
+    topology: Topology,
     deadline_s: float,
 ) -> Observation:
     """All that the sources say about `scope` within `deadline_s` seconds."""
     gaps: list[Gap] = list(scope.gaps)
     failures: list[SourceError] = []
     ends = time.monotonic() + deadline_s
-    pool = ThreadPoolExecutor(6, thread_name_prefix="observe")
+    pool = ThreadPoolExecutor(7, thread_name_prefix="observe")
     try:
         reads: dict[str, Future[object] | None] = {
             "metrics": pool.submit(metrics.read, scope, deadline_s),
@@ -45,6 +60,7 @@ def observe(
             "traces": pool.submit(traces.read, scope, deadline_s) if traces else None,
             "stated dependencies": pool.submit(traces.calls, deadline_s) if traces else None,
             "changes": pool.submit(changes.read, scope, deadline_s) if changes else None,
+            "dependencies in metrics": pool.submit(metrics.catalog, deadline_s, topology.metrics),
             "known dependencies": pool.submit(graph.calls, scope.nodes, 1),
         }
 
@@ -71,6 +87,7 @@ def observe(
         spans = take("traces", Spans.empty)
         stated: tuple[Call, ...] = take("stated dependencies", tuple) if traces else ()
         changed: tuple[Change, ...] = take("changes", tuple)
+        related: tuple[Labels, ...] = take("dependencies in metrics", tuple)
         known: tuple[Call, ...] = take("known dependencies", tuple)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -79,12 +96,16 @@ def observe(
         raise failures[0]
     nodes = tuple(entities.node("series", labels) for labels in panel.labels)
     gaps += [*lines.gaps, *spans.gaps, *_unmapped(panel, nodes)]
+    spans = dataclasses.replace(spans, nodes=_nodes(spans.nodes, "span", entities))
+    # What a trace source states rests on more traces than were read here.
+    traced = stated or calls_of_spans(spans)
+    labelled = calls_of_labels(related, topology, entities), calls_of_panel(panel, topology, entities)
     return Observation(
         dataclasses.replace(panel, nodes=nodes),
         dataclasses.replace(lines, nodes=_nodes(lines.nodes, "log", entities)),
-        dataclasses.replace(spans, nodes=_nodes(spans.nodes, "span", entities)),
+        spans,
         changed,
-        tuple(sorted(set(stated) | set(known), key=lambda c: (c.caller, c.callee, c.kind, c.source))),
+        merged(traced, known, topology.declared, *labelled),
         alerts,
         tuple(entities.node("alert", a.labels) for a in alerts),
         tuple(gaps),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import socket
 import threading
 import time
@@ -101,6 +102,13 @@ def test_an_empty_time_is_an_empty_panel(source: MetricsSource, scope: Scope):
 def test_catalog_names_every_series(source: MetricsSource, recorded: Panel):
     names = {series_key(labels) for labels in source.catalog(30)}
     assert names == {series_key(labels) for labels in recorded.labels}
+
+
+def test_catalog_of_some_metrics(source: MetricsSource, recorded: Panel):
+    name = recorded.metrics[0]
+    found = {series_key(labels) for labels in source.catalog(30, f"{re.escape(name)}|nothing")}
+    assert found == {series_key(labels) for labels in recorded.labels if labels["__name__"] == name}
+    assert source.catalog(30, "nothing|at_all") == ()
 
 
 def test_ping_says_who_answers(source: MetricsSource):

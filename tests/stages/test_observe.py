@@ -15,7 +15,8 @@ from aiops.domain import Labels, Logs, Panel, Scope, TimeRange
 from aiops.errors import SourceError, SourceUnreachable
 from aiops.stages.observe import observe
 
-ENTITIES = rules.load(resources.folder("rules")).entities
+RULES = rules.load(resources.folder("rules"))
+NAMES = RULES.entities, RULES.topology
 DEMO = resources.demo_incident()
 
 
@@ -28,7 +29,7 @@ def scope() -> Scope:
 class Down:
     """A source that is down: the port's failure, nothing else."""
 
-    def read(self, scope: Scope, timeout: float):
+    def read(self, *asked: object):
         raise SourceUnreachable("metrics", "http://127.0.0.1:1", "connection refused")
 
     calls = catalog = window = symptom = ping = read
@@ -53,7 +54,7 @@ def graph():
 
 
 def test_everything_is_read_together(graph: GraphDB) -> None:
-    seen = observe(scope(), CaseMetrics(DEMO), CaseLogs(DEMO), CaseTraces(DEMO), None, graph, (), ENTITIES, 30)
+    seen = observe(scope(), CaseMetrics(DEMO), CaseLogs(DEMO), CaseTraces(DEMO), None, graph, (), *NAMES, 30)
     assert len(seen.panel.labels) > 100
     assert len(seen.logs) > 100
     assert len(seen.spans) > 100
@@ -65,7 +66,7 @@ def test_everything_is_read_together(graph: GraphDB) -> None:
 
 
 def test_a_failure_is_a_gap(graph: GraphDB) -> None:
-    seen = observe(scope(), Down(), CaseLogs(DEMO), CaseTraces(DEMO), None, graph, (), ENTITIES, 30)
+    seen = observe(scope(), Down(), CaseLogs(DEMO), CaseTraces(DEMO), None, graph, (), *NAMES, 30)
     gap = next(g for g in seen.gaps if g.what == "metrics")
     assert "connection refused" in gap.why
     assert gap.mend
@@ -75,7 +76,7 @@ def test_a_failure_is_a_gap(graph: GraphDB) -> None:
 def test_a_late_answer_is_a_gap(graph: GraphDB) -> None:
     slow = Slow()
     try:
-        seen = observe(scope(), CaseMetrics(DEMO), slow, None, None, graph, (), ENTITIES, 0.5)
+        seen = observe(scope(), CaseMetrics(DEMO), slow, None, None, graph, (), *NAMES, 0.5)
     finally:
         slow.release.set()
     assert any(g.what == "logs" and "no answer within 0.5 s" in g.why for g in seen.gaps)
@@ -83,7 +84,7 @@ def test_a_late_answer_is_a_gap(graph: GraphDB) -> None:
 
 def test_nothing_at_all_is_an_error(graph: GraphDB) -> None:
     with pytest.raises(SourceError, match="connection refused"):
-        observe(scope(), Down(), None, None, None, graph, (), ENTITIES, 5)
+        observe(scope(), Down(), None, None, None, graph, (), *NAMES, 5)
 
 
 class Unlabelled:
@@ -91,10 +92,13 @@ class Unlabelled:
         labels: tuple[Labels, ...] = ({"__name__": "up", "service": "a"}, {"__name__": "up", "colour": "blue"})
         return Panel(labels, np.array([1, 2]), np.zeros((2, 2)), ("", ""), np.array([False, True]))
 
+    def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:
+        return ()
+
 
 def test_a_series_without_a_node_is_a_gap(graph: GraphDB) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     where = Scope(at, TimeRange(at - timedelta(1), at), TimeRange(at, at + timedelta(1)))
-    seen = observe(where, Unlabelled(), None, None, None, graph, (), ENTITIES, 5)
+    seen = observe(where, Unlabelled(), None, None, None, graph, (), *NAMES, 5)
     assert seen.panel.nodes == ("a", "")
     assert any("blue" in g.why for g in seen.gaps)
