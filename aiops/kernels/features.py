@@ -134,15 +134,42 @@ def _select(x: FloatArray, k: int) -> float:
 
 @njit(cache=True, error_model="numpy")
 def pairwise(x: FloatArray, start: int, count: int) -> float:
-    """Sum of `count` values from `start`, with numpy's own order of additions: error O(eps log n)."""
+    """Sum of `count` values from `start`, with numpy's own order of additions: error O(eps log n).
+
+    numpy halves recursively; a stack walks the same tree here, because numba's cache breaks on functions that call themselves.
+    """
+    if count <= _LEAF:
+        return _leaf(x, start, count)
+    begin, size, left = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64)
+    side = np.zeros(64, np.int64)  # 0: to be opened, 1: its left half is being summed, 2: its right
+    begin[0], size[0], top, answer = start, count, 0, 0.0
+    while top >= 0:
+        half = size[top] // 2 // 8 * 8
+        if size[top] <= _LEAF:
+            answer = _leaf(x, begin[top], size[top])
+            top -= 1
+        elif side[top] == 0:
+            side[top] = 1
+            begin[top + 1], size[top + 1], side[top + 1] = begin[top], half, 0
+            top += 1
+        elif side[top] == 1:
+            side[top], left[top] = 2, answer
+            begin[top + 1], size[top + 1], side[top + 1] = begin[top] + half, size[top] - half, 0
+            top += 1
+        else:
+            answer = left[top] + answer
+            top -= 1
+    return answer
+
+
+@njit(cache=True, error_model="numpy")
+def _leaf(x: FloatArray, start: int, count: int) -> float:
+    """At most 128 values with eight running sums."""
     if count < 8:
         total = -0.0
         for j in range(start, start + count):
             total += x[j]
         return total
-    if count > _LEAF:
-        half = count // 2 // 8 * 8
-        return float(pairwise(x, start, half) + pairwise(x, start + half, count - half))
     a, b, c, d = x[start], x[start + 1], x[start + 2], x[start + 3]
     e, f, g, h = x[start + 4], x[start + 5], x[start + 6], x[start + 7]
     whole = count // 8 * 8
