@@ -114,8 +114,13 @@ def test_a_prometheus_that_answers_garbage(run: Run, kind: str) -> None:
     assert "127.0.0.1" in told.err
 
 
+def knows_no_series(request: BaseHTTPRequestHandler) -> None:
+    queried = "/query" in request.path
+    says(200, OK % (b'{"resultType": "matrix", "result": []}' if queried else b"[]"))(request)
+
+
 def test_a_prometheus_without_any_series_is_inconclusive(run: Run) -> None:
-    with answering(says(200, OK % b'{"resultType": "matrix", "result": []}')) as url:
+    with answering(knows_no_series) as url:
         told = run("diagnose", "--metrics", url, *SYMPTOM, "--format", "json")
     assert told.code == 1
     assert json.loads(told.out)["verdict"] == "inconclusive"
