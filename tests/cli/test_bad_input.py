@@ -64,7 +64,7 @@ def dawdles(request: BaseHTTPRequestHandler) -> None:
     request.send_response(200)
     request.end_headers()
     try:
-        for _ in range(100):
+        while True:
             request.wfile.write(b" ")
             request.wfile.flush()
             time.sleep(0.1)
@@ -137,9 +137,7 @@ def test_a_prometheus_that_is_down(run: Run) -> None:
 def test_a_prometheus_that_is_slow(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIOPS_DIAGNOSIS__DEADLINE_S", "1")
     with answering(dawdles) as url:
-        began = time.monotonic()
         told = run("diagnose", "--metrics", url, *SYMPTOM)
-        assert time.monotonic() - began < 8  # ten seconds is how long the answer would take
     assert told.code == 3
 
 

@@ -50,6 +50,21 @@ def test_a_cut_edge_stays_away(graph: Run) -> None:
     assert graph("graph", "path", "web", "db").code == 1
 
 
+@pytest.mark.parametrize("file", ["graph.json", "graph.graphml"])
+def test_what_is_exported_is_imported_elsewhere(graph: Run, file: str) -> None:
+    assert graph("graph", "export", "-o", file).code == 0
+    before = graph("graph", "show", "--format", "json").out
+    assert graph("graph", "import", file, "--graph", "sqlite:other.db").code == 0
+    assert graph("graph", "show", "--format", "json", "--graph", "sqlite:other.db").out == before
+
+
+def test_a_part_is_exported(graph: Run) -> None:
+    told = graph("graph", "export", "search", "--hops", "1")
+    assert [(e["source"], e["target"]) for e in json.loads(told.out)["edges"]] == [("web", "search")]
+    assert graph("graph", "export", "nobody").code == 2
+    assert "<graphml" in graph("graph", "export", "--format", "graphml").out
+
+
 def test_yaml_will_do(run: Run) -> None:
     Path("edges.yaml").write_text("edges:\n- [a, b]\n", encoding="utf-8")
     assert run("graph", "import", "edges.yaml").code == 0
