@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,7 @@ from aiops.cli import common
 
 if TYPE_CHECKING:
     from aiops.domain import Call
+    from aiops.ops import Ops
 
 
 @click.group()
@@ -39,10 +41,7 @@ def show(service: str | None, hops: int, home: str | None, graph: str | None, fo
     """Show all dependencies, or those around SERVICE."""
     with common.connect(home, **_flags(graph)) as ops:
         calls = ops.sources.graph.calls([service] if service else [], hops)
-        if service and service not in ops.sources.graph.nodes():
-            from aiops.errors import NotFound
-
-            raise NotFound(f"the graph knows no node {service!r}")
+        _known(ops, service)
     if not calls:
         common.note("no dependency is known; `aiops graph import FILE`, or connect a trace source")
     common.put(_shown(calls, form), None)
@@ -73,14 +72,43 @@ def path(caller: str, callee: str, home: str | None, graph: str | None, form: st
 @common.home
 @_store
 def import_(file: str, home: str | None, graph: str | None) -> int:
-    """Add dependencies from FILE (JSON or YAML; `-` for stdin).
+    """Add dependencies from FILE (JSON, YAML or GraphML; `-` for stdin).
 
-    FILE holds `edges: [[caller, callee], ...]`, each edge with a source (default: declared) and a kind (CALLS, RUNS_ON)
-    if it likes: the form of a recorded incident's topology.json."""
-    calls = _calls(common.read(file), file)
+    FILE holds `edges: [[caller, callee], ...]`, each edge with an origin (default: declared) and a kind (CALLS, RUNS_ON)
+    if it likes: the form of a recorded incident's topology.json. Or it is node-link JSON or GraphML, as `export` and
+    networkx write it."""
+    from aiops.schema import graphfile
+
+    calls = graphfile.parse(common.read(file), file)
     with common.connect(home, **_flags(graph)) as ops:
         count = ops.sources.graph.upsert(calls)
     common.note(f"{count} dependencies taken")
+    return 0
+
+
+@graph.command()
+@click.argument("service", required=False)
+@click.option("--hops", type=click.IntRange(1, 20), default=2, show_default=True, help="How far around SERVICE.")
+@common.home
+@_store
+@click.option("--format", "form", type=click.Choice(("json", "graphml")), help="Default: json, or as FILE ends.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of stdout."
+)
+def export(
+    service: str | None, hops: int, home: str | None, graph: str | None, form: str | None, output: Path | None
+) -> int:
+    """Write dependencies for other tools: node-link JSON (networkx) or GraphML.
+
+    All of them, or those around SERVICE. GraphML needs the extra `graph`."""
+    from aiops.schema import graphfile
+
+    with common.connect(home, **_flags(graph)) as ops:
+        calls = ops.sources.graph.calls([service] if service else [], hops)
+        nodes = (service,) if service else ops.sources.graph.nodes()
+        _known(ops, service)
+    chosen = form or ("graphml" if output and output.suffix.lower() == ".graphml" else "json")
+    common.put((graphfile.graphml if chosen == "graphml" else graphfile.node_link)(calls, nodes), output)
     return 0
 
 
@@ -121,6 +149,13 @@ def shortest(calls: Iterable[Call], caller: str, callee: str) -> list[Call] | No
     return way[::-1]
 
 
+def _known(ops: Ops, service: str | None) -> None:
+    if service and service not in ops.sources.graph.nodes():
+        from aiops.errors import NotFound
+
+        raise NotFound(f"the graph knows no node {service!r}")
+
+
 def _shown(calls: Iterable[Call], form: str) -> str:
     from aiops.cli.answers import columns
     from aiops.schema import wire
@@ -129,30 +164,3 @@ def _shown(calls: Iterable[Call], form: str) -> str:
         return common.dumped({"edges": [wire.plain(call) for call in calls]}, form)
     rows = [(c.caller, "->", c.callee, c.kind, c.source, c.last_seen.isoformat() if c.last_seen else "") for c in calls]
     return columns([("caller", "", "callee", "kind", "source", "last seen"), *rows])
-
-
-def _calls(data: bytes, name: str) -> tuple[Call, ...]:
-    import yaml
-
-    from aiops.errors import DataError
-
-    try:
-        parsed: Any = yaml.safe_load(data)  # JSON is YAML
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{name}: neither JSON nor YAML: {error}") from error
-    edges = parsed.get("edges") if isinstance(parsed, dict) else None
-    if not isinstance(edges, list):
-        raise DataError(f"{name}: needs edges: [[caller, callee], ...]")
-    return tuple(_call(edge, f"{name}: edges[{i}]") for i, edge in enumerate(edges))
-
-
-def _call(edge: Any, where: str) -> Call:
-    from aiops.domain import Call
-    from aiops.errors import DataError
-
-    if not isinstance(edge, list) or not 2 <= len(edge) <= 4 or not all(isinstance(x, str) and x for x in edge):
-        raise DataError(f"{where}: {edge!r} is not [caller, callee, source?, kind?]")
-    kind = edge[3] if len(edge) > 3 else "CALLS"
-    if kind not in ("CALLS", "RUNS_ON"):
-        raise DataError(f"{where}: kind {kind!r}; allowed are CALLS and RUNS_ON")
-    return Call(edge[0], edge[1], edge[2] if len(edge) > 2 else "declared", kind)
