@@ -20,7 +20,17 @@ from aiops.domain import Task
 from aiops.errors import ConfigError
 from aiops.ops import Ops
 from aiops.pipeline import Sources
-from aiops.ports import ChangeSource, GraphStore, JobQueue, LanguageModel, LogSource, MetricsSource, Store, TraceSource
+from aiops.ports import (
+    ChangeSource,
+    Chat,
+    GraphStore,
+    JobQueue,
+    LanguageModel,
+    LogSource,
+    MetricsSource,
+    Store,
+    TraceSource,
+)
 from aiops.schema import wire
 from aiops.settings import Settings
 
@@ -84,6 +94,8 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         graph = opened(_open("graph", GRAPHS, local(config.text("stores.graph"), "graph.db"), config))
         queue = opened(_open("queue", QUEUES, local(config.text("stores.queue"), "queue.db"), config))
         store = opened(_open("store", STORES, local(config.text("stores.store"), "store.db"), config))
+        chat_url = config.text("chat.url")
+        chat = opened(_open("chat", CHATS, chat_url, config)) if chat_url else None
         model_url = config.text("model.url")
         model = opened(_open("model", MODELS, model_url, config)) if model_url else None
     except BaseException:
@@ -96,6 +108,7 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         store=store,
         queue=queue,
         model=model,
+        chat=chat,
         identity=_identity(metrics_url),
         versions=versions(),
         deadline_s=config.number("diagnosis.deadline_s"),
@@ -303,6 +316,12 @@ def _sqlite_store(url: str, config: Settings) -> Store:  # noqa: ARG001 - as abo
     return StoreDB(_place(url))
 
 
+def _console(url: str, config: Settings) -> Chat:  # noqa: ARG001 - as above
+    from aiops.adapters.console import ConsoleChat
+
+    return ConsoleChat()
+
+
 def _llamacpp(url: str, config: Settings) -> LanguageModel:
     from aiops.adapters.llm import LlamaCpp
 
@@ -338,6 +357,7 @@ CHANGES: Table[ChangeSource] = {"sqlite": _sqlite_changes}
 GRAPHS: Table[GraphStore] = {"sqlite": _sqlite_graph}
 QUEUES: Table[JobQueue] = {"sqlite": _sqlite_queue}
 STORES: Table[Store] = {"sqlite": _sqlite_store}
+CHATS: Table[Chat] = {"console": _console}
 MODELS: Table[LanguageModel] = {
     "llamacpp": _llamacpp,
     "openai+http": _openai,

@@ -19,7 +19,7 @@ from aiops.domain import Alert, Inputs, Intent, Report, Symptom, Task, TimeRange
 from aiops.errors import NotFound, Refused, UsageError
 from aiops.flows import fold
 from aiops.pipeline import Sources
-from aiops.ports import JobQueue, LanguageModel, Store
+from aiops.ports import Chat, JobQueue, LanguageModel, Store
 from aiops.recording import pack, unpack
 from aiops.rules import Rules
 from aiops.schema import wire
@@ -38,6 +38,7 @@ class Ops:
     store: Store
     queue: JobQueue
     model: LanguageModel | None
+    chat: Chat | None
     identity: str
     versions: Mapping[str, str]
     deadline_s: float

@@ -59,6 +59,12 @@ TABLE = (
     Setting("stores", "store", "sqlite:", "reports, recordings, sessions, audit: sqlite:[PATH]"),
     Setting("model", "url", "llamacpp:", "llamacpp:[GGUF] or openai+http(s)://HOST/v1; empty = rules only"),
     Setting("model", "timeout_s", 20.0, "seconds for one answer of the language model, at most 120"),
+    Setting(
+        "chat",
+        "url",
+        "console:",
+        "where aiops serve posts each verdict: console: (its standard error); empty = nowhere",
+    ),
     Setting("service", "listen", "127.0.0.1:8642", "HOST:PORT of aiops serve"),
     Setting("service", "external_url", "", "how people reach aiops serve; makes every link absolute"),
     Setting("service", "tokens_file", "", "bearer tokens and roles; without it only loopback is served"),

@@ -18,7 +18,7 @@ from aiops.schema import wire
 DEMO = f"case:{resources.demo_incident()}"
 
 
-@pytest.mark.parametrize("table", ["METRICS", "LOGS", "TRACES", "CHANGES", "GRAPHS", "QUEUES", "STORES", "MODELS"])
+@pytest.mark.parametrize("table", ["METRICS", "LOGS", "TRACES", "CHANGES", "GRAPHS", "QUEUES", "STORES", "CHATS", "MODELS"])
 def test_every_door_has_an_adapter(table: str) -> None:
     assert getattr(app, table)
 

@@ -368,7 +368,7 @@ def metrics(desk: At) -> Response:
 def create(ops: Ops, *, external_url: str = "", body_limit: int = BODY_LIMIT) -> FastAPI:
     """The application: routes, embedded worker and guard around `ops`, which the caller closes after it has stopped."""
     registry = Registry()
-    desk = Desk(ops, registry, Worker(ops, registry), external_url)
+    desk = Desk(ops, registry, Worker(ops, registry, external_url), external_url)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -9,7 +9,7 @@ import threading
 import time
 
 from aiops.domain import Job, JobState, Verdict
-from aiops.errors import AiopsError, StoreError
+from aiops.errors import AiopsError, SourceError, StoreError
 from aiops.ops import Ops
 from aiops.service.metrics import Registry
 
@@ -24,8 +24,8 @@ PAUSE_S = 1.0  # after the queue could not be read
 class Worker:
     """One job at a time, in a thread of its own. `start` once, then `stop` once."""
 
-    def __init__(self, ops: Ops, registry: Registry) -> None:
-        self._ops, self._registry = ops, registry
+    def __init__(self, ops: Ops, registry: Registry, external_url: str = "") -> None:
+        self._ops, self._registry, self._external_url = ops, registry, external_url.rstrip("/")
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._current: Job | None = None
@@ -84,6 +84,8 @@ class Worker:
                 self._registry.count("aiops_diagnoses_total", status=state)
                 self._registry.observe("aiops_diagnosis_seconds", time.monotonic() - began, status=state)
                 log.info("diagnosis %s: %s %s", job.id, state, message)
+                if state in (JobState.DONE, JobState.INCONCLUSIVE):
+                    self._tell(job)
         finally:
             self._current = None
 
@@ -98,6 +100,16 @@ class Worker:
             log.exception("diagnosis %s", job.id)
             return JobState.FAILED, "internal error; the log of the server has the details"
         return JobState.DONE if report.verdict is Verdict.FOUND else JobState.INCONCLUSIVE, ""
+
+    def _tell(self, job: Job) -> None:
+        """Posts the three lines and the link, in the diagnosis' own thread. A chat that is away costs no diagnosis."""
+        if self._ops.chat is None:
+            return
+        lines = (*self._ops.report(job.id).summary, f"{self._external_url}/reports/{job.id}")
+        try:
+            self._ops.chat.post(job.id, "\n".join(lines))
+        except SourceError as error:
+            log.warning("the chat can't be reached: %s", error)
 
     def _keep(self) -> None:
         while not self._stopping.wait(HEARTBEAT_S):

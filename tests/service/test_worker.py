@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 import aiops
+from aiops.adapters.console import ConsoleChat
 from aiops.domain import Inputs, Intent, Job, JobState, Symptom, Task, job_id
+from aiops.errors import SourceUnreachable
 from aiops.ops import Ops
 from aiops.ports import MetricsSource
 from aiops.service.metrics import Registry
@@ -123,3 +126,31 @@ def test_a_job_of_a_worker_that_died_comes_back(tmp_path: Path, demo_case: Path)
         running.start()
         until(lambda: state(ops, job) is JobState.DONE)
         assert running.stop(30)
+
+
+class Away:
+    """A chat that nobody reads any more."""
+
+    def post(self, thread: str, text: str) -> None:
+        raise SourceUnreachable("a post", "chat", "connection refused")
+
+
+def test_it_tells_the_verdict_and_the_link_in_the_chat(ops: Ops) -> None:
+    heard = io.StringIO()
+    worker = Worker(dataclasses.replace(ops, chat=ConsoleChat(heard)), Registry(), "https://aiops.example/")
+    worker.start()
+    job = queued(ops, ops.task())
+    until(lambda: "/reports/" in heard.getvalue())
+    assert worker.stop(30)
+    said = heard.getvalue().splitlines()
+    assert [line.removeprefix(f"[{job}] ") for line in said[:3]] == list(ops.report(job).summary)
+    assert said[3].endswith(f"https://aiops.example/reports/{job}")
+
+
+def test_a_chat_that_is_away_costs_no_diagnosis(ops: Ops, caplog: pytest.LogCaptureFixture) -> None:
+    worker = Worker(dataclasses.replace(ops, chat=Away()), Registry())
+    worker.start()
+    job = queued(ops, ops.task())
+    until(lambda: "the chat can't be reached" in caplog.text)
+    assert worker.stop(30)
+    assert state(ops, job) is JobState.DONE
