@@ -85,6 +85,7 @@ def read_catalog(file: Path) -> tuple[Catalog, datetime]:
 
 
 def read_utterances(file: Path) -> tuple[Utterance, ...]:
+    """The lines of a file of utterances; DataError names the line that is wrong."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -10,7 +10,7 @@ strip quoted text -> refuse -> rules -> sure? ----------------------------> Task
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -78,10 +78,21 @@ def read(
 ) -> Reading:
     """Slots of `text`; `now` is aware, in the speaker's zone."""
     before = _before(context)
-    ruled = rules.read(text, _matcher(_key(catalog)), now, before)
+    ruled = _consistent(rules.read(text, _matcher(_key(catalog)), now, before))
     if ruled.sure:
         return ruled
-    return ask_model.read(text, ruled, catalog, before, model, timeout)
+    return ask_model.read(ruled, catalog, before, model, timeout)
+
+
+def _consistent(reading: Reading) -> Reading:
+    """A change and the intent to change go together, whatever a session brought along."""
+    slots = reading.slots
+    if slots.intent == "remediate" and slots.action == "none":
+        asked, choices = "Which change do you want to plan?", ("restart", "scale", "rollback")
+        return replace(reading, slots=replace(slots, intent="clarify"), question=asked, choices=choices)
+    if slots.intent not in {"remediate", "clarify"} and slots.action != "none":
+        return replace(reading, slots=replace(slots, action="none"))
+    return reading
 
 
 def _session(reading: Reading) -> dict[str, Any]:

@@ -23,13 +23,13 @@ _READ_ONLY = ("diagnose", "query", "forecast", "detect", "report")
 
 
 def read(
-    text: str, ruled: Reading, catalog: Catalog, context: Slots | None, model: LanguageModel | None, timeout: float
+    ruled: Reading, catalog: Catalog, context: Slots | None, model: LanguageModel | None, timeout: float
 ) -> Reading:
     """The model's reading where it stands the checks, else the rules' reading as a question or a best guess."""
     if model is None:
         return replace(_settled(ruled), note=NO_MODEL)
     try:
-        said = model.complete(prompt(text, context), schema(catalog), timeout)
+        said = model.complete(prompt(ruled.said, context), schema(catalog), timeout)
         slots = replace(Slots.from_dict(_grounded(json.loads(said))), filters=ruled.slots.filters)
     except (ModelError, ValueError, TypeError) as error:
         return replace(_settled(ruled), note=f"answered by rules alone: {error}"[:200])

@@ -111,8 +111,8 @@ def read(text: str, matcher: Matcher, now: datetime, context: Slots | None = Non
         if off:
             return Reading(Slots(intent="reject"), question=off)
     if context is not None and followup.is_edit(heard, cues(heard)):
-        return followup.edit(heard, cues(heard), context)
-    return _fresh(heard, matcher.catalog)
+        return replace(followup.edit(heard, cues(heard), context), said=said)
+    return replace(_fresh(heard, matcher.catalog), said=said)
 
 
 def hear(said: str, matcher: Matcher, now: datetime, *, quoted: bool = False) -> Heardings:
@@ -155,7 +155,8 @@ def cues(heard: Heardings) -> Mapping[str, bool]:
         "query": bool(QUERY.search(LOOKING.sub("\x00", _blank(said, [(h.start, h.end) for h in heard.times])))),
         "looking": bool(LOOKING.search(said)),
         # A metric's own name ("error rate") complains of nothing; what is told of it may.
-        "complaint": bool(COMPLAINT.search(plain)) or bool(_STATEMENT.search(plain)),
+        "complaint": bool(COMPLAINT.search(plain)),
+        "statement": bool(_STATEMENT.search(plain)),
     }
 
 
@@ -173,8 +174,8 @@ def intent_of(cue: Mapping[str, bool], *, metrics: bool) -> str:  # noqa: PLR091
         return "detect"
     if cue["query"]:
         return "query"
-    if cue["complaint"]:
-        return "diagnose"
+    if cue["complaint"] or (cue["statement"] and metrics):
+        return "diagnose"  # "db-3 is drowning in connections": told, not asked, so something is wrong
     return "query" if metrics or cue["looking"] else ""
 
 
