@@ -24,7 +24,7 @@ EDGES = st.lists(
 @given(EDGES)
 def test_dijkstra_equals_brute_force_on_small_dags(edges: list[tuple[int, int, float]]) -> None:
     dag = [(min(a, b), max(a, b), c) for a, b, c in edges if a != b]
-    cheapest = {}
+    cheapest: dict[tuple[int, int], float] = {}
     for a, b, c in dag:
         cheapest[a, b] = min(c, cheapest.get((a, b), math.inf))
     distance, before = dijkstra(*csr(NODES, dag), 0)

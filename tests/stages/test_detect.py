@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stages import system
 
-from aiops.domain import NS, Alert, BoolArray, Change, Direction, Findings, Logs, Observation, Spans, from_ns, to_ns
+from aiops.domain import NS, Alert, Change, Direction, Findings, Logs, ObjectArray, Observation, Spans, from_ns, to_ns
 from aiops.kernels.kinds import Kind, kind_of
 from aiops.stages.detect import detect
 from aiops.stages.detect.presence import g_statistic
 from aiops.stages.detect.window import incident_window
-
-from . import system
 
 CALLS = 200  # traces on either side
 SPAN_COLUMNS = (
@@ -66,20 +65,25 @@ def spans(delay: float = 0.0, stop_after: str | None = None, lines: bool = False
         else:
             texts.append((start, "leaf", f"ERROR row {k} refused: table is locked", trace, f"{k}l"))
 
-    def column(values: list[str]) -> np.ndarray:  # type: ignore[type-arg]  # object columns of text
+    def text(values: list[str]) -> ObjectArray:
         return np.array(values, dtype=object)
 
-    times = np.array([r[0] for r in rows], dtype=np.int64)
-    flags: BoolArray = times >= to_ns(system.AT)
+    starts, durations, nodes, operations, traces, ids, parents = (list(column) for column in zip(*rows, strict=True))
+    times = np.array(starts, dtype=np.int64)
     span = Spans(
         times,
-        np.array([r[1] for r in rows], dtype=np.int64),
-        *(column([r[i] for r in rows]) for i in (2, 3, 4, 5, 6)),
+        np.array(durations, dtype=np.int64),
+        text(nodes),
+        text(operations),
+        text(traces),
+        text(ids),
+        text(parents),
         np.zeros(len(rows), dtype=bool),
-        flags,
+        times >= to_ns(system.AT),
     )
-    log_times = np.array([t[0] for t in texts], dtype=np.int64)
-    log = Logs(log_times, *(column([t[i] for t in texts]) for i in (1, 2, 3, 4)), log_times >= to_ns(system.AT))
+    starts, nodes, messages, traces, ids = (list(column) for column in zip(*texts, strict=True))
+    times = np.array(starts, dtype=np.int64)
+    log = Logs(times, text(nodes), text(messages), text(traces), text(ids), times >= to_ns(system.AT))
     return span, log
 
 

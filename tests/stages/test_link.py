@@ -8,11 +8,10 @@ import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stages import system
 
 from aiops.domain import Anomaly, CausalGraph, Direction, Findings
 from aiops.stages.link import link, source_costs
-
-from . import system
 
 NAMES = st.sampled_from(["a", "b", "c", "d", "e", "entry"])
 

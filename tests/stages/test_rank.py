@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stages import system
 
 from aiops.domain import Call, Findings, Observation, RootCauses, Scope, Verdict
 from aiops.stages.detect import detect
 from aiops.stages.link import link
 from aiops.stages.rank import nothing_to_rank, rank, score
-
-from . import system
 
 
 def diagnose(observation: Observation, scope: Scope | None = None, **changed: Any) -> RootCauses:
