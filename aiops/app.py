@@ -310,6 +310,32 @@ def _task(data: bytes) -> Task:
     return wire.decode(data, Task)
 
 
+def _redis(url: str, config: Settings) -> JobQueue:
+    try:
+        from aiops.adapters.redis_queue import RedisQueue
+    except ModuleNotFoundError as error:
+        raise _extra("redis", url) from error
+    return RedisQueue(
+        url,
+        wire.encode,
+        _task,
+        password=config.secret("stores.queue_password_file") or None,
+        capacity=int(config.number("service.queue_limit")),
+    )
+
+
+def _neo4j(url: str, config: Settings) -> GraphStore:
+    try:
+        from aiops.adapters.neo4j_graph import Neo4jGraph
+    except ModuleNotFoundError as error:
+        raise _extra("neo4j", url) from error
+    return Neo4jGraph(url, config.text("stores.graph_user"), config.secret("stores.graph_password_file"))
+
+
+def _extra(name: str, url: str) -> ConfigError:
+    return ConfigError(f"{_shown(url)} needs the extra {name!r}: pip install 'aiops[{name}]'")
+
+
 def _sqlite_store(url: str, config: Settings) -> Store:  # noqa: ARG001 - as above
     from aiops.adapters.sqlite import StoreDB
 
@@ -354,8 +380,8 @@ TRACES: Table[TraceSource] = {
     "jaeger+https": _jaeger,
 }
 CHANGES: Table[ChangeSource] = {"sqlite": _sqlite_changes}
-GRAPHS: Table[GraphStore] = {"sqlite": _sqlite_graph}
-QUEUES: Table[JobQueue] = {"sqlite": _sqlite_queue}
+GRAPHS: Table[GraphStore] = {"sqlite": _sqlite_graph, "neo4j": _neo4j, "neo4j+s": _neo4j}
+QUEUES: Table[JobQueue] = {"sqlite": _sqlite_queue, "redis": _redis, "rediss": _redis}
 STORES: Table[Store] = {"sqlite": _sqlite_store}
 CHATS: Table[Chat] = {"console": _console}
 MODELS: Table[LanguageModel] = {

@@ -54,8 +54,11 @@ TABLE = (
             ("tenant", "tenant (X-Scope-OrgID) at the source of {source}"),
         )
     ),
-    Setting("stores", "graph", "sqlite:", "dependencies: sqlite:[PATH]"),
-    Setting("stores", "queue", "sqlite:", "jobs: sqlite:[PATH]"),
+    Setting("stores", "graph", "sqlite:", "dependencies: sqlite:[PATH], neo4j://HOST[:PORT] or neo4j+s://HOST[:PORT]"),
+    Setting("stores", "graph_user", "", "user of the graph database"),
+    Setting("stores", "graph_password_file", "", "file with the password that goes with graph_user"),
+    Setting("stores", "queue", "sqlite:", "jobs: sqlite:[PATH], redis://HOST[:PORT] or rediss://HOST[:PORT]"),
+    Setting("stores", "queue_password_file", "", "file with the password of the queue"),
     Setting("stores", "store", "sqlite:", "reports, recordings, sessions, audit: sqlite:[PATH]"),
     Setting("model", "url", "llamacpp:", "llamacpp:[GGUF] or openai+http(s)://HOST/v1; empty = rules only"),
     Setting("model", "timeout_s", 20.0, "seconds for one answer of the language model, at most 120"),

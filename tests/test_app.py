@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from aiops.schema import wire
 DEMO = f"case:{resources.demo_incident()}"
 
 
-@pytest.mark.parametrize("table", ["METRICS", "LOGS", "TRACES", "CHANGES", "GRAPHS", "QUEUES", "STORES", "CHATS", "MODELS"])
+@pytest.mark.parametrize(
+    "table", ["METRICS", "LOGS", "TRACES", "CHANGES", "GRAPHS", "QUEUES", "STORES", "CHATS", "MODELS"]
+)
 def test_every_door_has_an_adapter(table: str) -> None:
     assert getattr(app, table)
 
@@ -123,3 +126,24 @@ def test_corrupt_metrics_are_reported_as_such(tmp_path: Path) -> None:
         pytest.raises(SourceGarbled, match="metrics"),
     ):
         ops.diagnose()
+
+
+@pytest.mark.parametrize(
+    ("flag", "url", "extra"),
+    [("stores.queue", "redis://127.0.0.1:1", "redis"), ("stores.graph", "neo4j://127.0.0.1:1", "neo4j")],
+)
+def test_a_missing_extra_is_named(
+    flag: str, url: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (extra, "aiops.adapters.redis_queue", "aiops.adapters.neo4j_graph"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError, match=f"needs the extra '{extra}'"):
+        aiops.connect(DEMO, home=str(tmp_path), flags={flag: url})
+
+
+def test_a_store_that_is_away_is_said_not_shown_as_a_traceback(tmp_path: Path) -> None:
+    with (
+        pytest.raises(AiopsError, match="redis|127"),
+        aiops.connect(DEMO, home=str(tmp_path), flags={"stores.queue": "redis://127.0.0.1:1"}) as ops,
+    ):
+        ops.queue.depth()
