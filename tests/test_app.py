@@ -143,7 +143,7 @@ def test_a_missing_extra_is_named(
 
 def test_a_store_that_is_away_is_said_not_shown_as_a_traceback(tmp_path: Path) -> None:
     with (
-        pytest.raises(AiopsError, match="redis|127"),
+        pytest.raises(AiopsError, match=r"redis|127"),
         aiops.connect(DEMO, home=str(tmp_path), flags={"stores.queue": "redis://127.0.0.1:1"}) as ops,
     ):
         ops.queue.depth()
