@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -22,6 +24,7 @@ DURATION = r"^[1-9][0-9]{0,5}[smhdw]$"
 FILTER = r"^[A-Za-z_][A-Za-z0-9_.:-]{0,127}(?:[<>]-?[0-9]+(?:\.[0-9]+)?|=[^\s=<>]{1,128})$"
 Action = Literal["none", "restart", "scale", "rollback"]
 Output = Literal["json", "markdown", "plaintext"]
+_BREAKS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -247,12 +250,21 @@ def _field(name: str, value: object, indent: int, origin: str) -> Iterator[str]:
     pad, note = " " * indent, f"  # {origin}" if origin else ""
     nested = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
     if not nested:
-        flat = yaml.safe_dump(value, default_flow_style=True, width=1_000_000, allow_unicode=True)
+        flat = _written(value, flow=True)
         yield f"{pad}{name}: {flat.removesuffix(chr(10)).removesuffix('...').strip()}{note}"
         return
     yield f"{pad}{name}:{note}"
-    block = yaml.safe_dump(value, default_flow_style=False, width=1_000_000, allow_unicode=True, sort_keys=False)
+    block = _written(value, flow=False)
     yield from (f"{pad}  {line}" for line in block.splitlines())
+
+
+def _written(value: object, *, flow: bool) -> str:
+    """YAML of a value on as few lines as it can. Unusual line breaks are escaped: PyYAML would fold them into blanks."""
+    plain_text = not _BREAKS.search(json.dumps(value, ensure_ascii=False))
+    text: str = yaml.safe_dump(
+        value, default_flow_style=flow, width=1_000_000, allow_unicode=plain_text, sort_keys=False
+    )
+    return text
 
 
 def _problem(source: str, error: Any) -> str:

@@ -121,3 +121,11 @@ def test_the_reference_names_every_field() -> None:
     for field in ("task_id", "intent", "inputs.window", "inputs.symptom.at", "inputs.action", "expected_output_format"):
         assert f"`{field}`" in table
     assert yaml.safe_dump(task_schema.json_schema())
+
+
+@pytest.mark.parametrize(
+    "odd", ["\x85", "\u2028", "\u2029", "\ufeff", "a\nb\n", "\x7f", " lead", "结算 # no", "'", '"', "- x", "…"]
+)
+def test_odd_characters_survive(odd: str) -> None:
+    task = Task("abcd", Intent.CLARIFY, Inputs(), question=odd)
+    assert task_schema.load(task_schema.dump(task, {"question": "said"})) == task
