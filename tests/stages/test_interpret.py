@@ -338,3 +338,10 @@ def test_without_a_model_the_person_is_told_once_why_the_rules_answered() -> Non
     unsure = interpret("cart has been such a goose lately honestly", CATALOG, now=NOW)
     assert "make llm" in unsure.note or unsure.route == "rules"
     assert interpret("why is cart slow", CATALOG, now=NOW).note == ""
+
+
+@pytest.mark.parametrize("text", ["a " * 30_000, "1" * 60_000, "一二三" * 20_000, '"' * 60_000, "cart is slow " * 400])
+def test_a_text_without_end_is_answered_with_a_question(text: str) -> None:
+    told = interpret(text, CATALOG, now=NOW)
+    assert told.task.intent is Intent.CLARIFY
+    assert told.task.question

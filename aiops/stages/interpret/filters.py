@@ -10,7 +10,7 @@ from aiops.stages.interpret.lexicon import ENVIRONMENTS, NAMED_LABELS
 from aiops.stages.interpret.match import Mention
 from aiops.stages.interpret.timegrammar import number
 
-_NUMBER = r"(?P<n>-?\d[\d,]*(?:\.\d+)?|[零一二两三四五六七八九十百千]+(?=[万千百%个毫秒次条]|$|\s|[^\w])|百分之[零一二三四五六七八九十百\d.]+)\s?(?P<k>k\b|m\b(?!s|in)|b\b|万|千|百万|亿|million\b|thousand\b|billion\b|hundred\b)?\s?(?P<u>%|percent|ms\b|毫秒|s\b|secs?\b|seconds?\b|秒|[gmkt]i?b\b|个|条|次|mbps|/s|rps|qps|req/s)?"
+_NUMBER = r"(?P<n>-?\d[\d,]{0,15}(?:\.\d{1,6})?|[零一二两三四五六七八九十百千]{1,12}(?=[万千百%个毫秒次条]|$|\s|[^\w])|百分之[零一二三四五六七八九十百\d.]+)\s?(?P<k>k\b|m\b(?!s|in)|b\b|万|千|百万|亿|million\b|thousand\b|billion\b|hundred\b)?\s?(?P<u>%|percent|ms\b|毫秒|s\b|secs?\b|seconds?\b|秒|[gmkt]i?b\b|个|条|次|mbps|/s|rps|qps|req/s)?"
 _TIME_AFTER = r"(?!\s?(?:minutes?|mins?|hours?|hrs?|days?|weeks?|months?|h\b|d\b|w\b|分钟|小时|个小时|天|周|个月|点))"
 _OVER = (
     r"(?:is |are |was |has |have |been |goes|gets?|went|got|stays?|rises?|climbs?|jumps?|grows?|hits?|remains?|still |ever |consistently |currently )*"
@@ -23,7 +23,7 @@ _UNDER = (
 _OVER_ZH = r"(?:>=?|≥|超过了?|超出|大于(?:等于)?|高于|高过|多于|不低于|不小于|突破|达到了?|涨到|升到|到了|破)"
 _UNDER_ZH = r"(?:<=?|≤|低于|小于(?:等于)?|少于|不到|不足|跌破|掉到|降到|跌到|不超过)"
 _COMPARED = re.compile(
-    rf"(?a)(?P<over>{_OVER}|{_OVER_ZH})\s*(?:the |a |about |around )?{_NUMBER}{_TIME_AFTER}|(?P<under>{_UNDER}|{_UNDER_ZH})\s*(?:the |a |about |around )?{_NUMBER.replace('?P<n>', '?P<n2>').replace('?P<k>', '?P<k2>').replace('?P<u>', '?P<u2>')}{_TIME_AFTER}|(?P<gt>)(?:百分之)?(?P<n3>\d[\d,]*(?:\.\d+)?)\s?(?P<k3>k\b|万|千)?\s?(?P<u3>%|ms\b|毫秒)?\s?(?P<after>以上|以下|or more|or higher|or above|or less|or lower|or below|plus\b|\+(?!\d))"
+    rf"(?a)(?P<over>{_OVER}|{_OVER_ZH})\s*(?:the |a |about |around )?{_NUMBER}{_TIME_AFTER}|(?P<under>{_UNDER}|{_UNDER_ZH})\s*(?:the |a |about |around )?{_NUMBER.replace('?P<n>', '?P<n2>').replace('?P<k>', '?P<k2>').replace('?P<u>', '?P<u2>')}{_TIME_AFTER}|(?P<gt>)(?:百分之)?(?P<n3>(?<![\d.,])\d[\d,]{0, 15}(?:\.\d{1, 6})?)\s?(?P<k3>k\b|万|千)?\s?(?P<u3>%|ms\b|毫秒)?\s?(?P<after>以上|以下|or more|or higher|or above|or less|or lower|or below|plus\b|\+(?!\d))"
 )
 _SCALE = {
     "k": 1e3,

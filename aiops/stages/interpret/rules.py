@@ -16,7 +16,7 @@ from aiops.stages.interpret import actions, filters, followup, guards, spelling,
 from aiops.stages.interpret.lexicon import COMPLAINT, DETECT, DIAGNOSE, FORECAST, LOOKING, QUERY, REPORT, WHY_STRONG
 from aiops.stages.interpret.match import Matcher, Mention, Mentions, near
 from aiops.stages.interpret.slots import Reading, Slots
-from aiops.stages.interpret.text import MAX_CHARS, normalise, strip_quoted
+from aiops.stages.interpret.text import MAX_CHARS, RAW_CHARS, normalise, strip_quoted
 from aiops.stages.interpret.timegrammar import Heard
 
 _JSON = re.compile(r"(?a)\bjson\b")
@@ -97,11 +97,13 @@ class Heardings:
 
 def read(text: str, matcher: Matcher, now: datetime, context: Slots | None = None) -> Reading:
     """One utterance -> slots. `now` is aware, in the speaker's zone."""
+    if len(text) > RAW_CHARS:
+        return _too_long(RAW_CHARS)
     flat = normalise(text)
     said, quoted = strip_quoted(flat, matcher.is_name, guards.is_order)
-    said = spelling.correct(said, matcher.words) if len(said) <= MAX_CHARS else said
     if len(said) > MAX_CHARS:
-        return _clarify("long", f"This is longer than {MAX_CHARS} characters. What do you want to know, in a sentence?")
+        return _too_long(MAX_CHARS)
+    said = spelling.correct(said, matcher.words)
     reason = guards.refusal(said)
     if reason:
         return Reading(Slots(intent="reject"), question=reason)
@@ -298,8 +300,9 @@ def _ask(reading: Reading, question: str, choices: tuple[str, ...], doubt: str =
     return replace(reading, slots=slots, question=question, choices=choices, doubts=doubts)
 
 
-def _clarify(doubt: str, question: str) -> Reading:
-    return Reading(Slots(), route="clarify", question=question, doubts=(doubt,) if doubt != "long" else ())
+def _too_long(limit: int) -> Reading:
+    question = f"This is longer than {limit} characters. What do you want to know, in a sentence?"
+    return Reading(Slots(), route="clarify", question=question)
 
 
 def _offer(services: Sequence[str]) -> str:

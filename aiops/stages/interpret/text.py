@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+RAW_CHARS = 20_000  # beyond this nothing is read at all
 MAX_CHARS = 2_000  # longer input is asked to be shortened; pasted logs belong into quotes
 
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
@@ -37,7 +38,7 @@ _REPORTED = re.compile(
 
 # What introduces a quotation goes with it: an "alert" that is quoted complains of nothing.
 _LABEL = re.compile(
-    r"(?:\b(?:the |its |an? |this |and |with )*(?:alert|annotation|summary|description|message|runbook|log(?: line)?|label|payload|ticket|stack ?trace)s?\b[^,.!?;:\n\x01]{0,24}[\s:=]*"
+    r"(?:\b(?:(?:the|its|an?|this|and|with) ){0,3}(?:alert|annotation|summary|description|message|runbook|log(?: line)?|label|payload|ticket|stack ?trace)s?\b[^,.!?;:\n\x01]{0,24}[\s:=]*"
     r"|(?:告警|报警|注释|描述|日志|摘要|消息|工单)[^。!?;:,\n\x01]{0,10}[\s:=]*)?\x01",
     re.ASCII,
 )

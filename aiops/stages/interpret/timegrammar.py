@@ -71,13 +71,15 @@ _ZH_UNITS = {
 _UNITS = tuple((unit, re.compile(words)) for table in (_UNIT_WORDS, _ZH_UNITS) for unit, words in table.items())
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _TENS = r"(?:twenty|thirty|forty|fifty)[ -](?:one|two|three|four|five|six|seven|eight|nine)"
-_EN_NUM = rf"\d+(?:\.\d+)?|(?:{_TENS}|" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")(?=[ -])"
+_EN_NUM = (
+    rf"\d{{{{1,6}}}}(?:\.\d{{{{1,4}}}})?|(?:{_TENS}|" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")(?=[ -])"
+)
 _EN_UNIT = "|".join(_UNIT_WORDS.values())
-_ZH_NUM = r"\d+(?:\.\d+)?|[零〇一二两俩三四五六七八九十百千]+|半"
+_ZH_NUM = r"\d{{1,6}}(?:\.\d{{1,4}})?|[零〇一二两俩三四五六七八九十百千]{{1,12}}|半"
 _ZH_UNIT = "|".join(_ZH_UNITS.values())
 _EN_SPAN = (
     rf"(?:(?P<{{0}}n>{_EN_NUM})[ -]?)?(?P<{{0}}u>{_EN_UNIT})(?:\b|(?<=h)(?=\d))(?P<{{0}}half> and a half)?"
-    rf"(?:(?:,? and |,? |(?<=[hm]))(?P<{{0}}n2>\d+|[a-z]+)[ -]?(?P<{{0}}u2>{_UNIT_WORDS['m']}|{_UNIT_WORDS['h']})\b)?"
+    rf"(?:(?:,? and |,? |(?<=[hm]))(?P<{{0}}n2>\d{{{{1,6}}}}|[a-z]{{{{1,12}}}})[ -]?(?P<{{0}}u2>{_UNIT_WORDS['m']}|{_UNIT_WORDS['h']})\b)?"
 )
 _ZH_SPAN = (
     rf"(?:(?P<{{0}}n>{_ZH_NUM})(?:来|多|几)?)?\s*(?P<{{0}}half>个半)?\s*(?P<{{0}}u>{_ZH_UNIT})(?P<{{0}}half2>半(?!夜))?"
@@ -96,7 +98,7 @@ _EN_BARE = r"(?P<{0}h>\d{{1,2}})(?::(?P<{0}m>\d{{2}}))?(?:\s?(?P<{0}ap>[ap])\.?m
 _ZH_PART = r"凌晨|清晨|早上|早晨|上午|中午|午后|下午|傍晚|晚上|夜里|深夜|半夜|今早|今晨|今晚|昨晚|昨夜|晚|早"
 _ZH_CLOCK = (
     rf"(?:(?P<{{0}}part>{_ZH_PART})的?\s*)?"
-    rf"(?:(?P<{{0}}zh>{_ZH_NUM})\s*(?:点钟?|时(?!候|间))(?:(?P<{{0}}q>半|[一三]刻|整)|(?P<{{0}}zm>\d{{{{1,2}}}}|[零〇一二三四五六七八九十]+)分?)?"
+    rf"(?:(?P<{{0}}zh>{_ZH_NUM})\s*(?:点钟?|时(?!候|间))(?:(?P<{{0}}q>半|[一三]刻|整)|(?P<{{0}}zm>\d{{{{1,2}}}}|[零〇一二三四五六七八九十]{{{{1,6}}}})分?)?"
     r"|(?P<{0}ch>\d{{1,2}}):(?P<{0}cm>\d{{2}}))"
 )
 _DAY = (
