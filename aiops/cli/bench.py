@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -12,6 +13,24 @@ from aiops.cli import common
 @click.group()
 def bench() -> None:
     """Measure accuracy and speed."""
+
+
+@bench.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.jsonl")
+@click.option("--catalog", type=click.Path(path_type=Path), help="Names and time (default: catalog.json beside FILE).")
+@click.option("--now", type=common.Moment(), metavar="TIME", help="What `now` means (default: the catalog's).")
+@click.option("--predictions", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write one line an utterance.")
+def intake(file: Path, catalog: Path | None, now: datetime | None, predictions: Path | None) -> int:
+    """Read every utterance of FILE.jsonl by the rules and count how often each slot is right."""
+    from aiops.bench import intake as bench_intake
+    from aiops.errors import UsageError
+
+    try:
+        table, code = bench_intake.run(file, catalog, now, predictions)
+    except OSError as error:
+        raise UsageError(f"can't write {error.filename}: {error.strerror}") from error
+    common.put(table, None)
+    return code
 
 
 @bench.command()
