@@ -19,7 +19,7 @@ from aiops.domain import FloatArray, IntArray
 from aiops.errors import DataError
 from aiops.kernels.snappy import compress, decompress
 from aiops.kernels.wire import Bytes, field, integer, next_field, uvarint
-from aiops.kernels.xor import capacity, unpack
+from aiops.kernels.xor import Words, big_endian, capacity, unpack
 
 STREAMED = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse"
 FRAME_LIMIT = 64 << 20  # bytes; Prometheus sends about 1 MiB a frame
@@ -72,7 +72,7 @@ def decode_stream(body: bytes, start_ms: int, end_ms: int) -> Samples:
     plain = chunks[~histograms]
     times, values = np.empty(capacity(data, plain), np.int64), np.empty(capacity(data, plain))
     sizes = np.zeros(count, np.int64)
-    bad = _decode(data, plain, start_ms, end_ms, times, values, sizes)
+    bad = _decode(data, big_endian(body), plain, start_ms, end_ms, times, values, sizes)
     if bad >= 0:
         raise DataError(f"series {_told(labels[plain[bad, 0]])}: its chunk {_WHY[_TRUNCATED].removeprefix('it ')}")
     total = int(sizes.sum())
@@ -280,12 +280,19 @@ def _index_series(data: Bytes, at: int, last: int, owner: int, chunks: IntArray,
 
 @njit(cache=True)
 def _decode(
-    data: Bytes, chunks: IntArray, start: int, end: int, times: IntArray, values: FloatArray, sizes: IntArray
+    data: Bytes,
+    words: Words,
+    chunks: IntArray,
+    start: int,
+    end: int,
+    times: IntArray,
+    values: FloatArray,
+    sizes: IntArray,
 ) -> int:
     """Unpack every chunk behind the one before, keeping [start, end]; the index of a broken chunk, or -1."""
     filled = 0
     for k in range(len(chunks)):
-        added = unpack(data, chunks[k, 1], chunks[k, 2], start, end, times[filled:], values[filled:])
+        added = unpack(data, words, chunks[k, 1], chunks[k, 2], start, end, times[filled:], values[filled:])
         if added < 0:
             return k
         sizes[chunks[k, 0]] += added
