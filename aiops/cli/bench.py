@@ -52,3 +52,13 @@ def rca(directory: Path, truth: Path | None, predictions: Path | None, late: flo
         raise UsageError(f"can't write {error.filename}: {error.strerror}") from error
     common.put(table, None)
     return code
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def paths(as_json: bool) -> int:
+    """Measure the search for causal paths beside networkx, in the same run."""
+    from aiops.bench import paths as bench_paths
+
+    common.put(bench_paths.run(as_json), None)
+    return 0

@@ -3,8 +3,9 @@
 With costs >= 0 and few edges allowed (causal paths have at most five), a best-first search needs no detours of Yen's algorithm
 (J. Y. Yen, Management Science 17, 1971): partial paths wait in a heap by what they cost so far plus the least that the rest can
 cost with the edges left (P. E. Hart, N. J. Nilsson, B. Raphael, IEEE Transactions SSC 4, 1968). That bound is the true cost of a
-cheapest *walk*, so a partial path is opened in vain only where that walk would revisit a node. It is computed backwards from
-the target, level by level, and the last level, the largest, is never needed: there the search stands at the source.
+cheapest *walk*, so a partial path is opened in vain only where that walk would revisit a node. It is computed from both ends
+(I. Pohl, Machine Intelligence 6, 1971), so that five edges cost no more than three: the bound back from the target is met by
+lists of what the source reaches.
 
 A graph is a CSR triple over N nodes as in `kernels.paths`.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from aiops.domain import FloatArray, IntArray
@@ -27,8 +29,8 @@ _SLACK = 1.0 - 1e-13  # a sum in another order may be larger by rounding; a boun
 class Graph:
     """Edges out of every node (`starts`, `targets`, `costs`) and into it (`ends`, `origins`, `prices`), and room to search in.
 
-    `bound` (N, MAX_DEPTH) is inf everywhere between two searches: each cleans up what it touched, so that a search costs what
-    it touches and not N. Threads take turns.
+    `bound` (N, MAX_DEPTH) is inf and `mark` (N,) 0 everywhere between two searches: each cleans up what it touched, so that it
+    costs what it touches and not N. Threads take turns.
     """
 
     starts: IntArray
@@ -38,6 +40,7 @@ class Graph:
     origins: IntArray
     prices: FloatArray
     bound: FloatArray
+    mark: npt.NDArray[np.uint16]
     lock: Lock
 
     @staticmethod
@@ -49,8 +52,8 @@ class Graph:
         tails = np.repeat(np.arange(count, dtype=np.int64), np.diff(starts))
         order = np.argsort(targets, kind="stable")
         ends = np.concatenate([[0], np.cumsum(np.bincount(targets, minlength=count))]).astype(np.int64)
-        bound = np.full((count, MAX_DEPTH), np.inf)
-        return Graph(starts, targets, costs, ends, tails[order], costs[order], bound, Lock())
+        bound, mark = np.full((count, MAX_DEPTH), np.inf), np.zeros(count, np.uint16)
+        return Graph(starts, targets, costs, ends, tails[order], costs[order], bound, mark, Lock())
 
 
 def cheapest(
@@ -60,7 +63,7 @@ def cheapest(
 
     Cheapest first; paths of one cost come by their nodes, so the answer depends on the graph alone. From a node to itself leads
     the node alone. ValueError for a node that isn't there, a negative k or a depth outside 0..MAX_DEPTH. Where b edges meet
-    a node, O(b^(depth-1)) for the bound and O(k depth b log) for the paths.
+    a node, O(b^((depth+1)/2)) for the bound and O(k depth b log) for the paths.
     """
     count = len(graph.starts) - 1
     if not (0 <= source < count and 0 <= target < count and 0 <= depth <= MAX_DEPTH and k >= 0):
@@ -68,50 +71,116 @@ def cheapest(
     g = graph
     with graph.lock:
         found, nodes = _search(
-            g.starts, g.targets, g.costs, g.ends, g.origins, g.prices, g.bound, source, target, k, depth
+            g.starts, g.targets, g.costs, g.ends, g.origins, g.prices, g.bound, g.mark, source, target, k, depth
         )
     return [(float(cost), tuple(int(n) for n in row if n >= 0)) for cost, row in zip(found, nodes, strict=True)]
 
 
 @njit(cache=True, nogil=True)
-def _search(starts, targets, costs, ends, origins, prices, bound, source, target, k, depth):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _search(starts, targets, costs, ends, origins, prices, bound, mark, source, target, k, depth):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """(costs, nodes): one row a path, -1 behind its end."""
-    touched, size = _backwards(ends, origins, prices, bound, source, target, depth)
-    found, nodes = _forwards(starts, targets, costs, bound, source, target, k, depth)
-    for i in range(size):
-        bound[touched[i], :] = np.inf
+    behind, ahead = _bounds(starts, targets, costs, ends, origins, prices, bound, mark, source, target, depth)
+    found, nodes = _best_first(starts, targets, costs, bound, source, target, k, depth)
+    for node in behind:
+        bound[node, :] = np.inf
+    for node in ahead:
+        bound[node, :] = np.inf
+        mark[node] = 0
     return found, nodes
 
 
 @njit(cache=True, nogil=True)
-def _backwards(ends, origins, prices, bound, source, target, depth):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Set `bound[n, d]`, d < depth: the least cost of a walk of d edges from n to the target. (nodes set, how many)."""
-    touched = np.empty(1024, np.int64)
-    touched[0], size, first = target, 1, 0
+def _bounds(starts, targets, costs, ends, origins, prices, bound, mark, source, target, depth):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Fill `bound`; returns (nodes met from behind, nodes met ahead).
+
+    Then min(bound[n, :r + 1]) is the least cost of a walk of at most r edges from n to the target, for every n that
+    depth - r edges from the source reach.
+    Levels back from the target and lists ahead of the source grow in turn, the one with fewer edges first, until they meet;
+    from there the bounds of the lists are drawn back towards the source."""
+    behind, ahead = np.empty(512, np.int64), np.empty(512, np.int64)
+    into, onto = np.zeros(depth + 3, np.int64), np.zeros(depth + 3, np.int64)  # where each level, each list begins
+    behind[0], ahead[0], into[1], onto[1] = target, source, 1, 1
     bound[target, 0] = 0.0
-    for d in range(1, depth):
-        last = size
-        for i in range(first, last):
-            node = touched[i]
-            if node == source:
-                continue  # a simple path has the source only once
-            for e in range(ends[node], ends[node + 1]):
-                other, price = origins[e], bound[node, d - 1] + prices[e]
-                if price >= bound[other, d] or other in (target, node):
-                    continue
-                if bound[other, d] == np.inf:
-                    if size == len(touched):
-                        touched = _wider(touched)
-                    touched[size] = other
-                    size += 1
-                bound[other, d] = price
-        first = last
-    return touched, size
+    back, forth = 0, 0
+    if depth > 1:
+        ahead = _list(starts, targets, mark, source, target, ahead, onto, 1)
+    while back + forth < depth - 1:
+        if _edges(ends, behind, into, back) <= _edges(starts, ahead, onto, forth + 1):
+            back += 1
+            behind = _level(ends, origins, prices, bound, source, target, behind, into, back)
+        else:
+            forth += 1
+            if back + forth < depth - 1:
+                ahead = _list(starts, targets, mark, source, target, ahead, onto, forth + 1)
+    for j in range(forth, 0, -1):
+        for i in range(onto[j], onto[j + 1]):
+            node = ahead[i]
+            for e in range(starts[node], starts[node + 1]):
+                rest = costs[e] + _least(bound, targets[e], depth - j)
+                bound[node, depth - j] = min(bound[node, depth - j], rest)
+    return behind[: into[back + 1]], ahead[: onto.max()]
 
 
 @njit(cache=True, nogil=True)
-def _forwards(starts, targets, costs, bound, source, target, k, depth):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Best first. A partial path is a row of `node`, `before` (its row without the last node), `spent` and `length`."""
+def _edges(offsets, nodes, places, level):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """How many edges the nodes of a level have."""
+    total = 0
+    for i in range(places[level], places[level + 1]):
+        total += offsets[nodes[i] + 1] - offsets[nodes[i]]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _least(bound, node, below):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Least cost from `node` to the target by fewer than `below` edges, as far as it is known."""
+    least = np.inf
+    for d in range(below):
+        least = min(least, bound[node, d])
+    return least
+
+
+@njit(cache=True, nogil=True)
+def _level(ends, origins, prices, bound, source, target, behind, into, d):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Set bound[n, d], the least cost of a walk of exactly d edges, for all n that have one; `behind` with them."""
+    size = into[d]
+    for i in range(into[d - 1], into[d]):
+        node = behind[i]
+        for e in range(ends[node], ends[node + 1]):
+            other, price = origins[e], bound[node, d - 1] + prices[e]
+            # A simple path has its ends only once.
+            if price >= bound[other, d] or other in (source, target):
+                continue
+            if bound[other, d] == np.inf:
+                if size == len(behind):
+                    behind = _wider(behind)
+                behind[size] = other
+                size += 1
+            bound[other, d] = price
+    into[d + 1] = size
+    return behind
+
+
+@njit(cache=True, nogil=True)
+def _list(starts, targets, mark, source, target, ahead, onto, j):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """`ahead` with the nodes that j edges from the source reach, each once; bit j of `mark` says that a node is listed."""
+    size, bit = onto[j], np.uint16(1 << j)
+    for i in range(onto[j - 1], onto[j]):
+        for e in range(starts[ahead[i]], starts[ahead[i] + 1]):
+            other = targets[e]
+            if mark[other] & bit or other in (source, target):
+                continue
+            if size == len(ahead):
+                ahead = _wider(ahead)
+            mark[other] |= bit
+            ahead[size] = other
+            size += 1
+    onto[j + 1] = size
+    return ahead
+
+
+@njit(cache=True, nogil=True)
+def _best_first(starts, targets, costs, bound, source, target, k, depth):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """A partial path is a row of `node`, `before` (its row without the last node), `spent` and `length`."""
     node, before, length = np.empty(256, np.int64), np.empty(256, np.int64), np.empty(256, np.int64)
     spent, least, heap = np.empty(256), np.empty(256), np.empty(256, np.int64)
     node[0], before[0], length[0], spent[0], least[0], heap[0] = source, -1, 0, 0.0, 0.0, 0
@@ -136,9 +205,7 @@ def _forwards(starts, targets, costs, bound, source, target, k, depth):  # type:
             continue
         for e in range(starts[here], starts[here + 1]):
             other = targets[e]
-            rest = np.inf
-            for d in range(left + 1):
-                rest = min(rest, bound[other, d])
+            rest = _least(bound, other, left + 1)
             if rest == np.inf or _visited(node, before, row, other):
                 continue
             if rows == len(node):

@@ -98,6 +98,7 @@ def test_equal_to_the_oracle_on_any_graph(edges: list[Edge], source: int, target
     assert found == oracle(10, edges, source, target, k, depth)
     assert found == cheapest(graph, source, target, k, depth), "a search must leave no trace"
     assert np.isinf(graph.bound).all()
+    assert not graph.mark.any()
 
 
 def test_paths_are_simple_short_and_sorted():
