@@ -84,8 +84,6 @@ def ask(
         taken = ops.plan(" ".join(text), session=session, now=now)
         if taken.note:
             common.note(taken.note)
-        if taken.note:
-            common.note(taken.note)
         if plan:
             from aiops.schema import task as task_schema
 

@@ -92,4 +92,6 @@ def catalog_of(series: Iterable[Labels], known: Iterable[str], entities: Entitie
     aliases: dict[str, tuple[str, ...]] = {}
     for alias, node in sorted(entities.aliases.items()):
         aliases[node] = (*aliases.get(node, ()), alias)
-    return Catalog(tuple(sorted(services - {""})), tuple(sorted(metrics - {""})), aliases)
+    # `_entry` and its like are measurements of the whole, not services that one can ask about.
+    named = sorted(name for name in services if name and not name.startswith("_"))
+    return Catalog(tuple(named), tuple(sorted(metrics - {""})), aliases)
