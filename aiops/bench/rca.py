@@ -143,7 +143,7 @@ def _named(folder: Path) -> tuple[str, str]:
 
 
 def _truths(file: Path | None, folders: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
-    """case id -> {root_cause_service, fault_type}: from `file`, else from each case's truth.json; {} where none is known."""
+    """Case id -> {root_cause_service, fault_type}: from `file`, else from each case's truth.json; {} where none is known."""
     if file is not None:
         return dict(_read_truths(file))
     known = {}

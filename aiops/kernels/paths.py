@@ -1,4 +1,4 @@
-"""Cheapest paths over non-negative edge costs: Dijkstra from one source, and the k cheapest simple paths of bounded depth.
+"""Cheapest paths over non-negative edge costs: Dijkstra from one source, exact.
 
 A graph is a CSR triple over N nodes: `starts` (N + 1,), `targets` (M,), `costs` (M,) with costs >= 0.
 """
