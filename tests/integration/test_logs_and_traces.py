@@ -44,8 +44,8 @@ def test_the_diagnosis_is_the_same(logs_kind: str, traces_kind: str, demo_case: 
         wanted = ops.diagnose()
     assert live.verdict == wanted.verdict
     assert live.root_causes[0].node == wanted.root_causes[0].node
-    if traces_kind == "tempo":  # Jaeger is asked service by service, and so by default for a sample
-        assert ranking(live) == ranking(wanted)
+    # Live sources keep to the scope; the case also gives the seconds before it. Jaeger, asked service by service, samples.
+    assert live.root_causes[0].score == pytest.approx(wanted.root_causes[0].score, abs=0.02)
     assert ranking(again) == ranking(live)
     assert [g.what for g in live.gaps if "searches found more" not in g.why] == [g.what for g in wanted.gaps]
 
