@@ -21,15 +21,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aiops.bench import measures, nab
-from aiops.bench.detectors import REFERENCES, Detection, ewma_t64
+from aiops.bench.detectors import DAY, REFERENCES, Detection, ewma_t64, seasonal_course
 from aiops.bench.progress import progress
 from aiops.domain import FloatArray, IntArray
 from aiops.errors import DataError
 from aiops.kernels import tick
+from aiops.kernels.ahead import Course, ahead
 
 ENGINE = "engine"
 _WEEK = 7 * 86_400
 _FEW = 3  # series with no more distinct values are left out of the bands' table, as no band fits them
+_AHEAD, _ORIGINS = 48, 20  # steps ahead, and the origins in a series' second half from which they are forecast
+_HISTORY = 3000  # values that such a forecast may look back
 _COLUMNS = ("series", "timestamp", "value")
 
 
@@ -58,6 +61,8 @@ class Tally:
     within: list[bool] = field(default_factory=list)
     coverages: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
+    far_coverages: list[float] = field(default_factory=list)
+    far_ratios: list[float] = field(default_factory=list)
 
 
 def run(directory: Path, predictions: Path | None = None) -> tuple[str, int]:
@@ -112,7 +117,31 @@ def _judge(one: Series, tallies: dict[tuple[str, str], Tally]) -> Detection:
             tally.coverages.append(covered)
             tally.within.append(abs(covered - measures.NOMINAL) <= measures.tolerance(points))
             tally.ratios.append(_width(one, answer, late) / yard if yard > 0 else math.nan)
+    if bands:
+        _look_far(one, tallies)
     return answers[ENGINE]
+
+
+def _look_far(one: Series, tallies: dict[tuple[str, str], Tally]) -> None:
+    """Forecasts 48 steps from points of the second half; the scores of `ahead` over those of the seasonal naive."""
+    season = max(round(DAY / max(float(np.median(np.diff(one.times))), 1.0)), 1)
+    rows = len(one.values)
+    if rows // 2 <= 2 * season or rows // 2 <= 2 * _AHEAD:
+        return
+    came, told = [], {ENGINE: list[Course](), "seasonal naive": list[Course]()}
+    for origin in range(rows // 2, rows - _AHEAD, max(_AHEAD, rows // 2 // _ORIGINS)):
+        past = one.values[max(0, origin - _HISTORY) : origin]
+        came.append(one.values[origin : origin + _AHEAD])
+        told[ENGINE].append(ahead(past, season, _AHEAD))
+        told["seasonal naive"].append(seasonal_course(past, season, _AHEAD))
+    values, scores = np.concatenate(came), {}
+    for name, courses in told.items():
+        lower, upper = (np.concatenate([course[k] for course in courses]) for k in (1, 2))
+        scores[name] = measures.interval_score(values, lower, upper)
+        tallies[one.source, name].far_coverages.append(measures.coverage(values, lower, upper))
+    for name, score in scores.items():
+        naive = scores["seasonal naive"]
+        tallies[one.source, name].far_ratios.append(score / naive if naive > 0 else math.nan)
 
 
 def _width(one: Series, answer: Detection, rows: slice) -> float:
@@ -215,12 +244,20 @@ def _report(series: Sequence[Series], tallies: Mapping[tuple[str, str], Tally]) 
     ]
     for source in sources:
         lines += [_banded(source, name, tallies[source, name]) for name in DETECTORS if tallies[source, name].coverages]
+    lines += [
+        "",
+        f"{'source':<10}{'48 steps ahead':<19}{'series':>7}{'coverage':>10}{'least':>8}{'most':>8}{'MSIS ratio':>12}",
+    ]
+    for source in sources:
+        lines += [
+            _distant(source, name, tallies[source, name]) for name in DETECTORS if tallies[source, name].far_coverages
+        ]
     points = sum(len(one.values) for one in series)
     lines += [
         "",
         f"{len(series)} series, {points} points. NAB: standard profile at its best threshold and at 1.0.",
         "prec, recall: alerts and windows at 1.0, without point adjustment. false/week: alerts per week of a series without labels.",
-        "Bands: nominal 95 %, one step ahead, second half of real series; MSIS over that of EWMA + t64, geometric mean.",
+        "Bands: nominal 95 %, second half of real series; MSIS over that of EWMA + t64 (one step) or of the seasonal naive (48), geometric mean.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -237,12 +274,23 @@ def _found(source: str, name: str, tally: Tally) -> str:
     )
 
 
+def _distant(source: str, name: str, tally: Tally) -> str:
+    covered = np.array(tally.far_coverages)
+    return (
+        f"{source:<10}{name:<19}{len(covered):>7}{covered.mean():>10.4f}{covered.min():>8.3f}{covered.max():>8.3f}"
+        f"{_geometric(tally.far_ratios):>12.3f}"
+    )
+
+
+def _geometric(ratios: Sequence[float]) -> float:
+    known = np.array([r for r in ratios if not math.isnan(r)])
+    with np.errstate(divide="ignore"):
+        return float(np.exp(np.mean(np.log(known)))) if len(known) else math.nan
+
+
 def _banded(source: str, name: str, tally: Tally) -> str:
     covered = np.array(tally.coverages)
-    ratios = np.array([r for r in tally.ratios if not math.isnan(r)])
-    with np.errstate(divide="ignore"):
-        ratio = float(np.exp(np.mean(np.log(ratios)))) if len(ratios) else math.nan
     return (
         f"{source:<10}{name:<19}{len(covered):>7}{np.mean(tally.within):>14.3f}{covered.mean():>10.4f}"
-        f"{covered.min():>8.3f}{covered.max():>8.3f}{ratio:>12.3f}"
+        f"{covered.min():>8.3f}{covered.max():>8.3f}{_geometric(tally.ratios):>12.3f}"
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from aiops.domain import FloatArray, IntArray
+from aiops.kernels.ahead import Course
 
 DAY = 86_400
 _T63 = 1.9983405  # Student's t, 97.5 %, of 64 residuals
@@ -52,6 +53,19 @@ def seasonal_naive(times: IntArray, values: FloatArray) -> Detection:
     half = _quantile(np.abs(values - centre), 256, 0.95)
     score = _outside(values, centre, 2 * half).score
     return Detection(score, centre - half, centre + half)
+
+
+def seasonal_course(values: FloatArray, season: int, horizon: int) -> Course:
+    """The last season repeated, +-1.96 sigma of the seasonal differences times the root of the seasons ahead (Hyndman and
+    Athanasopoulos, Forecasting: Principles and Practice, 5.5).
+    """
+    h = np.arange(horizon)
+    filled = values[~np.isnan(values)]
+    mean = values[len(values) - season + h % season]
+    mean = np.where(np.isnan(mean), filled[-1] if len(filled) else np.nan, mean)
+    apart = values[season:] - values[:-season]
+    half = _Z975 * math.sqrt(float(np.nanmean(apart**2))) * np.sqrt(h // season + 1)
+    return Course(mean, mean - half, mean + half)
 
 
 REFERENCES = {
