@@ -42,12 +42,15 @@ def test_the_diagnosis_is_the_same(logs_kind: str, traces_kind: str, demo_case: 
             again = ops.replay(live.id)
     with aiops.connect(f"case:{demo_case}", home=str(tmp_path / "case")) as ops:
         wanted = ops.diagnose()
+    assert ranking(again) == ranking(live)
     assert live.verdict == wanted.verdict
     assert live.root_causes[0].node == wanted.root_causes[0].node
-    # Live sources keep to the scope; the case also gives the seconds before it. Jaeger, asked service by service, samples.
+    if traces_kind == "jaeger":  # asked service by service, so that this many services get a sample
+        assert any("searches found more" in gap.why for gap in live.gaps)
+        return
+    # Live sources keep to the scope; the case also gives the seconds before it.
     assert live.root_causes[0].score == pytest.approx(wanted.root_causes[0].score, abs=0.02)
-    assert ranking(again) == ranking(live)
-    assert [g.what for g in live.gaps if "searches found more" not in g.why] == [g.what for g in wanted.gaps]
+    assert [gap.what for gap in live.gaps] == [gap.what for gap in wanted.gaps]
 
 
 def test_a_source_that_is_down_is_a_gap(demo_case: Path, tmp_path: Path) -> None:
