@@ -29,6 +29,7 @@ from aiops.domain import (
     series_key,
 )
 from aiops.errors import AiopsError, SourceError, SourceUnreachable
+from aiops.kernels.counters import is_counter, rate
 from aiops.ports import ChangeSource, GraphStore, LogSource, MetricsSource, TraceSource
 from aiops.rules import Entities, Topology
 from aiops.stages.topology import calls_of_labels, calls_of_panel, calls_of_spans, merged
@@ -82,7 +83,7 @@ def observe(
                 gaps.append(Gap(what, str(error), "aiops doctor"))
             return otherwise()
 
-        panel = take("metrics", Panel.empty)
+        scraped = take("metrics", Panel.empty)
         lines = take("logs", Logs.empty)
         spans = take("traces", Spans.empty)
         stated: tuple[Call, ...] = take("stated dependencies", tuple) if traces else ()
@@ -92,14 +93,15 @@ def observe(
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
-    if failures and not (len(panel.labels) or len(lines) or len(spans)):
+    if failures and not (len(scraped.labels) or len(lines) or len(spans)):
         raise failures[0]
+    panel = _with_rates(scraped)
     nodes = tuple(entities.node("series", labels) for labels in panel.labels)
     gaps += [*lines.gaps, *spans.gaps, *_unmapped(panel, nodes)]
     spans = dataclasses.replace(spans, nodes=_nodes(spans.nodes, "span", entities))
     # What a trace source states rests on more traces than were read here.
     traced = stated or calls_of_spans(spans)
-    labelled = calls_of_labels(related, topology, entities), calls_of_panel(panel, topology, entities)
+    labelled = calls_of_labels(related, topology, entities), calls_of_panel(scraped, topology, entities)
     return Observation(
         dataclasses.replace(panel, nodes=nodes),
         dataclasses.replace(lines, nodes=_nodes(lines.nodes, "log", entities)),
@@ -109,6 +111,26 @@ def observe(
         alerts,
         tuple(entities.node("alert", a.labels) for a in alerts),
         tuple(gaps),
+    )
+
+
+def _with_rates(panel: Panel) -> Panel:
+    """Counters as per-second rates, renamed `rate(NAME)`; everything else as it is."""
+    names = panel.metrics
+    rows = [i for i, name in enumerate(names) if is_counter(name, panel.values[i])]
+    if not rows:
+        return panel
+    values, labels = panel.values.copy(), list(panel.labels)
+    values[rows] = rate(panel.times, panel.values[rows])
+    for i in rows:
+        labels[i] = {**labels[i], "__name__": f"rate({names[i]})"}
+    order = sorted(range(len(labels)), key=lambda i: series_key(labels[i]))
+    return Panel(
+        tuple(labels[i] for i in order),
+        panel.times,
+        values[order],
+        tuple(panel.nodes[i] for i in order),
+        panel.incident,
     )
 
 

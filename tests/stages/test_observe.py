@@ -102,3 +102,23 @@ def test_a_series_without_a_node_is_a_gap(graph: GraphDB) -> None:
     seen = observe(where, Unlabelled(), None, None, None, graph, (), *NAMES, 5)
     assert seen.panel.nodes == ("a", "")
     assert any("blue" in g.why for g in seen.gaps)
+
+
+class Counting:
+    def read(self, scope: Scope, timeout: float) -> Panel:
+        labels: tuple[Labels, ...] = (
+            {"__name__": "requests_total", "service": "a"},
+            {"__name__": "temperature", "service": "a"},
+        )
+        times = np.arange(4, dtype=np.int64) * 10**9
+        values = np.array([[0.0, 5.0, 10.0, 15.0], [20.0, 21.0, 20.0, 21.0]])
+        return Panel(labels, times, values, ("", ""), np.array([False, False, False, True]))
+
+
+def test_counters_are_seen_as_rates(graph: GraphDB) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    where = Scope(at, TimeRange(at - timedelta(1), at), TimeRange(at, at + timedelta(1)))
+    panel = observe(where, Counting(), None, None, None, graph, (), *NAMES, 5).panel
+    assert panel.metrics == ("rate(requests_total)", "temperature")
+    np.testing.assert_array_equal(panel.values[0, 1:], 5.0)
+    np.testing.assert_array_equal(panel.values[1], [20.0, 21.0, 20.0, 21.0])
