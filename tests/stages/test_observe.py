@@ -104,7 +104,7 @@ def test_a_series_without_a_node_is_a_gap(graph: GraphDB) -> None:
     assert any("blue" in g.why for g in seen.gaps)
 
 
-class Counting:
+class Counting(Unlabelled):
     def read(self, scope: Scope, timeout: float) -> Panel:
         labels: tuple[Labels, ...] = (
             {"__name__": "requests_total", "service": "a"},
