@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from aiops import recording, resources, rules
-from aiops.domain import NS, Call, Panel, Spans, from_ns
+from aiops.adapters.sqlite import GraphDB
+from aiops.domain import NS, Call, Labels, Panel, Scope, Spans, TimeRange, from_ns
 from aiops.errors import ConfigError
+from aiops.stages.observe import observe
 from aiops.stages.topology import calls_of_labels, calls_of_panel, calls_of_spans, merged
 
 RULES = rules.load(resources.folder("rules"))
@@ -128,6 +130,29 @@ def test_the_pattern_of_all_metrics_finds_those_and_no_more():
         assert re.fullmatch(RULES.topology.metrics, labels["__name__"])
     assert not re.fullmatch(RULES.topology.metrics, "container_cpu_usage_seconds_total")
     assert not re.search(r"\(\?[!<=P]", RULES.topology.metrics), "RE2 knows no such group"
+
+
+class Counters:
+    """A metrics source whose panel holds what the catalog no longer does."""
+
+    def read(self, scope: Scope, timeout: float) -> Panel:
+        times = np.arange(20, dtype=np.int64) * 60 * NS
+        labels = ({"__name__": "istio_requests_total", "source_workload": "web", "destination_workload": "cart"},)
+        return Panel(labels, times, np.arange(20.0).reshape(1, 20), ("",), times >= 600 * NS)
+
+    def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:
+        return ()
+
+
+def test_an_observation_holds_the_calls_of_its_panel():
+    at = from_ns(600 * NS)
+    scope = Scope(at, TimeRange(from_ns(0), at), TimeRange(at, from_ns(1200 * NS)))
+    graph = GraphDB(":memory:")
+    try:
+        seen = observe(scope, Counters(), None, None, None, graph, (), RULES.entities, RULES.topology, 20)
+    finally:
+        graph.close()
+    assert seen.calls == (Call("web", "cart", "service-graph"),)
 
 
 # ---------------------------------------------------------------- spans
