@@ -114,9 +114,6 @@ class Counting(Unlabelled):
         values = np.array([[0.0, 5.0, 10.0, 15.0], [20.0, 21.0, 20.0, 21.0]])
         return Panel(labels, times, values, ("", ""), np.array([False, False, False, True]))
 
-    def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:
-        return ()
-
 
 def test_counters_are_seen_as_rates(graph: GraphDB) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
