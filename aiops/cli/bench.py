@@ -19,7 +19,9 @@ def bench() -> None:
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.jsonl")
 @click.option("--catalog", type=click.Path(path_type=Path), help="Names and time (default: catalog.json beside FILE).")
 @click.option("--now", type=common.Moment(), metavar="TIME", help="What `now` means (default: the catalog's).")
-@click.option("--predictions", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write one line an utterance.")
+@click.option(
+    "--predictions", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write one line an utterance."
+)
 def intake(file: Path, catalog: Path | None, now: datetime | None, predictions: Path | None) -> int:
     """Read every utterance of FILE.jsonl by the rules and count how often each slot is right."""
     from aiops.bench import intake as bench_intake
@@ -62,3 +64,30 @@ def paths(as_json: bool) -> int:
 
     common.put(bench_paths.run(as_json), None)
     return 0
+
+
+@bench.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--predictions", type=click.Path(path_type=Path), metavar="OUT.parquet", help="Write one row a sample.")
+def anomaly(directory: Path, predictions: Path | None) -> int:
+    """Score every labelled series in DIRECTORY, point by point, beside the reference detectors."""
+    from aiops.bench import anomaly as bench_anomaly
+    from aiops.errors import UsageError
+
+    try:
+        table, code = bench_anomaly.run(directory, predictions)
+    except OSError as error:
+        raise UsageError(f"can't write {error.filename}: {error.strerror}") from error
+    common.put(table, None)
+    return code
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def speed(as_json: bool) -> int:
+    """Measure forecast, band and features per series beside statsmodels and tsfresh, in the same run."""
+    from aiops.bench import speed as bench_speed
+
+    text, code = bench_speed.run(as_json)
+    common.put(text, None)
+    return code
