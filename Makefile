@@ -40,14 +40,15 @@ $(STAMPS)/dev: $(STAMPS)/base requirements/dev.txt
 	$(UV_INSTALL) -r requirements/dev.txt
 	touch $@
 
-# Building llama.cpp takes minutes; uv keeps the wheel in its cache, so a second checkout only copies it.
+# Building llama.cpp takes minutes, and uv keeps the wheel in its cache. It builds anew when the index sends the same file
+# with another date; so what is there is looked for offline first, and a second checkout only copies it.
+BUILD_LLM = CMAKE_ARGS="-DLLAVA_BUILD=OFF" CMAKE_BUILD_PARALLEL_LEVEL=$$(nproc) \
+	$(UV_INSTALL) --verbose -r requirements/llm.txt -r requirements/model.txt 2>&1 | tee .venv/llm.log \
+	| awk '/^DEBUG \[[0-9]+\/[0-9]+\]/ { if (++n % 10 == 1) { print "  compiling " $$2; fflush() } } /^ \+ /'
 $(STAMPS)/llm: $(STAMPS)/base requirements/llm.txt requirements/model.txt
 	@command -v c++ >/dev/null || { echo "the language model is built from source and needs a C++ compiler" >&2; exit 1; }
 	echo "installing the language model; unless it was built before, llama.cpp is compiled now: 3 to 7 minutes on 2 cores"
-	CMAKE_ARGS="-DLLAVA_BUILD=OFF" CMAKE_BUILD_PARALLEL_LEVEL=$$(nproc) \
-	    $(UV_INSTALL) --verbose -r requirements/llm.txt -r requirements/model.txt 2>&1 | tee .venv/llm.log \
-	    | awk '/^DEBUG \[[0-9]+\/[0-9]+\]/ { if (++n % 10 == 1) { print "  compiling " $$2; fflush() } } / \+ |^error|Caused by/' \
-	    || { tail -n 30 .venv/llm.log >&2; exit 1; }
+	{ export UV_OFFLINE=1; $(BUILD_LLM); } || { unset UV_OFFLINE; $(BUILD_LLM); } || { tail -n 30 .venv/llm.log >&2; exit 1; }
 	touch $@
 
 .PHONY: demo
