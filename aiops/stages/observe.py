@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TypeVar
@@ -102,12 +102,15 @@ def observe(
     # What a trace source states rests on more traces than were read here.
     traced = stated or calls_of_spans(spans)
     labelled = calls_of_labels(related, topology, entities), calls_of_panel(scraped, topology, entities)
+    calls = merged(traced, known, topology.declared, *labelled)
+    lines = dataclasses.replace(lines, nodes=_nodes(lines.nodes, "log", entities))
+    gaps += _unseen(scope, {*nodes, *lines.nodes, *spans.nodes, *(n for c in calls for n in (c.caller, c.callee))})
     return Observation(
         dataclasses.replace(panel, nodes=nodes),
-        dataclasses.replace(lines, nodes=_nodes(lines.nodes, "log", entities)),
+        lines,
         spans,
         changed,
-        merged(traced, known, topology.declared, *labelled),
+        calls,
         alerts,
         tuple(entities.node("alert", a.labels) for a in alerts),
         tuple(gaps),
@@ -140,6 +143,18 @@ def _nodes(names: ObjectArray, kind: str, entities: Entities) -> ObjectArray:
     out = np.empty(len(names), np.object_)
     out[:] = [known[name] for name in names]
     return out
+
+
+def _unseen(scope: Scope, seen: Set[str]) -> list[Gap]:
+    if scope.symptom_node is None or scope.symptom_node in seen:
+        return []
+    return [
+        Gap(
+            f"symptom {scope.symptom_node}",
+            "no series, log, span or dependency mentions it, so every entry of the system is taken to lead to it",
+            "aiops graph show lists the known names; name others under aliases in rules/entities.yaml",
+        )
+    ]
 
 
 def _unmapped(panel: Panel, nodes: tuple[str, ...]) -> list[Gap]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -122,3 +123,12 @@ def test_counters_are_seen_as_rates(graph: GraphDB) -> None:
     assert panel.metrics == ("rate(requests_total)", "temperature")
     np.testing.assert_array_equal(panel.values[0, 1:], 5.0)
     np.testing.assert_array_equal(panel.values[1], [20.0, 21.0, 20.0, 21.0])
+
+
+def test_a_symptom_that_nothing_mentions_is_a_gap(graph: GraphDB) -> None:
+    asked = dataclasses.replace(scope(), symptom_node="nobody")
+    seen = observe(asked, CaseMetrics(DEMO), None, None, None, graph, (), *NAMES, 30)
+    assert any(g.what == "symptom nobody" for g in seen.gaps)
+    asked = dataclasses.replace(scope(), symptom_node="ts-gateway-service")
+    seen = observe(asked, CaseMetrics(DEMO), None, None, None, graph, (), *NAMES, 30)
+    assert not any(g.what.startswith("symptom") for g in seen.gaps)
