@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,3 +48,10 @@ def prometheus(demo_case: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def browser() -> Iterator[servers.Chromium]:
     with needed(), servers.chromium() as found:
         yield found
+
+
+def pytest_unconfigure() -> None:
+    """llama_cpp opens /dev/null when it is imported and leaves it open, of which Python would tell after the summary."""
+    if utils := sys.modules.get("llama_cpp._utils"):
+        utils.outnull_file.close()
+        utils.errnull_file.close()
