@@ -333,7 +333,7 @@ def _neo4j(url: str, config: Settings) -> GraphStore:
 
 
 def _extra(name: str, url: str) -> ConfigError:
-    return ConfigError(f"{_shown(url)} needs the extra {name!r}: pip install 'aiops[{name}]'")
+    return ConfigError(f"{_shown(url)} needs the extra {name!r}: pip install '.[{name}]' in the checkout")
 
 
 def _sqlite_store(url: str, config: Settings) -> Store:  # noqa: ARG001 - as above

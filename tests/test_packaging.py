@@ -76,3 +76,11 @@ def test_the_changelog_knows_the_version():
     assert project["dynamic"] == ["version"]
     changelog = (CHECKOUT / "CHANGELOG.md").read_text()
     assert "## [Unreleased]" in changelog or f"## [{aiops.__version__}]" in changelog
+
+
+def test_nothing_tells_people_to_install_another_project() -> None:
+    """The package index has an unrelated project of our name: what we say must install the checkout."""
+    top = Path(__file__).parents[1]
+    texts = [*top.glob("*.md"), *(top / "docs").glob("*.md"), *(top / "aiops").rglob("*.py")]
+    for path in texts:
+        assert not re.search(r"install\s+['\"]?aiops\b", path.read_text(encoding="utf-8")), path

@@ -133,7 +133,7 @@ def _networkx() -> Any:
     try:
         import networkx as nx
     except ImportError as error:
-        raise ConfigError("the reference is networkx: pip install 'aiops[graph]'") from error
+        raise ConfigError("the reference is networkx: pip install '.[graph]' in the checkout") from error
     return nx
 
 

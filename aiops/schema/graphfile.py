@@ -170,5 +170,5 @@ def _networkx() -> Any:
     try:
         import networkx as nx
     except ImportError as error:
-        raise ConfigError("GraphML needs networkx: pip install 'aiops[graph]'") from error
+        raise ConfigError("GraphML needs networkx: pip install '.[graph]' in the checkout") from error
     return nx
