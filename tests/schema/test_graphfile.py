@@ -156,5 +156,5 @@ def test_a_name_that_xml_cannot_hold():
 def test_without_networkx_json_still_works(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "networkx", None)
     assert graphfile.parse(graphfile.node_link(CALLS).encode(), "x") == CALLS
-    with pytest.raises(ConfigError, match=r".[graph]"):
+    with pytest.raises(ConfigError, match=r"'\.\[graph\]'"):
         graphfile.graphml(CALLS)
