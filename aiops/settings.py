@@ -135,11 +135,6 @@ def template() -> str:
     return "\n".join(lines) + "\n"
 
 
-def colour_wanted() -> bool:
-    """Whether the terminal may be coloured (https://no-color.org)."""
-    return not os.environ.get("NO_COLOR")
-
-
 def _toml(value: Value) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import statistics
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aiops import app, pipeline
+from aiops.bench.progress import progress
 from aiops.domain import Panel, RootCauses, Verdict
 from aiops.errors import AiopsError, DataError
 from aiops.ops import Ops
@@ -87,7 +87,7 @@ def run(
     answers = []
     for done, folder in enumerate(folders, 1):
         answers.append(answer(folder, late, until))
-        _progress(done, len(folders))
+        progress(done, len(folders))
     if predictions is not None:
         predictions.write_text("".join(f"{a.line()}\n" for a in answers), encoding="utf-8")
     return _table(answers, truths), 0
@@ -235,12 +235,3 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     middle = share + Z95**2 / (2 * n)
     spread = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n * n))
     return max(0.0, (middle - spread) / (1 + Z95**2 / n)), min(1.0, (middle + spread) / (1 + Z95**2 / n))
-
-
-def _progress(done: int, total: int, width: int = 30) -> None:
-    """A bar on standard error where a person looks at it."""
-    if not sys.stderr.isatty():
-        return
-    filled = width * done // total
-    sys.stderr.write(f"\r[{'#' * filled}{'.' * (width - filled)}] {done}/{total}{chr(10) if done == total else ''}")
-    sys.stderr.flush()

@@ -149,7 +149,7 @@ def _path(graph: CausalGraph, findings: Findings, rows: list[int]) -> CausalPath
 
 def _root_cause(place: int, case: Case, first: Case, probability: float, findings: Findings) -> RootCause:
     channel = case.shares[0][0]
-    metric = _metric(case.node, channel, findings)
+    metric = _metric(case.node, findings)
     return RootCause(
         rank=place,
         node=case.node,
@@ -196,9 +196,8 @@ def _why_not(case: Case, first: Case) -> str:
     )
 
 
-def _metric(node: str, channel: str, findings: Findings) -> str:
+def _metric(node: str, findings: Findings) -> str:
     """The strongest anomalous metric of the node; "" when its metrics are normal."""
-    del channel
     mine = [a for a in findings.anomalies if a.node == node]
     return max(mine, key=lambda a: (a.score, neutral(a.metric))).metric if mine else ""
 
