@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 
-from aiops.domain import Job, JobState, Verdict
+from aiops.domain import Job, JobState, Report, Verdict
 from aiops.errors import AiopsError, SourceError, StoreError
 from aiops.ops import Ops
 from aiops.service.metrics import Registry
@@ -78,36 +78,36 @@ class Worker:
     def _finish(self, job: Job) -> None:
         self._current, began = job, time.monotonic()
         try:
-            state, message = self._outcome(job)
+            state, message, report = self._outcome(job)
             # A claim that was lost has been taken over: who has it now reports its end.
             if self._ops.queue.ack(job, state, message):
                 self._registry.count("aiops_diagnoses_total", status=state)
                 self._registry.observe("aiops_diagnosis_seconds", time.monotonic() - began, status=state)
                 log.info("diagnosis %s: %s %s", job.id, state, message)
-                if state in (JobState.DONE, JobState.INCONCLUSIVE):
-                    self._tell(job)
+                if report:
+                    self._tell(report)
         finally:
             self._current = None
 
-    def _outcome(self, job: Job) -> tuple[JobState, str]:
+    def _outcome(self, job: Job) -> tuple[JobState, str, Report | None]:
         try:
             report = self._ops.run(job.task, job.id)
         except StoreError:
             raise
         except AiopsError as error:
-            return JobState.FAILED, str(error)
+            return JobState.FAILED, str(error), None
         except Exception:  # one diagnosis that breaks must not end the worker; the log has the traceback
             log.exception("diagnosis %s", job.id)
-            return JobState.FAILED, "internal error; the log of the server has the details"
-        return JobState.DONE if report.verdict is Verdict.FOUND else JobState.INCONCLUSIVE, ""
+            return JobState.FAILED, "internal error; the log of the server has the details", None
+        return JobState.DONE if report.verdict is Verdict.FOUND else JobState.INCONCLUSIVE, "", report
 
-    def _tell(self, job: Job) -> None:
+    def _tell(self, report: Report) -> None:
         """Posts the three lines and the link, in the diagnosis' own thread. A chat that is away costs no diagnosis."""
         if self._ops.chat is None:
             return
-        lines = (*self._ops.report(job.id).summary, f"{self._external_url}/reports/{job.id}")
+        lines = (*report.summary, f"{self._external_url}/reports/{report.id}")
         try:
-            self._ops.chat.post(job.id, "\n".join(lines))
+            self._ops.chat.post(report.id, "\n".join(lines))
         except SourceError as error:
             log.warning("the chat can't be reached: %s", error)
 
