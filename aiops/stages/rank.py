@@ -19,6 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from aiops.domain import CausalGraph, CausalPath, Evidence, Findings, Gap, RootCause, RootCauses, Scope, Verdict
@@ -28,6 +29,8 @@ from aiops.kernels.paths import csr, dijkstra, walk_back
 SOURCE_DEPTH = 5
 SOURCE_LIMIT = 8.0
 WORTH_SAYING = 0.01  # share of a candidate's evidence below which a channel is noise to the reader
+PRIOR = "prior"  # the channel of what earlier incidents taught
+NO_PRIORS: Mapping[str, float] = MappingProxyType({})
 KEPT = 20  # candidates handed on; nobody reads further
 
 
@@ -51,9 +54,19 @@ class Case:
         return self.evidence * math.exp(-self.path.cost)
 
 
-def rank(graph: CausalGraph, findings: Findings, scope: Scope, ranking: Mapping[str, Any]) -> RootCauses:
-    """Candidates in order of cost, the verdict by rule, and for each why it is not the first."""
-    evidence = weigh(findings, ranking["weights"])
+def rank(
+    graph: CausalGraph,
+    findings: Findings,
+    scope: Scope,
+    ranking: Mapping[str, Any],
+    priors: Mapping[str, float] = NO_PRIORS,
+) -> RootCauses:
+    """Candidates in order of cost, the verdict by rule, and for each why it is not the first.
+
+    priors: node id -> strength in [0, 1] of what was learned before this incident (`PRIOR`); it supports evidence, and
+    accuses nobody against whom this incident says nothing.
+    """
+    evidence = weigh(findings, ranking["weights"], priors)
     if scope.symptom not in graph.nodes:
         return _nothing(f"the graph does not hold the symptom {scope.symptom}", scope)
     cases = _cases(graph, findings, evidence, scope.symptom, str(ranking["cost_model"]))
@@ -81,7 +94,9 @@ def nothing_to_rank(findings: Findings) -> RootCauses:
     )
 
 
-def weigh(findings: Findings, weights: Mapping[str, float]) -> dict[str, dict[str, float]]:
+def weigh(
+    findings: Findings, weights: Mapping[str, float], priors: Mapping[str, float] = NO_PRIORS
+) -> dict[str, dict[str, float]]:
     """Node id -> channel -> -log(1 - w e). Virtual nodes (`_...`) stand for measurements, not for things that break."""
     evidence: dict[str, dict[str, float]] = {}
     for channel, strengths in sorted(findings.channels.items()):
@@ -90,6 +105,10 @@ def weigh(findings: Findings, weights: Mapping[str, float]) -> dict[str, dict[st
                 share = -math.log1p(-float(weights.get(channel, 0.0)) * min(e, 1.0))
                 if share > 0:
                     evidence.setdefault(node, {})[channel] = share
+    for node in sorted(evidence.keys() & priors.keys()):
+        share = -math.log1p(-float(weights.get(PRIOR, 0.0)) * min(max(priors[node], 0.0), 1.0))
+        if share > 0:
+            evidence[node][PRIOR] = share
     return evidence
 
 

@@ -152,3 +152,17 @@ def test_an_edge_nobody_stated_is_marked_as_guessed() -> None:
     causes = diagnose(observation)
     leaf = next(c for c in causes.candidates if c.node == "leaf")
     assert [e.source for e in leaf.path.edges] == ["learned"]
+
+
+def test_what_was_learned_before_supports_evidence_and_accuses_nobody_alone() -> None:
+    observation, scope, ranking = system.observe(system.faulty()), system.scope(), system.ranking()
+    findings = detect(observation, scope, ranking)
+    graph = link(findings, observation, scope, ranking)
+    before, after = (
+        rank(graph, findings, scope, ranking),
+        rank(graph, findings, scope, ranking, {"leaf": 1.0, "x": 1.0}),
+    )
+    assert rank(graph, findings, scope, ranking, {}) == before
+    (prior,) = (e for e in after.candidates[0].evidence if e.kind == "prior")
+    assert prior.weight == pytest.approx(-math.log(1 - ranking["weights"]["prior"]))
+    assert "x" not in order(after)
