@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -258,6 +258,28 @@ class Panel:
     @staticmethod
     def empty() -> Panel:
         return Panel((), np.empty(0, np.int64), np.empty((0, 0)), (), np.empty(0, np.bool_))
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Metrics as they were sampled, columnar: S series, each at its own times; series k owns `starts[k]:starts[k + 1]`.
+
+    labels: S mappings; an adapter may decode each only when it is looked at.
+    keys: S byte strings, each the identity of a series at its source: equal in every read of the same labels, cheap to look up.
+    starts: (S + 1,) int64. times: (N,) int64 nanoseconds, strictly increasing within a series.
+    values: (N,) float64 as sampled: counters are not turned into rates, infinities are kept, a stale marker is NaN.
+    gaps: what there is beyond these samples and could not be given.
+    """
+
+    labels: Sequence[Labels]
+    keys: Sequence[bytes]
+    starts: IntArray
+    times: IntArray
+    values: FloatArray
+    gaps: tuple[Gap, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.keys)
 
 
 def series_key(labels: Labels) -> str:

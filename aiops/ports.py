@@ -7,10 +7,24 @@ Ports are synchronous and thread-safe; `timeout` is in seconds from the call.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from aiops.domain import Alert, Call, Change, Job, JobState, Labels, Logs, Panel, Scope, Spans, Symptom, TimeRange
+from aiops.domain import (
+    Alert,
+    Call,
+    Change,
+    Job,
+    JobState,
+    Labels,
+    Logs,
+    Panel,
+    Samples,
+    Scope,
+    Spans,
+    Symptom,
+    TimeRange,
+)
 
 
 class MetricsSource(Protocol):
@@ -20,6 +34,11 @@ class MetricsSource(Protocol):
         """The scope's series over baseline and incident on one time grid; `nodes` all "" (the corridor maps them).
 
         `incident` is `scope.incident.mask(times)`, but where the time does not run on from the baseline."""
+
+    def samples(self, query: str, window: TimeRange, timeout: float, step: timedelta | None = None) -> Samples:
+        """Samples of `query` in [start, end): of a plain selector as they were scraped, of an expression at the multiples of `step`.
+
+        With a `step` a selector is evaluated on that grid too. A recording answers plain selectors only (SourceRefused)."""
 
     def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:
         """Label sets of the series there are (names, aliases and topology come from them), by `series_key`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,10 +16,12 @@ from aiops.domain import (
     NS,
     BoolArray,
     Call,
+    FloatArray,
     IntArray,
     Labels,
     Logs,
     Panel,
+    Samples,
     Scope,
     Spans,
     Symptom,
@@ -27,8 +29,12 @@ from aiops.domain import (
     from_ns,
     to_ns,
 )
-from aiops.errors import DataError, SourceGarbled
+from aiops.errors import DataError, SourceGarbled, SourceRefused
+from aiops.kernels.wire import label_bytes
 from aiops.recording import Files
+from aiops.schema import selector
+
+LOOKBACK = 300 * NS  # Prometheus' default: how long a series keeps its last value
 
 T = TypeVar("T")
 R = TypeVar("R", Logs, Spans)
@@ -58,6 +64,38 @@ class CaseMetrics:
             incident, keep = panel.incident, ~(panel.incident & after)
         times, flags = panel.times[keep], incident[keep]
         return Panel(panel.labels, times, np.ascontiguousarray(panel.values[:, keep]), panel.nodes, flags)
+
+    def samples(
+        self,
+        query: str,
+        window: TimeRange,
+        timeout: float,  # noqa: ARG002 - as above
+        step: timedelta | None = None,
+    ) -> Samples:
+        """A gap of the recording is no sample. On a grid a series keeps its last value for `LOOKBACK`."""
+        chosen = self._chooser(query)
+        panel, _ = self._panel()
+        order = np.argsort(panel.times, kind="stable")
+        times, values = panel.times[order], panel.values[:, order]
+        rows = [k for k, labels in enumerate(panel.labels) if chosen(labels)]
+        found = []
+        for k in rows:
+            seen = ~np.isnan(values[k])
+            at, row = times[seen], values[k][seen]
+            found.append(_stepped(at, row, window, step) if step else (at[m := window.mask(at)], row[m]))
+        return _columns([(panel.labels[k], *one) for k, one in zip(rows, found, strict=True) if len(one[0])])
+
+    def _chooser(self, query: str) -> Callable[[Labels], bool]:
+        matchers = selector.parse(query)
+        if matchers is None:
+            raise self._refusal(query, 'it answers plain selectors only, as in name{label="value"}, no expressions')
+        try:
+            return selector.chooser(matchers)
+        except ValueError as error:
+            raise self._refusal(query, str(error)) from error
+
+    def _refusal(self, query: str, why: str) -> SourceRefused:
+        return SourceRefused(query, f"the recorded incident {self._files.name}", why)
 
     def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:  # noqa: ARG002 - as above
         labels = self._panel()[0].labels
@@ -116,6 +154,23 @@ class CaseTraces:
 
     def ping(self, timeout: float) -> str:  # noqa: ARG002 - as above
         return f"recorded incident {self._files.name}"
+
+
+def _stepped(times: IntArray, values: FloatArray, window: TimeRange, step: timedelta) -> tuple[IntArray, FloatArray]:
+    """The last value within `LOOKBACK` at each multiple of the step, where there is one."""
+    every = step // timedelta(microseconds=1) * 1000
+    grid = np.arange(-(-to_ns(window.start) // every), -(-to_ns(window.end) // every), dtype=np.int64) * every
+    last = np.searchsorted(times, grid, side="right") - 1
+    seen = (last >= 0) & (grid - times[np.maximum(last, 0)] < LOOKBACK) if len(times) else np.zeros(len(grid), bool)
+    return grid[seen], values[last[seen]]
+
+
+def _columns(found: Sequence[tuple[Labels, IntArray, FloatArray]]) -> Samples:
+    starts = np.cumsum([0, *(len(times) for _, times, _ in found)], dtype=np.int64)
+    times = np.concatenate([np.empty(0, np.int64), *(times for _, times, _ in found)])
+    values = np.concatenate([np.empty(0), *(values for _, _, values in found)])
+    labels = tuple(labels for labels, _, _ in found)
+    return Samples(labels, tuple(map(label_bytes, labels)), starts, times, values)
 
 
 def _split(times: IntArray, phase: BoolArray, scope: Scope) -> tuple[BoolArray, BoolArray]:

@@ -8,7 +8,6 @@ columns. One `http.Session` is the door for both: it holds the deadline and maps
 from __future__ import annotations
 
 import logging
-import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,23 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 
 from aiops.adapters.http import Access, Session
-from aiops.domain import FloatArray, IntArray, Labels, Panel, Query, Scope, Symptom, quote, series_key, to_ns
+from aiops.domain import (
+    FloatArray,
+    Gap,
+    IntArray,
+    Labels,
+    Panel,
+    Query,
+    Samples,
+    Scope,
+    Symptom,
+    TimeRange,
+    quote,
+    series_key,
+    to_ns,
+)
+from aiops.kernels.wire import label_bytes
+from aiops.schema.selector import parse
 
 MAX_POINTS = 10_000  # per series and request; Prometheus refuses more than 11,000
 PROBE = timedelta(minutes=10)  # how much is read raw to learn the sampling interval
@@ -30,8 +45,6 @@ EVERYTHING = '{__name__!=""}'
 
 _log = logging.getLogger(__name__)
 _MS = 1_000_000  # ns
-_LABEL = r'\s*[a-zA-Z_]\w*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\]|\\.)*"\s*'
-_SELECTOR = re.compile(rf"[a-zA-Z_:][\w:]*|(?:[a-zA-Z_:][\w:]*)?\s*\{{(?:{_LABEL},)*(?:{_LABEL})?\}}")
 
 
 class Prometheus:
@@ -67,6 +80,30 @@ class Prometheus:
                     except ValueError as error:
                         raise session.garbled(str(error)) from error
         return grid.panel()
+
+    def samples(self, query: str, window: TimeRange, timeout: float, step: timedelta | None = None) -> Samples:
+        """A selector without `step`: as it was scraped. Otherwise evaluated at each multiple of the step."""
+        start, end = -(-to_ns(window.start) // _MS), -(-to_ns(window.end) // _MS)  # in ms, half-open
+        plain = parse(query) is not None
+        if step is None and not plain:
+            step = timedelta(milliseconds=USUAL_STEP_MS)
+        with self._access.session("metrics", timeout) as session:
+            pieces = []
+            if step is None:
+                if start < end:
+                    # Of a range, versions 2 and 3 of Prometheus give and don't give a sample at its beginning.
+                    asked = {"query": f"{query}[{end - start}ms]", "time": _seconds(end - 1)}
+                    pieces.append(self._ask(session, "query", asked))
+            else:
+                every = max(1, round(step / timedelta(milliseconds=1)))
+                first, last = -(-start // every), -(-end // every) - 1
+                for at in range(first, last + 1, MAX_POINTS):
+                    stop = min(at + MAX_POINTS - 1, last)
+                    pieces.append(self._query_range(session, Query(query), at * every, stop * every, every))
+            try:
+                return _columns(pieces, start)
+            except ValueError as error:
+                raise session.garbled(str(error)) from error
 
     def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:
         """Label sets of the series of the last hour; of all series where there are none (an archive), by `series_key`."""
@@ -133,7 +170,7 @@ class Prometheus:
         span = f"[{max(1, int(min(PROBE, scope.baseline.duration or PROBE).total_seconds()))}s]"
         at = _seconds(to_ns(scope.at) // _MS)
         for query in queries:
-            if _SELECTOR.fullmatch(query.text):
+            if parse(query.text):
                 raw = self._ask(session, "query", {"query": query.text + span, "time": at})
                 steps = [
                     statistics.median(b - a for a, b in pairwise(times)) for times in _times(raw) if len(times) > 1
@@ -189,6 +226,45 @@ class _BuildInfo(msgspec.Struct):
 def _times(found: Sequence[_Series]) -> Iterator[list[float]]:
     for series in found:
         yield [at for at, _ in series.values or series.histograms]
+
+
+def _columns(pieces: Sequence[Sequence[_Series]], start: int) -> Samples:
+    """Answers one after the other in time as columns, without what lies before `start` (ms). ValueError for garbage."""
+    rows: dict[bytes, tuple[Labels, list[tuple[float, str]]]] = {}
+    gaps = []
+    for piece in pieces:
+        for series in piece:
+            key = label_bytes(series.metric)
+            if series.histograms:
+                gaps.append(_histogram_gap(series.metric))
+            if series.values or not series.histograms:
+                rows.setdefault(key, (series.metric, []))[1].extend(series.values)
+    found = {}
+    for key, (labels, samples) in rows.items():
+        times = np.rint(np.array([at for at, _ in samples], np.float64) * 1000)
+        if not (np.abs(times) < 2**53).all() or (np.diff(times) <= 0).any():
+            raise ValueError(f"series {series_key(labels)} has samples whose times do not increase")
+        values = np.array([float(value) for _, value in samples], np.float64)
+        inside = times >= start
+        if inside.any():
+            found[key] = labels, times[inside].astype(np.int64) * _MS, values[inside]
+    starts = np.cumsum([0, *(len(times) for _, times, _ in found.values())], dtype=np.int64)
+    return Samples(
+        tuple(labels for labels, _, _ in found.values()),
+        tuple(found),
+        starts,
+        np.concatenate([np.empty(0, np.int64), *(times for _, times, _ in found.values())]),
+        np.concatenate([np.empty(0), *(values for _, _, values in found.values())]),
+        tuple(dict.fromkeys(gaps)),
+    )
+
+
+def _histogram_gap(labels: Labels) -> Gap:
+    return Gap(
+        f"native histogram {series_key(labels)}",
+        "it has no samples that are numbers",
+        "ask for histogram_count(), histogram_sum() or histogram_quantile() of it",
+    )
 
 
 class _Grid:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import NoReturn
 
-from aiops.domain import Labels, Panel, Scope, Symptom, TimeRange
+from aiops.domain import Labels, Panel, Samples, Scope, Symptom, TimeRange
 from aiops.errors import ConfigError
 
 
@@ -12,6 +13,15 @@ class UnsetMetrics:
     """Every question is a ConfigError that names the setting."""
 
     def read(self, scope: Scope, timeout: float) -> Panel:  # noqa: ARG002 - the port's signature
+        _say()
+
+    def samples(
+        self,
+        query: str,  # noqa: ARG002 - as above
+        window: TimeRange,  # noqa: ARG002 - as above
+        timeout: float,  # noqa: ARG002 - as above
+        step: timedelta | None = None,  # noqa: ARG002 - as above
+    ) -> Samples:
         _say()
 
     def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:  # noqa: ARG002 - as above

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -26,6 +28,11 @@ def field(number: int, payload: bytes) -> bytes:
 def integer(number: int, value: int) -> bytes:
     """A varint field."""
     return varint(number << 3) + varint(value)
+
+
+def label_bytes(labels: Mapping[str, str]) -> bytes:
+    """The labels of a series as a `TimeSeries` of Prometheus holds them, by name: the identity of the series."""
+    return b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in sorted(labels.items()))
 
 
 @njit(cache=True)

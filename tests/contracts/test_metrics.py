@@ -21,8 +21,9 @@ import pytest
 from aiops import recording
 from aiops.adapters.case import CaseMetrics
 from aiops.adapters.prometheus import MAX_POINTS, Prometheus
-from aiops.domain import NS, Panel, Query, Scope, TimeRange, from_ns, quote, series_key
+from aiops.domain import NS, Panel, Query, Samples, Scope, TimeRange, from_ns, quote, series_key
 from aiops.errors import ConfigError, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
+from aiops.kernels.wire import label_bytes
 from aiops.ports import MetricsSource
 
 import servers
@@ -109,6 +110,94 @@ def test_catalog_of_some_metrics(source: MetricsSource, recorded: Panel):
     found = {series_key(labels) for labels in source.catalog(30, f"{re.escape(name)}|nothing")}
     assert found == {series_key(labels) for labels in recorded.labels if labels["__name__"] == name}
     assert source.catalog(30, "nothing|at_all") == ()
+
+
+def whole(scope: Scope) -> TimeRange:
+    return TimeRange(scope.baseline.start, scope.incident.end)
+
+
+def finite(samples: Samples) -> dict[bytes, list[tuple[int, float]]]:
+    """Samples by series, without what is no number: a recording has no stale markers."""
+    told = {}
+    for k, key in enumerate(samples.keys):
+        rows = slice(samples.starts[k], samples.starts[k + 1])
+        pairs = zip(samples.times[rows].tolist(), samples.values[rows].tolist(), strict=True)
+        told[key] = [(at, value) for at, value in pairs if not np.isnan(value)]
+    return told
+
+
+def as_samples(panel: Panel) -> dict[bytes, list[tuple[int, float]]]:
+    told = {}
+    for labels, row in zip(panel.labels, panel.values, strict=True):
+        if not np.isnan(row).all():
+            pairs = zip(panel.times.tolist(), row.tolist(), strict=True)
+            told[label_bytes(labels)] = [(at, value) for at, value in pairs if not np.isnan(value)]
+    return told
+
+
+def test_samples_are_those_recorded(source: MetricsSource, scope: Scope, recorded: Panel):
+    samples = source.samples('{__name__!=""}', whole(scope), 30)
+    told = finite(samples)
+    assert {key: rows for key, rows in told.items() if rows} == as_samples(recorded)
+    assert [label_bytes(labels) for labels in samples.labels] == list(samples.keys)
+    assert len(samples.labels) == len(samples.keys) == len(samples)
+    assert samples.starts[-1] == len(samples.times) == len(samples.values)
+    for k in range(len(samples)):
+        assert (np.diff(samples.times[samples.starts[k] : samples.starts[k + 1]]) > 0).all()
+
+
+def test_samples_are_half_open(source: MetricsSource, scope: Scope, recorded: Panel):
+    start, end = (from_ns(int(recorded.times[k])) for k in (3, 7))
+    times = source.samples('{__name__!=""}', TimeRange(start, end), 30).times
+    assert sorted(set(times.tolist())) == recorded.times[3:7].tolist()
+    assert len(source.samples('{__name__!=""}', TimeRange(start, start), 30)) == 0
+
+
+def test_samples_of_one_selector(source: MetricsSource, scope: Scope, recorded: Panel):
+    labels = recorded.labels[0]
+    name, service = labels["__name__"], labels["service"]
+    for text in (
+        f"{name}{{service={quote(service)}}}",
+        f"{{__name__={quote(name)},service=~{quote(re.escape(service))}}}",
+        f'{name}{{service!~{quote(f"(?:{re.escape(service)}).+")},service={quote(service)},nothing=""}}',
+    ):
+        assert list(source.samples(text, whole(scope), 30).labels) == [labels]
+    assert len(source.samples("no_such_metric", whole(scope), 30)) == 0
+
+
+def test_samples_on_a_grid_keep_the_last_value(source: MetricsSource, scope: Scope, recorded: Panel):
+    """Twice as fine as it was recorded: each value twice, and not beyond the look-back."""
+    step = timedelta(microseconds=int(np.median(np.diff(recorded.times))) // 2000)
+    query = f"{{service={quote(recorded.labels[0]['service'])}}}"
+    raw, fine = source.samples(query, whole(scope), 30), source.samples(query, whole(scope), 30, step)
+    stepped = dict(finite(fine))
+    for key, rows in finite(raw).items():
+        told = dict(stepped[key])
+        assert all(told[at] == value for at, value in rows)
+        assert all(at % (step // timedelta(microseconds=1) * 1000) == 0 for at in told)
+        after = {at + step // timedelta(microseconds=1) * 1000: value for at, value in rows}
+        inside = {at: value for at, value in after.items() if at in told}
+        assert len(inside) >= len(rows) - 1
+        assert all(told[at] == value for at, value in inside.items())
+
+
+@pytest.mark.parametrize("query", ["up[", "{a=}", "{a=~'('}"])
+def test_a_wrong_query_is_refused(source: MetricsSource, scope: Scope, query: str):
+    with pytest.raises(SourceRefused) as caught:
+        source.samples(query, whole(scope), 30)
+    assert query in str(caught.value)
+
+
+def test_a_recording_says_what_it_can_answer(demo_case: Path, scope: Scope):
+    with pytest.raises(SourceRefused, match="plain selectors only"):
+        CaseMetrics(demo_case).samples("rate(up[5m])", whole(scope), 30)
+
+
+def test_an_expression_is_evaluated_at_each_step(prometheus: servers.Server, scope: Scope):
+    told = Prometheus(prometheus.url).samples("vector(3)", whole(scope), 30, timedelta(seconds=10))
+    assert set(told.values.tolist()) == {3.0}
+    assert whole(scope).mask(told.times).all()
+    assert (np.diff(told.times) == 10 * NS).all()
 
 
 def test_ping_says_who_answers(source: MetricsSource):
