@@ -12,11 +12,12 @@ import json
 import statistics
 import time
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from aiops.bench.figure import Figure
 from aiops.bench.progress import progress
 from aiops.domain import FloatArray, IntArray
 from aiops.errors import ConfigError
@@ -26,23 +27,6 @@ from aiops.kernels.features import NAMES, features
 SERIES, TICKS, WINDOW = 20_000, 60, 60
 ROUNDS, REFERENCE_SERIES = 5, 8
 _STEP = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured figure: the median of the rounds, with the least and the most."""
-
-    name: str
-    value: float
-    least: float
-    most: float
-    unit: str
-    reference: float | None = None  # the reference's median, same unit
-    reference_name: str = ""
-
-    @property
-    def ratio(self) -> float | None:
-        return self.value / self.reference if self.reference else None
 
 
 def run(as_json: bool = False, series: int = SERIES, ticks: int = TICKS, rounds: int = ROUNDS) -> tuple[str, int]:
