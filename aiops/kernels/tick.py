@@ -185,6 +185,11 @@ def peek(state: State, time: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     return ticks.mean[:, 0], ticks.lower[:, 0], ticks.upper[:, 0]
 
 
+def samples(state: State) -> FloatArray:
+    """(S,) samples that each series has learnt from; below WARM it is not scored."""
+    return state.scalars[:, _COUNT].copy()
+
+
 def missed(state: State) -> FloatArray:
     """(S,) consecutive points that brought no finite value."""
     return state.scalars[:, _MISSED].copy()
