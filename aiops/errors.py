@@ -7,6 +7,7 @@
     |   +-- DataError           a file or body is not what it should be exit 2, HTTP 400
     +-- SourceError             a source could not answer              a Gap; exit 3 when nothing else could be read
     |   +-- SourceUnreachable   no connection, or no answer in time    may be retried
+    |   |   +-- SourceBusy      it has too much to do: 429, 503, late  may be retried, but less often
     |   +-- SourceRefused       4xx: it understood and said no         must not be retried
     |   +-- SourceGarbled       it answered what it must not           must not be retried
     +-- ModelError              the language model gave nothing        rules or a clarification answer instead
@@ -58,6 +59,10 @@ class SourceError(AiopsError):
 
 class SourceUnreachable(SourceError):
     retryable = True
+
+
+class SourceBusy(SourceUnreachable):
+    pass
 
 
 class SourceRefused(SourceError):

@@ -18,7 +18,7 @@ import msgspec
 import requests
 import urllib3
 
-from aiops.errors import ConfigError, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
+from aiops.errors import ConfigError, SourceBusy, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
 
 CONVERSATIONS = 8  # at once with one source
 MAX_BODY = 1 << 30  # bytes; an answer beyond it is no answer one can work with
@@ -195,11 +195,12 @@ class Session(requests.Session):
         else:
             head = _head(body)
         # Too busy, too late or broken inside: another time it may answer.
-        kind = SourceUnreachable if status >= 500 or status in (408, 429) else SourceRefused
+        busy = SourceBusy if status in (429, 503, 504) else SourceUnreachable
+        kind = busy if status >= 500 or status in (408, 429) else SourceRefused
         return kind(self.what, self._whom, self._hide(f"HTTP {status} {head}".rstrip()))
 
-    def _late(self) -> SourceUnreachable:
-        return SourceUnreachable(self.what, self._whom, f"no whole answer within {self._timeout:g} s")
+    def _late(self) -> SourceBusy:
+        return SourceBusy(self.what, self._whom, f"no whole answer within {self._timeout:g} s")
 
     def _hide(self, text: str) -> str:
         for secret in self._secrets:
