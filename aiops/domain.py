@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -138,6 +138,8 @@ class Inputs:
     horizon: timedelta | None = None
     filters: tuple[str, ...] = ()
     action: str = "none"
+    query: str = ""  # what to forecast, in the language of the metrics source; "" = what services and metrics name
+    full_at: float | None = None  # the value at which it is full, or empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,16 +372,101 @@ class Gap:
     mend: str = ""
 
 
+CALL_KINDS = ("CALLS", "RUNS_ON")
+SIGHTING_KINDS = ("TRIGGERS", "CONTAINS", "CORRELATES_WITH")
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A known dependency, as topology sources give it: `caller` calls (or runs on) `callee`."""
+    """A known dependency, as topology sources give it: `caller` calls (or runs on) `callee`.
+
+    `strength` in (0, 1] is only there where somebody declared one; else it follows from the source, when it is used."""
 
     caller: str
     callee: str
     source: str  # declared | traces | service-graph | labels | learned
-    kind: str = "CALLS"  # CALLS | RUNS_ON
+    kind: str = "CALLS"  # one of CALL_KINDS
     first_seen: datetime | None = None
     last_seen: datetime | None = None
+    strength: float | None = None
+
+
+class Calls(Sequence[Call]):
+    """Dependencies as a graph store gives them: some `rows` of all `edges`, each looked at only when it is asked for.
+
+    gaps: what may be missing or out of date."""
+
+    __slots__ = ("_edges", "_rows", "gaps")
+
+    def __init__(self, edges: ObjectArray, rows: IntArray, gaps: tuple[Gap, ...] = ()) -> None:
+        self._edges, self._rows, self.gaps = edges, rows, gaps
+
+    @staticmethod
+    def of(calls: Iterable[Call], gaps: tuple[Gap, ...] = ()) -> Calls:
+        listed = list(calls)
+        edges = np.empty(len(listed), np.object_)
+        edges[:] = listed
+        return Calls(edges, np.arange(len(listed), dtype=np.int64), gaps)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Call: ...
+    @overload
+    def __getitem__(self, index: slice) -> Calls: ...
+    def __getitem__(self, index: int | slice) -> Call | Calls:
+        if isinstance(index, slice):
+            return Calls(self._edges, self._rows[index], self.gaps)
+        call: Call = self._edges[self._rows[index]]
+        return call
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self._edges[self._rows].tolist())
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The ends of these calls, ascending. O(n log n)."""
+        return tuple(sorted({end for call in self for end in (call.caller, call.callee)}))
+
+
+class EntityKind(StrEnum):
+    SERVICE = "Service"
+    ALERT = "Alert"
+    METRIC = "Metric"
+    LOG_TEMPLATE = "LogTemplate"
+    CHANGE = "Change"
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """What a sighting ties together: a service (or what it runs on), or something of that `name` that was seen at it."""
+
+    kind: EntityKind
+    service: str
+    name: str = ""  # "" for the service itself
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a diagnosis saw, for people to look up later: `cause` TRIGGERS, CONTAINS or CORRELATES_WITH `effect`.
+
+    Knowledge about one incident, so it is never part of the topology and never ranks the next."""
+
+    cause: Entity
+    effect: Entity
+    kind: str  # one of SIGHTING_KINDS
+    source: str  # metrics | logs | traces | changes | alerts; learned where it is inferred from times and words alone
+    strength: float  # in (0, 1]
+    lag: timedelta
+    first_seen: datetime
+    last_seen: datetime
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str, str, str, str]:
+        """What it is known and sorted by."""
+        cause, effect = self.cause, self.effect
+        return cause.kind, cause.service, cause.name, effect.kind, effect.service, effect.name, self.kind, self.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,16 +489,60 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """Band of one series: (T,) arrays. `level` is nominal; `coverage` is what a backtest on the baseline reached."""
+class Trial:
+    """What one forecasting method did in a backtest; nothing but `why_not` where it was not tried.
 
-    times: IntArray
-    mean: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    level: float
-    coverage: float
+    coverage: share of later samples inside its band; mase and msis: mean absolute error and interval score, in units of the
+    mean absolute error that the seasonal naive makes one step ahead; origins: how many forecasts were judged."""
+
     method: str
+    coverage: float | None = None
+    mase: float | None = None
+    msis: float | None = None
+    origins: int = 0
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """When a series reaches `limit`: by its upper bound, its mean and its lower bound; None = not within the horizon."""
+
+    limit: float
+    falling: bool
+    earliest: datetime | None
+    expected: datetime | None
+    latest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What is expected of one series, and the card that says how far to trust it.
+
+    times: (H,) epoch seconds; mean, lower, upper: (H,), a band of nominal `level`, empty where nothing can be said.
+    coverage: what the band reached in the backtest, None where there was none. `trusted` is by rule, `reason` says by which.
+    history: what it rests on: `samples` at `step_s` seconds, `gaps` of them missing; season_s: 0 = none was used."""
+
+    series: str
+    node: str
+    metric: str
+    times: tuple[int, ...]
+    mean: tuple[float, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    level: float
+    coverage: float | None
+    method: str
+    trusted: bool
+    reason: str
+    trials: tuple[Trial, ...]
+    history: TimeRange
+    samples: int
+    gaps: int
+    step_s: int
+    season_s: int
+    last: float
+    features: Mapping[str, float] = field(default_factory=dict)
+    crossing: Crossing | None = None
 
 
 class Direction(StrEnum):
@@ -576,7 +707,8 @@ class Remediation:
 class Chart:
     """One series to be drawn: values over (T,) times with its band; `marks` are labelled moments.
 
-    Times are epoch seconds; None = gap or no band."""
+    Times are epoch seconds; None = gap or no band. mean: what was or is expected, () = not drawn; limit: a level to be drawn;
+    caption: how the band was made, and what it covered."""
 
     title: str
     node: str
@@ -586,6 +718,9 @@ class Chart:
     lower: tuple[float | None, ...]
     upper: tuple[float | None, ...]
     marks: tuple[tuple[str, int], ...] = ()
+    mean: tuple[float | None, ...] = ()
+    limit: float | None = None
+    caption: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -607,6 +742,7 @@ class Report:
     versions: Mapping[str, str]
     hashes: Mapping[str, str]
     run: Mapping[str, str] = field(default_factory=dict)
+    forecasts: tuple[Forecast, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Protocol
 from aiops.domain import (
     Alert,
     Call,
+    Calls,
     Change,
     Job,
     JobState,
@@ -21,6 +22,7 @@ from aiops.domain import (
     Panel,
     Samples,
     Scope,
+    Sighting,
     Spans,
     Symptom,
     TimeRange,
@@ -94,16 +96,18 @@ class ChangeSource(Protocol):
 class GraphStore(Protocol):
     """Raises SourceError or StoreError. Nodes are ids, edges `Call`s; an upsert of a known edge moves `last_seen` on.
 
-    An edge is known by caller, callee, kind and source. Times are kept in milliseconds.
+    An edge is known by caller, callee, kind and source; a sighting by both ends, kind and source. Times are kept in
+    milliseconds. Sightings are for people: they are no edges of `calls`, and their ends no `nodes`.
     """
 
     def upsert(self, calls: Iterable[Call]) -> int:
         """Stores edges (and their nodes); returns how many were given. Idempotent.
 
-        `first_seen` only moves back, `last_seen` only on. A node that calls itself is stored without the edge.
+        `first_seen` only moves back, `last_seen` only on; a strength that is given replaces the one that is known. A node
+        that calls itself is stored without the edge.
         """
 
-    def calls(self, nodes: Iterable[str] = (), hops: int = 0) -> tuple[Call, ...]:
+    def calls(self, nodes: Iterable[str] = (), hops: int = 0) -> Calls:
         """Edges between the nodes within `hops` of any of `nodes`, either direction; all edges when `nodes` is empty.
 
         Sorted by caller, callee, kind, source. An unknown node has no neighbourhood.
@@ -115,10 +119,16 @@ class GraphStore(Protocol):
     def nodes(self) -> tuple[str, ...]:
         """Sorted. A node stays when its last edge is cut."""
 
-    def purge(self, before: datetime) -> int:
-        """Forgets edges last seen before `before`, and nodes without any left; an edge without a time stays.
+    def note(self, sightings: Iterable[Sighting]) -> int:
+        """Stores sightings; returns how many were given. Idempotent: times move outwards, the latest strength and lag stay."""
 
-        Returns how many edges.
+    def sightings(self, nodes: Iterable[str] = ()) -> tuple[Sighting, ...]:
+        """Those with an end at any of `nodes`; all when `nodes` is empty. Sorted by cause, effect, kind, source."""
+
+    def purge(self, before: datetime) -> int:
+        """Forgets edges and sightings last seen before `before`, and nodes without an edge left; an edge without a time stays.
+
+        Returns how many edges and sightings.
         """
 
     def ping(self, timeout: float) -> str: ...

@@ -10,8 +10,8 @@ import pytest
 
 from aiops.adapters import neo4j_graph
 from aiops.adapters.neo4j_graph import Neo4jGraph
-from aiops.domain import Call
-from aiops.errors import ConfigError, DataError, SourceUnreachable, StoreError
+from aiops.domain import CALL_KINDS, SIGHTING_KINDS, Call, EntityKind
+from aiops.errors import ConfigError, DataError, SourceRefused, SourceUnreachable, StoreError
 
 import servers
 from conftest import needed
@@ -51,7 +51,7 @@ def test_a_password_in_the_url_is_refused_and_not_repeated():
 
 
 def test_reading_an_empty_database_leaves_no_trace(graph: Neo4jGraph):
-    assert graph.calls() == graph.calls(["a"], hops=3) == graph.nodes() == ()
+    assert tuple(graph.calls()) == tuple(graph.calls(["a"], hops=3)) == graph.nodes() == graph.sightings() == ()
     assert graph._read("SHOW CONSTRAINTS YIELD name RETURN name") == []
 
 
@@ -66,7 +66,7 @@ def test_no_answer_in_time_is_told(server: servers.Server, graph: Neo4jGraph):
 def test_what_is_looked_up_by_name_is_indexed(graph: Neo4jGraph):
     graph.upsert([CALL])
     indexed = {tuple(row["properties"]) for row in graph._read("SHOW INDEXES YIELD properties") if row["properties"]}
-    assert {("id",), ("caller", "callee")} <= indexed
+    assert {("id",), ("caller", "callee"), ("service", "name"), ("last_seen",)} <= indexed
 
 
 def test_more_than_one_batch(graph: Neo4jGraph, monkeypatch: pytest.MonkeyPatch):
@@ -88,9 +88,13 @@ def test_half_a_surrogate_pair_is_refused(graph: Neo4jGraph):
 
 def test_no_name_enters_the_text_of_a_query():
     """Only the types of relationships, which can't be parameters, are filled in: all from a closed list."""
+    kinds = {*CALL_KINDS, *SIGHTING_KINDS}
     texts = [*neo4j_graph._UPSERT.values(), neo4j_graph._CUT, neo4j_graph._CALLS_INSIDE, neo4j_graph._NEIGHBOURS]
-    for text in texts:
-        assert set(re.findall(r":([A-Z_]{2,}[|A-Z_]*)", text)) <= {*neo4j_graph.KINDS, "|".join(neo4j_graph.KINDS)}
+    texts += [neo4j_graph._note(a, kind, b) for a in EntityKind for kind in SIGHTING_KINDS for b in EntityKind]
+    for text in (*texts, *neo4j_graph._PURGE):
+        types = re.findall(r"\[\w*:([^\] {]*)", text)
+        assert types
+        assert {one for some in types for one in some.split("|")} <= kinds
         assert "'" not in text
 
 
@@ -99,7 +103,43 @@ def test_a_newer_graph_is_refused_with_its_version(server: servers.Server, graph
     graph._write("MATCH (s:AiopsSchema) SET s.version = 99")
     with contextlib.closing(Neo4jGraph(server.url)) as older, pytest.raises(StoreError, match="99"):
         older.upsert([CALL])
-    graph._write("MATCH (s:AiopsSchema) SET s.version = 1")
+    graph._write("MATCH (s:AiopsSchema) SET s.version = $version", version=neo4j_graph.SCHEMA)
+
+
+def test_an_older_graph_is_brought_forward(server: servers.Server, graph: Neo4jGraph):
+    graph._write("MATCH (n) DETACH DELETE n")
+    graph._write("CREATE CONSTRAINT aiops_entity IF NOT EXISTS FOR (n:Entity) REQUIRE n.id IS UNIQUE")
+    graph._write("CREATE (:AiopsSchema {name: 'graph', version: 1})")
+    graph._write("CREATE (:Entity {id: 'old'})-[:CALLS {source: 'traces'}]->(:Entity {id: 'older'})")
+    with contextlib.closing(Neo4jGraph(server.url, timeout_s=120)) as newer:
+        newer.upsert([CALL])
+        assert tuple(newer.calls()) == (CALL, Call("old", "older", "traces"))
+        assert newer.nodes() == ("a", "b", "old", "older")
+        assert newer.calls(["old"], hops=1).nodes == ("old", "older")
+
+
+@pytest.mark.parametrize(
+    ("agent", "old"),
+    [
+        ("Neo4j/4.4.41", True),
+        ("Neo4j/3.5.0", True),
+        ("Neo4j/5.0.0", False),
+        ("Neo4j/5.26.12", False),
+        ("Neo4j/2025.10.1", False),
+        ("Memgraph/3", False),
+        ("", False),
+    ],
+)
+def test_an_old_server_is_known_by_its_own_words(agent: str, old: bool):
+    """No such server runs here: the Maven artefact of version 4 needs another Java than that of version 5."""
+    assert neo4j_graph.too_old(agent) is old
+
+
+def test_an_old_server_is_refused_with_its_version(graph: Neo4jGraph, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(neo4j_graph, "OLDEST", 99)
+    for ask in (graph.calls, graph.nodes, lambda: graph.upsert([CALL])):
+        with pytest.raises(SourceRefused, match=r"127\.0\.0\.1:\d+: Neo4j/5\.[\d.]+ is too old: Neo4j 99"):
+            ask()
 
 
 def test_a_server_that_dies_is_told(server: servers.Server):

@@ -287,7 +287,7 @@ try:
     graph.upsert(calls)
 except StoreError as error:
     print(error)
-assert graph.calls() == tuple(calls[:1])
+assert tuple(graph.calls()) == tuple(calls[:1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 graph.upsert(calls)
 assert len(graph.calls()) == 20_000

@@ -16,7 +16,7 @@ from neo4j import GraphDatabase
 
 from aiops.adapters.neo4j_graph import Neo4jGraph
 from aiops.adapters.sqlite import GraphDB
-from aiops.domain import Call
+from aiops.domain import Call, Entity, EntityKind, Sighting
 from aiops.errors import StoreError
 from aiops.ports import GraphStore
 
@@ -65,7 +65,7 @@ CHAIN = (call("a", "b"), call("b", "c"), call("c", "d"), call("d", "e"))
 
 def test_empty(graph: GraphStore):
     assert graph.nodes() == ()
-    assert graph.calls() == graph.calls(["a"], hops=3) == ()
+    assert tuple(graph.calls()) == tuple(graph.calls(["a"], hops=3)) == ()
     assert graph.upsert([]) == 0
 
 
@@ -78,7 +78,7 @@ def test_what_is_stored_comes_back_sorted(graph: GraphStore):
         call("a", "b", source="service-graph"),
     )
     assert graph.upsert(rows) == 5
-    assert graph.calls() == (rows[4], rows[3], rows[2], rows[1], rows[0])
+    assert tuple(graph.calls()) == (rows[4], rows[3], rows[2], rows[1], rows[0])
     assert graph.nodes() == ("a", "b", "c")
 
 
@@ -87,52 +87,82 @@ def test_names_are_data(graph: GraphStore):
     rows = [call(name, "end") for name in strange]
     graph.upsert(rows)
     assert set(graph.calls()) == set(rows)
-    assert graph.calls(["结账"], hops=0) == ()
-    assert [c.caller for c in graph.calls(["a\nb", "end"])] == ["a\nb"]
+    assert tuple(graph.calls(["结账"], hops=0)) == ()
+    assert [c.caller for c in tuple(graph.calls(["a\nb", "end"]))] == ["a\nb"]
 
 
 def test_upsert_is_idempotent_and_moves_times_only_outwards(graph: GraphStore):
     graph.upsert([call("a", "b")])
     graph.upsert([call("a", "b")])
     graph.upsert([call("a", "b", at=None)])
-    assert graph.calls() == (call("a", "b"),)
+    assert tuple(graph.calls()) == (call("a", "b"),)
     graph.upsert([call("a", "b", at=NOON + HOUR), call("a", "b", at=NOON - HOUR)])
-    assert graph.calls() == (replace(call("a", "b"), first_seen=NOON - HOUR, last_seen=NOON + HOUR),)
+    assert tuple(graph.calls()) == (replace(call("a", "b"), first_seen=NOON - HOUR, last_seen=NOON + HOUR),)
 
 
 def test_a_time_learnt_later_is_kept(graph: GraphStore):
     graph.upsert([call("a", "b", at=None)])
     graph.upsert([call("a", "b")])
-    assert graph.calls() == (call("a", "b"),)
+    assert tuple(graph.calls()) == (call("a", "b"),)
 
 
 def test_the_same_edge_twice_in_one_upsert(graph: GraphStore):
     assert graph.upsert([call("a", "b"), call("a", "b", at=NOON + HOUR)]) == 2
-    assert graph.calls() == (replace(call("a", "b"), last_seen=NOON + HOUR),)
+    assert tuple(graph.calls()) == (replace(call("a", "b"), last_seen=NOON + HOUR),)
 
 
 def test_a_node_that_calls_itself_is_only_a_node(graph: GraphStore):
     assert graph.upsert([call("a", "a")]) == 1
     assert graph.nodes() == ("a",)
-    assert graph.calls() == ()
+    assert tuple(graph.calls()) == ()
+
+
+def test_the_strength_given_last_stays(graph: GraphStore):
+    graph.upsert([replace(call("a", "b"), strength=0.5), call("b", "c")])
+    graph.upsert([call("a", "b")])
+    assert [c.strength for c in graph.calls()] == [0.5, None]
+    graph.upsert([replace(call("a", "b"), strength=0.25), replace(call("b", "c"), strength=1.0)])
+    assert [c.strength for c in graph.calls()] == [0.25, 1.0]
+
+
+def test_an_answer_stays_as_it_was_given(graph: GraphStore):
+    graph.upsert(CHAIN)
+    before, part = graph.calls(), graph.calls(["b"], hops=1)
+    graph.upsert([call("a", "b", at=NOON + HOUR), call("aa", "b"), call("b", "x")])
+    graph.calls()
+    assert tuple(before) == CHAIN
+    assert tuple(part) == CHAIN[:2]
+    assert (before[0], tuple(before[1:3]), len(before), before.nodes) == (CHAIN[0], CHAIN[1:3], 4, tuple("abcde"))
+
+
+def test_names_between_the_known_ones(graph: GraphStore):
+    """Each upsert comes between two questions, so that what is known is joined with what is new again and again."""
+    known: set[Call] = set()
+    for names in ("mz", "az", "ma", "zz", "ba", "cb", "yc", "nm", "mm", "za"):
+        graph.upsert([call(*names)])
+        known |= {call(*names)} if names[0] != names[1] else set()
+        assert tuple(graph.calls()) == tuple(sorted(known, key=lambda c: (c.caller, c.callee)))
+        mine = sorted((c for c in known if "m" in (c.caller, c.callee)), key=lambda c: (c.caller, c.callee))
+        assert {c for c in graph.calls(["m"], hops=1) if "m" in (c.caller, c.callee)} == set(mine)
+    assert graph.nodes() == tuple(sorted(set("mzabycn")))
 
 
 def test_hops_go_both_ways(graph: GraphStore):
     graph.upsert(CHAIN)
-    assert graph.calls(["c"], hops=0) == ()
-    assert graph.calls(["c"], hops=1) == CHAIN[1:3]
-    assert graph.calls(["c"], hops=2) == CHAIN
-    assert graph.calls(["a", "e"], hops=1) == (CHAIN[0], CHAIN[3])
-    assert graph.calls(["a", "b"], hops=0) == (CHAIN[0],)
-    assert graph.calls(["a", "nobody"], hops=1) == (CHAIN[0],)
-    assert graph.calls(["nobody"], hops=5) == ()
-    assert graph.calls(["a"], hops=50) == CHAIN
+    assert tuple(graph.calls(["c"], hops=0)) == ()
+    assert tuple(graph.calls(["c"], hops=1)) == CHAIN[1:3]
+    assert tuple(graph.calls(["c"], hops=2)) == CHAIN
+    assert tuple(graph.calls(["a", "e"], hops=1)) == (CHAIN[0], CHAIN[3])
+    assert tuple(graph.calls(["a", "b"], hops=0)) == (CHAIN[0],)
+    assert tuple(graph.calls(["a", "nobody"], hops=1)) == (CHAIN[0],)
+    assert tuple(graph.calls(["nobody"], hops=5)) == ()
+    assert tuple(graph.calls(["a"], hops=50)) == CHAIN
 
 
 def test_cycles_end(graph: GraphStore):
     ring = (call("a", "b"), call("b", "c"), call("c", "a"))
     graph.upsert(ring)
-    assert graph.calls(["a"], hops=10) == ring
+    assert tuple(graph.calls(["a"], hops=10)) == ring
 
 
 def test_a_cut_edge_is_never_learnt_again(opened: Callable[[], GraphStore]):
@@ -142,52 +172,115 @@ def test_a_cut_edge_is_never_learnt_again(opened: Callable[[], GraphStore]):
     assert not graph.cut("b", "c")
     assert not graph.cut("c", "b")
     graph.upsert([call("b", "c", at=NOON + HOUR), call("b", "c", source="learned")])
-    assert graph.calls() == (CHAIN[0], CHAIN[2], CHAIN[3])
-    assert graph.calls(["a"], hops=5) == (CHAIN[0],)
+    assert tuple(graph.calls()) == (CHAIN[0], CHAIN[2], CHAIN[3])
+    assert tuple(graph.calls(["a"], hops=5)) == (CHAIN[0],)
     assert graph.nodes() == ("a", "b", "c", "d", "e")
     graph.close()
     again = opened()
     again.upsert(CHAIN)
-    assert again.calls() == (CHAIN[0], CHAIN[2], CHAIN[3])
+    assert tuple(again.calls()) == (CHAIN[0], CHAIN[2], CHAIN[3])
 
 
 def test_only_what_was_not_seen_lately_is_purged(graph: GraphStore):
     kept = (call("a", "b", at=NOON), call("b", "c", at=None))
     graph.upsert([*kept, call("old", "older", at=NOON - HOUR)])
     assert graph.purge(NOON) == 1
-    assert graph.calls() == kept
+    assert tuple(graph.calls()) == kept
     assert graph.nodes() == ("a", "b", "c")
     assert graph.purge(NOON) == 0
+
+
+# ---------------------------------------------------------------- sightings
+
+
+def thing(kind: EntityKind, service: str, name: str = "") -> Entity:
+    return Entity(kind, service, name)
+
+
+def sighting(service: str, name: str, at: datetime = NOON, strength: float = 0.5, other: str = "") -> Sighting:
+    cause = thing(EntityKind.METRIC, service, name)
+    if other:
+        effect = thing(EntityKind.METRIC, other, name)
+        return Sighting(cause, effect, "CORRELATES_WITH", "learned", strength, timedelta(seconds=30), at, at)
+    return Sighting(thing(EntityKind.SERVICE, service), cause, "CONTAINS", "metrics", strength, timedelta(0), at, at)
+
+
+SEEN = (
+    sighting("a", "cpu", other="b"),
+    Sighting(thing(EntityKind.ALERT, "a", "Slow"), thing(EntityKind.CHANGE, "b", "deploy"), "TRIGGERS", "alerts", 1.0,
+             timedelta(milliseconds=1500), NOON - HOUR, NOON),
+    Sighting(thing(EntityKind.SERVICE, "c"), thing(EntityKind.LOG_TEMPLATE, "c", "no route to *"), "CONTAINS", "logs", 0.1,
+             timedelta(0), NOON, NOON),
+    sighting("b", "cpu"),
+)  # fmt: skip
+
+
+def test_sightings_come_back_sorted_and_are_no_topology(graph: GraphStore):
+    graph.upsert([call("x", "y")])
+    assert graph.sightings() == graph.sightings(["x"]) == ()
+    assert graph.note([]) == 0
+    assert graph.note(SEEN) == 4
+    assert graph.sightings() == tuple(sorted(SEEN, key=lambda one: one.key))
+    assert set(graph.sightings(["a"])) == {SEEN[0], SEEN[1]}
+    assert set(graph.sightings(["b", "nobody"])) == {SEEN[0], SEEN[1], SEEN[3]}
+    assert tuple(graph.calls()) == (call("x", "y"),)
+    assert graph.nodes() == ("x", "y")
+
+
+def test_a_sighting_seen_again_keeps_what_was_seen_last(graph: GraphStore):
+    graph.note([sighting("a", "cpu", NOON, 0.5)])
+    graph.note([sighting("a", "cpu", NOON, 0.5), sighting("a", "cpu", NOON + HOUR, 0.25)])
+    graph.note([sighting("a", "cpu", NOON - HOUR, 0.75)])
+    (found,) = graph.sightings()
+    assert found == replace(sighting("a", "cpu", NOON, 0.25), first_seen=NOON - HOUR, last_seen=NOON + HOUR)
+
+
+def test_names_of_what_was_seen_are_data(graph: GraphStore):
+    strange = ("'; DROP TABLE sightings --", "结账", "a\nb", "}) DETACH DELETE n //", "🦊", '"]', "\x00x")
+    graph.note([sighting(name, name) for name in strange])
+    assert {one.cause.service for one in graph.sightings()} == set(strange)
+    for name in strange:
+        assert [one.effect.name for one in graph.sightings([name])] == [name]
+
+
+def test_old_sightings_are_purged(graph: GraphStore):
+    graph.upsert([call("a", "b")])
+    graph.note([sighting("a", "cpu"), sighting("a", "memory", NOON - HOUR)])
+    assert graph.purge(NOON) == 1
+    assert graph.sightings() == (sighting("a", "cpu"),)
+    assert graph.purge(NOON + HOUR) == 2
+    assert graph.sightings() == ()
+    assert graph.nodes() == ()
 
 
 def test_a_graph_outlives_its_opener(opened: Callable[[], GraphStore]):
     graph = opened()
     graph.upsert(CHAIN)
     graph.close()
-    assert opened().calls() == CHAIN
+    assert tuple(opened().calls()) == CHAIN
 
 
 def test_each_opener_sees_what_the_other_did(opened: Callable[[], GraphStore]):
     one, other = opened(), opened()
     one.upsert(CHAIN[:2])
-    assert other.calls() == CHAIN[:2]
+    assert tuple(other.calls()) == CHAIN[:2]
     other.upsert(CHAIN[2:])
     one.upsert([call("a", "b", at=NOON + HOUR)])
     expected = (replace(CHAIN[0], last_seen=NOON + HOUR), *CHAIN[1:])
-    assert one.calls() == other.calls() == expected
+    assert tuple(one.calls()) == tuple(other.calls()) == expected
     one.cut("c", "d")
-    assert other.calls(["a"], hops=9) == expected[:2]
+    assert tuple(other.calls(["a"], hops=9)) == expected[:2]
 
 
 def test_threads_share_a_graph(graph: GraphStore):
     def write(worker: int) -> None:
         for i in range(20):
             graph.upsert([call(f"n{worker}", f"n{worker}-{i}"), call("hub", f"n{worker}", at=NOON + i * HOUR)])
-            graph.calls(["hub"], hops=2)
+            tuple(graph.calls(["hub"], hops=2))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(4)))
-    found = graph.calls()
+    found = tuple(graph.calls())
     assert len(found) == 4 * 20 + 4
     assert {c.last_seen for c in found if c.caller == "hub"} == {NOON + 19 * HOUR}
 

@@ -64,9 +64,12 @@ def serving(
     scheme: str = "http",
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    port: int | None = None,
 ) -> Iterator[Server]:
-    """Any program that serves on a port: `command(port)` starts it, `ready(port)` says when it answers."""
-    server = _start(name, command, ready, scheme, env, cwd)
+    """Any program that serves on a port: `command(port)` starts it, `ready(port)` says when it answers.
+
+    `port`: this one and no other, for a server that comes back."""
+    server = _start(name, command, ready, scheme, env, cwd, port)
     try:
         yield server
     finally:
@@ -80,11 +83,12 @@ def _start(
     scheme: str,
     env: Mapping[str, str] | None,
     cwd: Path | None,
+    wanted: int | None = None,
 ) -> Server:
     folder = HOME / "log"
     folder.mkdir(parents=True, exist_ok=True)
     for attempt in range(1, PORT_ATTEMPTS + 1):
-        port = free_port()
+        port = wanted or free_port()
         log = folder / f"{name}-{port}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
@@ -242,16 +246,17 @@ def redis(data: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def neo4j(data: Path) -> Iterator[Server]:
+def neo4j(data: Path, *flags: str, port: int | None = None) -> Iterator[Server]:
+    """Neo4j with its data in `data`. `flags`: `auth` (user and password neo4j, to be changed at first), `read-only`."""
     java = neo4j_java()
     data.mkdir(parents=True, exist_ok=True)
     opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _NEO4J_OPENS]
     classpath = os.pathsep.join(map(str, NEO4J_CLASSPATH))
 
     def command(port: int) -> list[str]:
-        return [java, "-Xmx1g", *opened, "-cp", classpath, "Neo4jServer", str(port), str(data)]
+        return [java, "-Xmx1g", *opened, "-cp", classpath, "Neo4jServer", str(port), str(data), *flags]
 
-    with serving("neo4j", command, listens, scheme="bolt") as server:
+    with serving("neo4j", command, listens, scheme="bolt", port=port) as server:
         yield server
 
 

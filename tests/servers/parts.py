@@ -10,6 +10,7 @@ packages, are downloaded by apt into `.servers/apt` and unpacked into `.servers/
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import shutil
 import subprocess
@@ -204,14 +205,24 @@ def _write_fonts_conf() -> None:
 def neo4j_java() -> str:
     """The `java` that runs Neo4j. Raises `Missing` when Neo4j isn't built."""
     java = shutil.which("java")
-    if java is None or not _stamp("neo4j").exists():
+    if java is None or not _neo4j_is_built():
         raise Missing("neo4j")
     return java
 
 
+def _neo4j_is_built() -> bool:
+    """From the sources as they are now."""
+    return _stamp("neo4j").exists() and _stamp("neo4j").read_text() == _neo4j_sources()
+
+
+def _neo4j_sources() -> str:
+    files = sorted(path for path in (HERE / "neo4j").iterdir() if path.is_file())
+    return hashlib.sha256(b"\n".join(path.read_bytes() for path in files)).hexdigest()
+
+
 def _build_neo4j() -> None:
     """Neo4j Community (GPL-3: used by the tests alone, never shipped) through Maven's ordinary client."""
-    if _stamp("neo4j").exists():
+    if _neo4j_is_built():
         say("neo4j", f"ready: {NEO4J}")
         return
     for tool in ("mvn", "java", "javac"):
@@ -222,6 +233,7 @@ def _build_neo4j() -> None:
     quiet = ["--batch-mode", "--no-transfer-progress", f"-Dmaven.repo.local={HOME / 'm2'}", f"-Dservers={NEO4J}"]
     _run("neo4j", ["mvn", *quiet, "compile", "dependency:copy-dependencies"], cwd=HERE / "neo4j")
     _mark_ready("neo4j")
+    _stamp("neo4j").write_text(_neo4j_sources())
     say("neo4j", f"ready: {NEO4J}")
 
 

@@ -1,26 +1,27 @@
 """GraphStore on SQLite: edges on disk, the neighbourhood from memory.
 
-The file is the truth. Memory holds every edge once, as the `Call` that is handed out, and a CSR over them that is rebuilt
-at the first question after an edge has come or gone. A `generation` in the file, moved by each write, tells when another
-process has written and memory must be read anew.
+The file is the truth. Memory holds every edge once, as the `Call` that is handed out, in the order of its key, and a CSR
+over them. Writes are staged and worked in at the next question, without sorting or reading anew what is there. A
+`generation` in the file, moved by each write, tells when another process has written and memory must be read anew.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
-from aiops.domain import Call
+from aiops.domain import Call, Calls, Entity, EntityKind, IntArray, ObjectArray, Sighting
 from aiops.kernels.neighbourhood import Adjacency
 
 Key: TypeAlias = tuple[str, str, str, str]  # caller, callee, kind, source
@@ -42,116 +43,216 @@ SCHEMA = Schema(
             "CREATE TABLE generation (number INTEGER NOT NULL) STRICT",
             "INSERT INTO generation VALUES (0)",
         ),
+        (
+            "ALTER TABLE edges ADD COLUMN strength REAL",
+            """CREATE TABLE sightings (
+                cause_kind TEXT NOT NULL, cause_service TEXT NOT NULL, cause_name TEXT NOT NULL,
+                effect_kind TEXT NOT NULL, effect_service TEXT NOT NULL, effect_name TEXT NOT NULL,
+                kind TEXT NOT NULL, source TEXT NOT NULL, strength REAL NOT NULL, lag_ms INTEGER NOT NULL,
+                first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL,
+                PRIMARY KEY (
+                    cause_service, cause_kind, cause_name, effect_service, effect_kind, effect_name, kind, source
+                )
+            ) STRICT, WITHOUT ROWID""",
+            "CREATE INDEX sightings_by_effect ON sightings (effect_service)",
+            # What a graph elsewhere has not taken yet, in the order in which it came (see mirror.py).
+            "CREATE TABLE outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, said TEXT NOT NULL) STRICT",
+        ),
     ),
 )
 
 # A time that is not known (NULL) never displaces one that is.
 _UPSERT = """
-    INSERT INTO edges VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    INSERT INTO edges (caller, callee, kind, source, first_seen, last_seen, strength) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET
         first_seen = coalesce(min(first_seen, excluded.first_seen), first_seen, excluded.first_seen),
-        last_seen = coalesce(max(last_seen, excluded.last_seen), last_seen, excluded.last_seen)
+        last_seen = coalesce(max(last_seen, excluded.last_seen), last_seen, excluded.last_seen),
+        strength = coalesce(excluded.strength, strength)
 """
+
+_SIGHTING = """cause_kind, cause_service, cause_name, effect_kind, effect_service, effect_name, kind, source,
+    strength, lag_ms, first_seen, last_seen"""
+
+_NOTE = f"""
+    INSERT INTO sightings ({_SIGHTING}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET
+        strength = iif(excluded.last_seen >= last_seen, excluded.strength, strength),
+        lag_ms = iif(excluded.last_seen >= last_seen, excluded.lag_ms, lag_ms),
+        first_seen = min(first_seen, excluded.first_seen),
+        last_seen = max(last_seen, excluded.last_seen)
+"""  # noqa: S608 - a list of columns
+
+_NAMES = 500  # in one question
+_OUTBOX_ROWS = 5000  # of one entry: what is sent again when the other side dies half way
 
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """The edges as of now: node ids ascending and their numbers, calls by (caller, callee, kind, source), and the CSR."""
+    """The edges: node ids ascending, keys ascending, and for each key its call and the numbers of its ends."""
 
-    nodes: tuple[str, ...]
-    number: dict[str, int]
-    calls: npt.NDArray[np.object_]
-    place: dict[Key, int]
+    nodes: list[str]
+    keys: list[Key]
+    calls: ObjectArray
+    tails: IntArray
+    heads: IntArray
     adjacency: Adjacency
+
+    @staticmethod
+    def of(nodes: list[str], keys: list[Key], calls: ObjectArray, tails: IntArray, heads: IntArray) -> _Index:
+        return _Index(nodes, keys, calls, tails, heads, Adjacency.build(tails, heads, len(nodes)))
+
+    def number(self, node: str) -> int:
+        """-1 when there is no such node."""
+        place = bisect_left(self.nodes, node)
+        return place if place < len(self.nodes) and self.nodes[place] == node else -1
+
+    def joined(self, nodes: set[str], staged: dict[Key, Call]) -> _Index:
+        """With more nodes and edges; the answers that were given out stay as they are. O(N + E) of memory moved."""
+        keys = sorted(staged)
+        places = [bisect_left(self.keys, key) for key in keys]
+        known = [place < len(self.keys) and self.keys[place] == key for place, key in zip(places, keys, strict=True)]
+        calls = self.calls.copy()
+        for key, place, there in zip(keys, places, known, strict=True):
+            if there:
+                calls[place] = _merged(calls[place], staged[key])
+        fresh = [(key, place) for key, place, there in zip(keys, places, known, strict=True) if not there]
+        missing = sorted(node for node in nodes if self.number(node) < 0)
+        if not fresh and not missing:
+            return replace(self, calls=calls)
+        # A new name moves those behind it on: nodes stay numbered in the order of their names.
+        moved = np.arange(len(self.nodes), dtype=np.int64)
+        moved += np.searchsorted([bisect_left(self.nodes, name) for name in missing], moved, side="right")
+        names = sorted(self.nodes + missing)
+        number = dict(zip(missing, (bisect_left(names, name) for name in missing), strict=True))
+        ends = [[number[n] if n in number else int(moved[self.number(n)]) for n in key[:2]] for key, _ in fresh]
+        tails, heads = np.array(ends, np.int64).reshape(-1, 2).T
+        where = [place for _, place in fresh]
+        added = np.empty(len(fresh), np.object_)
+        added[:] = [staged[key] for key, _ in fresh]
+        return _Index.of(
+            names,
+            sorted(self.keys + [key for key, _ in fresh]),  # two runs, each in order: one merge
+            np.insert(calls, where, added),
+            np.insert(moved[self.tails], where, tails),
+            np.insert(moved[self.heads], where, heads),
+        )
 
 
 class GraphDB:
     """The graph in the file at `path`.
 
-    `calls` takes O(edges in the neighbourhood), and once after a structural change O(E log E); `upsert` is one transaction.
+    `calls` takes O(edges in the neighbourhood), and once after a structural change O(N + E); `upsert` is one transaction.
     """
 
     def __init__(self, path: Path | str) -> None:
         self._db = Database(path, SCHEMA)
         self._lock = threading.RLock()
         self._generation = -1
-        self._edges: dict[Key, Call] = {}
-        self._nodes: set[str] = set()
-        self._index: _Index | None = None
+        self._index = _empty()
+        self._staged: dict[Key, Call] = {}
+        self._met: set[str] = set()
 
     # ------------------------------------------------------------ write
 
-    def upsert(self, calls: Iterable[Call]) -> int:
-        """Stores edges and their nodes; returns how many were given. An edge from a node to itself leaves only the node."""
+    def upsert(self, calls: Iterable[Call], *, post: bool = False) -> int:
+        """Stores edges and their nodes; returns how many were given. An edge from a node to itself leaves only the node.
+
+        `post`: in the same transaction, put them into the outbox."""
         given = tuple(calls)
         if not given:
             return 0
+        rows = [_row(call) for call in given]
 
-        def run(connection: sqlite3.Connection) -> tuple[int, list[Call]]:
+        def run(connection: sqlite3.Connection) -> tuple[int, list[Row]]:
             cut = set(connection.execute("SELECT caller, callee FROM cuts"))
-            live = [call for call in given if call.caller != call.callee and (call.caller, call.callee) not in cut]
+            live = [row for row in rows if row[0] != row[1] and row[:2] not in cut]
             connection.executemany("INSERT OR IGNORE INTO nodes VALUES (?)", [(node,) for node in _ends(given)])
-            connection.executemany(_UPSERT, map(_row, live))
+            connection.executemany(_UPSERT, live)
+            if post:
+                _post(connection, "upsert", rows)
             return _advance(connection), live
 
         with self._lock:
             generation, live = self._db.write(run)
             if generation == self._generation + 1:
-                self._remember(given, live)
+                self._stage(_ends(given), live)
                 self._generation = generation
         return len(given)
 
-    def cut(self, caller: str, callee: str) -> bool:
+    def cut(self, caller: str, callee: str, *, post: bool = False) -> bool:
         """Removes the edge, whatever its kind and source, and bars it for good; False when there is none."""
 
-        def run(connection: sqlite3.Connection) -> tuple[int, list[Key]]:
-            removed: list[Key] = connection.execute(
-                "DELETE FROM edges WHERE caller = ? AND callee = ? RETURNING caller, callee, kind, source",
-                (caller, callee),
-            ).fetchall()
-            if removed:
+        def run(connection: sqlite3.Connection) -> bool:
+            gone = connection.execute("DELETE FROM edges WHERE caller = ? AND callee = ?", (caller, callee)).rowcount
+            if gone:
                 connection.execute("INSERT OR IGNORE INTO cuts VALUES (?, ?)", (caller, callee))
-            return (_advance(connection) if removed else -1), removed
+                _advance(connection)
+                if post:
+                    _post(connection, "cut", [(caller, callee)])
+            return bool(gone)
 
-        with self._lock:
-            generation, removed = self._db.write(run)
-            if generation == self._generation + 1 and removed:
-                for key in removed:
-                    del self._edges[key]
-                self._index, self._generation = None, generation
-        return bool(removed)
+        return self._db.write(run)
 
-    def purge(self, before: datetime) -> int:
-        """Forgets edges last seen before `before`; one without a time (declared by hand) stays. Returns how many."""
+    def note(self, sightings: Iterable[Sighting], *, post: bool = False) -> int:
+        """Stores sightings; returns how many were given."""
+        rows = [_noted(one) for one in sightings]
+
+        def run(connection: sqlite3.Connection) -> None:
+            connection.executemany(_NOTE, rows)
+            if post:
+                _post(connection, "note", rows)
+
+        if rows:
+            self._db.write(run)
+        return len(rows)
+
+    def purge(self, before: datetime, *, post: bool = False) -> int:
+        """Forgets what was last seen before `before`; an edge without a time (declared by hand) stays. Returns how many."""
+        limit = (to_ms(before),)
 
         def run(connection: sqlite3.Connection) -> int:
-            removed = connection.execute("DELETE FROM edges WHERE last_seen < ?", (to_ms(before),)).rowcount
+            noted = connection.execute("DELETE FROM sightings WHERE last_seen < ?", limit).rowcount
+            removed = connection.execute("DELETE FROM edges WHERE last_seen < ?", limit).rowcount
             if removed:
                 connection.execute(
                     "DELETE FROM nodes WHERE id NOT IN (SELECT caller FROM edges UNION SELECT callee FROM edges)"
                 )
                 _advance(connection)
-            return removed
+            if post:
+                _post(connection, "purge", [limit])
+            return noted + removed
 
         return self._db.write(run)
 
     # ------------------------------------------------------------ read
 
-    def calls(self, nodes: Iterable[str] = (), hops: int = 0) -> tuple[Call, ...]:
+    def calls(self, nodes: Iterable[str] = (), hops: int = 0) -> Calls:
         """Edges between the nodes within `hops` of any of `nodes`; all edges when `nodes` is empty.
 
         Sorted by caller, callee, kind, source. An unknown node has no neighbourhood.
         """
-        wanted = tuple(nodes)
+        wanted = set(nodes)
         index = self._fresh()
         if not wanted:
-            return tuple(index.calls)
-        seeds = np.array(sorted({index.number[node] for node in wanted if node in index.number}), np.int64)
-        members = index.adjacency.within(seeds, hops)
-        return tuple(index.calls[index.adjacency.inside(members)])
+            return Calls(index.calls, np.arange(len(index.calls), dtype=np.int64))
+        seeds = np.array(sorted({index.number(node) for node in wanted} - {-1}), np.int64)
+        return Calls(index.calls, index.adjacency.inside(index.adjacency.within(seeds, hops)))
 
     def nodes(self) -> tuple[str, ...]:
         """Every node, ascending; a node stays when its last edge is cut."""
-        return self._fresh().nodes
+        return tuple(self._fresh().nodes)
+
+    def sightings(self, nodes: Iterable[str] = ()) -> tuple[Sighting, ...]:
+        """Those with an end at any of `nodes`; all when `nodes` is empty. Sorted."""
+        wanted = sorted(set(nodes))
+        read = f"SELECT {_SIGHTING} FROM sightings"  # noqa: S608 - a list of columns
+        rows = set() if wanted else set(self._db.read(read))
+        for i in range(0, len(wanted), _NAMES):
+            part = wanted[i : i + _NAMES]
+            marks = f"({', '.join('?' * len(part))})"
+            rows.update(self._db.read(f"{read} WHERE cause_service IN {marks}", part))
+            rows.update(self._db.read(f"{read} WHERE effect_service IN {marks}", part))
+        return tuple(sorted(map(sighting, rows), key=lambda one: one.key))
 
     def ping(self, timeout: float) -> str:  # noqa: ARG002 - a local file answers at once
         """What answers: product, schema and file."""
@@ -165,6 +266,22 @@ class GraphDB:
         """Twice does no harm."""
         self._db.close()
 
+    # ------------------------------------------------------------ outbox
+
+    def posted(self, most: int) -> list[tuple[int, str, list[Any]]]:
+        """The oldest entries of the outbox: number, which operation, its rows."""
+        rows = self._db.read("SELECT number, what, said FROM outbox ORDER BY number LIMIT ?", (most,))
+        return [(number, what, json.loads(said)) for number, what, said in rows]
+
+    def delivered(self, number: int) -> None:
+        """The other side has it; twice does no harm."""
+        self._db.write(lambda connection: connection.execute("DELETE FROM outbox WHERE number = ?", (number,)))
+
+    def waiting(self) -> int:
+        """How many entries the outbox has."""
+        ((count,),) = self._db.read("SELECT count(*) FROM outbox")
+        return int(count)
+
     # ------------------------------------------------------------ memory
 
     def _fresh(self) -> _Index:
@@ -172,49 +289,52 @@ class GraphDB:
             ((generation,),) = self._db.read("SELECT number FROM generation")
             if generation != self._generation:
                 self._load()
-            if self._index is None:
-                self._index = _build(self._nodes, self._edges)
+            elif self._staged or self._met:
+                self._index = self._index.joined(self._met, self._staged)
+            self._staged, self._met = {}, set()
             return self._index
 
     def _load(self) -> None:
         # The generation is read first: what is written meanwhile is then read again, never missed.
         ((self._generation,),) = self._db.read("SELECT number FROM generation")
-        self._nodes = {node for (node,) in self._db.read("SELECT id FROM nodes")}
-        rows = self._db.read("SELECT caller, callee, kind, source, first_seen, last_seen FROM edges")
-        self._edges = {row[:4]: _call(row) for row in rows}
-        self._index = None
+        nodes = [node for (node,) in self._db.read("SELECT id FROM nodes ORDER BY id")]
+        rows = self._db.read(
+            "SELECT caller, callee, kind, source, first_seen, last_seen, strength FROM edges "
+            "ORDER BY caller, callee, kind, source"
+        )
+        number = {node: i for i, node in enumerate(nodes)}
+        tails, heads = (np.fromiter((number[row[i]] for row in rows), np.int64, len(rows)) for i in (0, 1))
+        calls = np.empty(len(rows), np.object_)
+        calls[:] = [edge(row) for row in rows]
+        self._index = _Index.of(nodes, [row[:4] for row in rows], calls, tails, heads)
 
-    def _remember(self, given: tuple[Call, ...], live: list[Call]) -> None:
-        """Does in memory what `_UPSERT` did in the file; the index survives when only times have moved."""
-        known_nodes, known_edges = len(self._nodes), len(self._edges)
-        self._nodes.update(_ends(given))
-        moved = {}
-        for call in live:
-            row = _row(call)
-            new, old = _call(row), self._edges.get(row[:4])
-            self._edges[row[:4]] = moved[row[:4]] = _merged(old, new) if old else new
-        if (known_nodes, known_edges) != (len(self._nodes), len(self._edges)):
-            self._index = None
-        elif self._index is not None:
-            for key, call in moved.items():
-                self._index.calls[self._index.place[key]] = call
+    def _stage(self, met: set[str], live: Sequence[Row]) -> None:
+        """Does for memory what `_UPSERT` did in the file."""
+        self._met |= met
+        for row in live:
+            new, old = edge(row), self._staged.get(row[:4])
+            self._staged[row[:4]] = _merged(old, new) if old else new
 
 
-def _build(nodes: set[str], edges: dict[Key, Call]) -> _Index:
-    names = tuple(sorted(nodes))
-    number = {name: i for i, name in enumerate(names)}
-    keys = sorted(edges)
-    calls = np.empty(len(keys), np.object_)
-    calls[:] = [edges[key] for key in keys]
-    tails = np.array([number[key[0]] for key in keys], np.int64)
-    heads = np.array([number[key[1]] for key in keys], np.int64)
-    place = {key: i for i, key in enumerate(keys)}
-    return _Index(names, number, calls, place, Adjacency.build(tails, heads, len(names)))
+def _empty() -> _Index:
+    nothing = np.empty(0, np.int64)
+    return _Index.of([], [], np.empty(0, np.object_), nothing, nothing)
 
 
 def _advance(connection: sqlite3.Connection) -> int:
     ((number,),) = connection.execute("UPDATE generation SET number = number + 1 RETURNING number").fetchall()
     return int(number)
+
+
+def _post(connection: sqlite3.Connection, what: str, rows: Sequence[Row]) -> None:
+    parts = (rows[i : i + _OUTBOX_ROWS] for i in range(0, len(rows), _OUTBOX_ROWS))
+    connection.executemany(
+        "INSERT INTO outbox (what, said) VALUES (?, ?)",
+        [(what, json.dumps(part, ensure_ascii=False)) for part in parts],
+    )
+
+
+# ---------------------------------------------------------------- rows
 
 
 def _ends(calls: Iterable[Call]) -> set[str]:
@@ -224,12 +344,13 @@ def _ends(calls: Iterable[Call]) -> set[str]:
 def _row(call: Call) -> Row:
     first = None if call.first_seen is None else to_ms(call.first_seen)
     last = None if call.last_seen is None else to_ms(call.last_seen)
-    return call.caller, call.callee, call.kind, call.source, first, last
+    return call.caller, call.callee, call.kind, call.source, first, last, call.strength
 
 
-def _call(row: Row) -> Call:
-    caller, callee, kind, source, first, last = row
-    return Call(caller, callee, source, kind, _moment(first), _moment(last))
+def edge(row: Sequence[Any]) -> Call:
+    """The call that a row of the table, or of the outbox, stands for."""
+    caller, callee, kind, source, first, last, strength = row
+    return Call(caller, callee, source, kind, _moment(first), _moment(last), strength)
 
 
 @lru_cache(maxsize=4096)
@@ -241,4 +362,17 @@ def _moment(time_ms: int | None) -> datetime | None:
 def _merged(old: Call, new: Call) -> Call:
     first = [at for at in (old.first_seen, new.first_seen) if at]
     last = [at for at in (old.last_seen, new.last_seen) if at]
-    return replace(old, first_seen=min(first, default=None), last_seen=max(last, default=None))
+    strength = old.strength if new.strength is None else new.strength
+    return replace(old, first_seen=min(first, default=None), last_seen=max(last, default=None), strength=strength)
+
+
+def _noted(sighting: Sighting) -> Row:
+    lag = sighting.lag // timedelta(milliseconds=1)
+    return *sighting.key, sighting.strength, lag, to_ms(sighting.first_seen), to_ms(sighting.last_seen)
+
+
+def sighting(row: Sequence[Any]) -> Sighting:
+    """As `edge`, of a sighting."""
+    cause, effect = Entity(EntityKind(row[0]), row[1], row[2]), Entity(EntityKind(row[3]), row[4], row[5])
+    kind, source, strength, lag, first, last = row[6:]
+    return Sighting(cause, effect, kind, source, strength, timedelta(milliseconds=lag), from_ms(first), from_ms(last))
