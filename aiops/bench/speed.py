@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from aiops.bench import logs
 from aiops.bench.figure import Figure
 from aiops.bench.progress import progress
 from aiops.domain import FloatArray, IntArray
@@ -49,6 +50,7 @@ def run(as_json: bool = False, series: int = SERIES, ticks: int = TICKS, rounds:
         _figure("12 features", ours["features"]),
         _held("state, first tier", tick.fresh(8)),
         _held("state, second tier", tick.fresh(8, memory=tick.MEMORY)),
+        *logs.figures(),
     ]
     return (_json(figures, series, ticks) if as_json else _text(figures, series, ticks)), 0
 

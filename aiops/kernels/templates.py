@@ -1,33 +1,39 @@
 """Log template mining: mask what varies, then merge what differs in a few words (after Drain, He et al., ICWS 2017).
 
-A line is masked (numbers, ids, quoted and bracketed values become `*`), split at blanks and led down a fixed-depth tree by
-its token count and first tokens; among the templates of that leaf the most similar one takes it if at least `similarity` of
-its words agree, and words that disagree become `*`. Code positions such as `Service#451` are kept: they name the statement
-that spoke. Lines seen before, raw or masked, cost one dictionary look-up.
+A line is masked (`kernels/masks.py`), split at blanks and led down a fixed-depth tree by its token count and first tokens; among
+the templates of that leaf the most similar one takes it if at least `similarity` of its words agree, and words that disagree
+become `*`. Lines of different code positions never merge. In one call every masked text is placed once; a line costs its mask and
+one dictionary look-up.
+
+Two bounds, as in Drain, keep a stream of ever new words from growing the tree without end: a node of it has at most `CROWD`
+named children, and a leaf with `CROWD` templates takes a line to the most similar one however little that is.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import eq
 
+from aiops.errors import DataError
+from aiops.kernels.masks import CODE, mask_lines
+
+STATE_VERSION = 1
 WILDCARD = "*"
-_TIME = re.compile(r"^\W*(\d{4}[-/.]\d\d[-/.]\d\d[T ,]*)?\d\d:\d\d:\d\d[.,]?\d*(Z|[+-]\d\d:?\d\d)?\s*")
-_MASK = re.compile(
-    r"#\d+"  # a code position: kept
-    r"|\"[^\"]*\"|'[^']*'"  # quoted values
-    r"|[({\[](?=[^(){}\[\]]*[\d=,:])[^(){}\[\]]*[)}\]]"  # bracketed values that hold data
-    r"|(?<![A-Za-z])[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4,}){1,4}(?![A-Za-z])"  # uuids, trace ids
-    r"|[\w.+-]+@[\w.-]+"  # addresses
-    r"|[\w-]*\d[\w.:-]*"  # any word with a digit
+CROWD = 100  # children of a node, templates of a leaf
+_ERROR = re.compile(
+    r"\b(error|fatal|severe|critical|panic|exception|traceback|fail(ed|ure)?)\b"
+    r"(?!\W{1,3}(nil|null|none|false)\b)",  # `error=null` reports that there was none
+    re.IGNORECASE,
 )
-_ERROR = re.compile(r"\b(error|fatal|severe|critical|panic|exception|traceback|fail(ed|ure)?)\b", re.IGNORECASE)
+_POSITION = re.compile(rf"\w#\d|\.(?:{'|'.join(CODE)}):\d", re.IGNORECASE)
+_Key = tuple[int | str, ...]
 
 
 def mask(line: str) -> str:
     """The line without its leading time and with its variable parts as `*`."""
-    return _MASK.sub(lambda m: m.group() if m.group()[0] == "#" else WILDCARD, _TIME.sub("", line, count=1))
+    return mask_lines([line])[0]
 
 
 def is_error(template: str) -> bool:
@@ -39,71 +45,90 @@ def is_error(template: str) -> bool:
 class TemplateMiner:
     """Turns lines into template numbers. The state is plain data: `state()` and `from_state()` are JSON.
 
-    `templates[k]` is the text of template k. Deterministic for a given order of *distinct* lines; `fit` sorts them first,
-    so that the order of the input rows doesn't matter.
+    `templates[k]` is the text of template k. `fit` places the masked texts of its lines in sorted order, so that within one
+    call the order of the lines doesn't matter; across calls it does, as in any stream.
     """
 
     similarity: float = 0.7
     depth: int = 2
-    capacity: int = 200_000
     templates: list[str] = field(default_factory=list)
     _words: list[list[str]] = field(default_factory=list)
-    _leaves: dict[tuple[int | str, ...], list[int]] = field(default_factory=dict)
-    _known: dict[str, int] = field(default_factory=dict)
+    _leaves: dict[_Key, list[int]] = field(default_factory=dict)
+    _children: dict[_Key, set[str]] = field(default_factory=dict)
 
     def fit(self, lines: Iterable[str]) -> list[int]:
-        """Template number of every line. O(lines) plus O(distinct masked lines x templates in a leaf)."""
+        """Template number of every line. O(characters) plus O(distinct masked texts x `CROWD`)."""
         raw = list(lines)
-        masked = {line: mask(line) for line in dict.fromkeys(raw)}
+        distinct = list(dict.fromkeys(raw))
+        masked = dict(zip(distinct, mask_lines(distinct), strict=True))
         numbers = {text: self._place(text) for text in sorted(set(masked.values()))}
         return [numbers[masked[line]] for line in raw]
 
     def _place(self, text: str) -> int:
-        known = self._known.get(text)
-        if known is not None:
-            return known
         words = text.split()
-        leaf = self._leaves.setdefault((len(words), *(w for w in words[: self.depth] if WILDCARD not in w)), [])
+        leaf = self._leaf(words)
         number = self._most_similar(words, leaf)
         if number is None:
-            number = len(self.templates)
-            self.templates.append(" ".join(words))
-            self._words.append(words)
-            leaf.append(number)
-        else:
-            merged = [a if a == b else WILDCARD for a, b in zip(self._words[number], words, strict=True)]
-            self._words[number] = merged
-            self.templates[number] = " ".join(merged)
-        if len(self._known) < self.capacity:
-            self._known[text] = number
+            return self._add(words, leaf)
+        merged = [a if a == b else WILDCARD for a, b in zip(self._words[number], words, strict=True)]
+        self._words[number] = merged
+        self.templates[number] = " ".join(merged)
         return number
 
+    def _leaf(self, words: list[str]) -> list[int]:
+        """Templates with as many words, the same first ones and the same code positions. A word that is masked or that comes
+        too late to a crowded node goes by the wildcard; the key of a template never changes as it merges."""
+        key: _Key = (len(words),)
+        for word in words[: self.depth]:
+            children = self._children.setdefault(key, set())
+            if WILDCARD in word or (word not in children and len(children) >= CROWD):
+                key = (*key, WILDCARD)
+            else:
+                children.add(word)
+                key = (*key, word)
+        return self._leaves.setdefault((*key, *(word for word in words if _POSITION.search(word))), [])
+
     def _most_similar(self, words: list[str], leaf: list[int]) -> int | None:
-        best, best_share = None, self.similarity
+        """The template that shares most words, the oldest of equals; None when it shares too few and a new one has room."""
+        best, most = None, -1
         for number in leaf:
-            known = self._words[number]
-            if any("#" in a and a != b for a, b in zip(known, words, strict=True)):
-                continue  # another statement of the program
-            share = sum(a == b for a, b in zip(known, words, strict=True)) / max(len(words), 1)
-            if share > best_share or (share == best_share and best is None):
-                best, best_share = number, share
-        return best
+            agree = sum(map(eq, self._words[number], words))
+            if agree > most:
+                best, most = number, agree
+        return best if len(leaf) >= CROWD or most >= self.similarity * len(words) else None
+
+    def _add(self, words: list[str], leaf: list[int]) -> int:
+        number = len(self.templates)
+        self.templates.append(" ".join(words))
+        self._words.append(words)
+        leaf.append(number)
+        return number
 
     def state(self) -> dict[str, object]:
-        return {"similarity": self.similarity, "depth": self.depth, "templates": list(self.templates)}
+        return {
+            "version": STATE_VERSION,
+            "similarity": self.similarity,
+            "depth": self.depth,
+            "templates": list(self.templates),
+        }
 
     @staticmethod
-    def from_state(state: dict[str, object]) -> TemplateMiner:
-        miner = TemplateMiner(similarity=float(str(state["similarity"])), depth=int(str(state["depth"])))
-        templates = state["templates"]
-        for text in templates if isinstance(templates, list) else ():
-            miner._restore(str(text))
+    def from_state(state: Mapping[str, object]) -> TemplateMiner:
+        """A miner that goes on where `state` was taken: the same lines get the same numbers. DataError for no such state."""
+        version, similarity, depth, templates = (state.get(k) for k in ("version", "similarity", "depth", "templates"))
+        if version != STATE_VERSION:
+            raise DataError(f"log templates of state version {version!r}; this program knows {STATE_VERSION}")
+        if not (
+            isinstance(similarity, int | float)
+            and 0 <= similarity <= 1
+            and isinstance(depth, int)
+            and depth >= 0
+            and isinstance(templates, list)
+            and all(isinstance(text, str) for text in templates)
+        ):
+            raise DataError("log templates: similarity in [0, 1], depth >= 0 and a list of templates are needed")
+        miner = TemplateMiner(similarity=float(similarity), depth=depth)
+        for text in templates:
+            words = text.split()
+            miner._add(words, miner._leaf(words))
         return miner
-
-    def _restore(self, text: str) -> None:
-        words = text.split()
-        number = len(self.templates)
-        self.templates.append(text)
-        self._words.append(words)
-        self._leaves.setdefault((len(words), *(w for w in words[: self.depth] if WILDCARD not in w)), []).append(number)
-        self._known[text] = number
