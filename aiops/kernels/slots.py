@@ -1,0 +1,88 @@
+"""Samples at their own times onto the grid of a step: one value per series and slot, each sample used once at most.
+
+Slot g takes the last finite sample in (g - step, g]; where there is none, the first in (g, g + tolerance], because a scrape whose
+time trembles around the grid would else leave every other slot empty. What a slot takes depends only on the samples and on
+`at`, the time of the last one used: a range cut into pulls gives the same values as the range at once.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from aiops.domain import NS, BoolArray, FloatArray, IntArray
+
+
+def place(
+    starts: IntArray,
+    times: IntArray,
+    values: FloatArray,
+    series: IntArray,
+    rows: IntArray,
+    counter: BoolArray,
+    at: IntArray,
+    raw: FloatArray,
+    grid: IntArray,
+    step: int,
+    tolerance: int,
+    out: FloatArray,
+) -> None:
+    """Fill `out` (R, T) at `grid` (T,) from the samples of `series`, whose rows in `out`, `counter`, `at` and `raw` are `rows`.
+
+    All times in ns. `at` (R,) and `raw` (R,), the last sample used, move on. A counter becomes the increase per second between
+    the times at which it was really sampled, from zero after a fall; its first sample gives none. Cells that no sample
+    belongs to stay as they are. O(samples + series x T).
+    """
+    _place(starts, times, values, series, rows, counter, at, raw, grid, step, tolerance, float(NS), out)
+
+
+@njit(cache=True)
+def _place(
+    starts: IntArray,
+    times: IntArray,
+    values: FloatArray,
+    series: IntArray,
+    rows: IntArray,
+    counter: BoolArray,
+    at: IntArray,
+    raw: FloatArray,
+    grid: IntArray,
+    step: int,
+    tolerance: int,
+    second: float,
+    out: FloatArray,
+) -> None:
+    for k in range(len(series)):
+        r, i, end = rows[k], starts[series[k]], starts[series[k] + 1]
+        while i < end and times[i] <= at[r]:
+            i += 1
+        for t in range(len(grid)):
+            chosen, i = _choose(times, values, i, end, grid[t], step, tolerance)
+            if chosen < 0:
+                continue
+            value, gone = values[chosen], (times[chosen] - at[r]) / second
+            if not counter[r]:
+                out[r, t] = value
+            elif math.isfinite(raw[r]) and gone > 0:
+                out[r, t] = (value - raw[r] if value >= raw[r] else value) / gone
+            at[r], raw[r] = times[chosen], value
+
+
+@njit(cache=True)
+def _choose(
+    times: IntArray, values: FloatArray, i: int, end: int, slot: int, step: int, tolerance: int
+) -> tuple[int, int]:
+    """(the sample that belongs to `slot`, or -1; the first one left for later slots), from sample `i` on."""
+    chosen = -1
+    while i < end and times[i] <= slot:
+        if times[i] > slot - step and math.isfinite(values[i]):
+            chosen = i
+        i += 1
+    if chosen < 0:
+        for ahead in range(i, end):
+            if times[ahead] > slot + tolerance:
+                break
+            if math.isfinite(values[ahead]):
+                return ahead, ahead + 1
+    return chosen, i
