@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -116,6 +117,18 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         timezone=config.text("diagnosis.timezone"),
         closers=tuple(closers),
     )
+
+
+@contextmanager
+def metrics(config: Settings) -> Iterator[MetricsSource]:
+    """The source of metrics alone, for who needs no more of the house. Raises ConfigError, DataError."""
+    source = _open("metrics", METRICS, config.text("sources.metrics"), config)
+    try:
+        yield source
+    finally:
+        close = getattr(source, "close", None)
+        if close is not None:
+            close()
 
 
 def models(config: Settings, *, verify: bool = False) -> tuple[dict[str, str], ...]:

@@ -27,6 +27,7 @@ COMMANDS = {
     "reports": ("aiops.cli.answers", "List the stored reports, or show one."),
     "replay": ("aiops.cli.answers", "Compute a report again from its recording alone."),
     "graph": ("aiops.cli.graph", "Look at the known dependencies, and mend them."),
+    "watch": ("aiops.cli.watch", "Score and forecast every series of a Prometheus at every step."),
     "serve": ("aiops.cli.operate", "Take alerts over HTTP and diagnose them."),
     "doctor": ("aiops.cli.operate", "Say what is there, what is missing, and how to mend it."),
     "config": ("aiops.cli.operate", "Write, show and check the settings."),

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from aiops.errors import ConfigError
 from aiops.ops import Ops
@@ -15,17 +16,17 @@ from aiops.service.guard import LOOPBACK
 CLOSE_S = 2  # what open connections get at the end
 
 
-def bind(listen: str) -> socket.socket:
-    """A socket that listens on `HOST:PORT` (port 0: any free one).
+def bind(listen: str, setting: str = "service.listen") -> socket.socket:
+    """A socket that listens on `HOST:PORT` (port 0: any free one), as `setting` says.
 
     ConfigError when it is no address, is not on the loopback (without tokens nobody could be told apart), or is taken."""
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"service.listen: {listen!r} is not HOST:PORT")
+        raise ConfigError(f"{setting}: {listen!r} is not HOST:PORT")
     if host not in LOOPBACK:
         raise ConfigError(
-            f"service.listen: {host} is not the loopback, and without tokens everybody there would be trusted; "
+            f"{setting}: {host} is not the loopback, and without tokens everybody there would be trusted; "
             "listen on 127.0.0.1 and put a proxy that authenticates in front"
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -36,7 +37,7 @@ def bind(listen: str) -> socket.socket:
         opened.bind((host, int(port)))
     except OSError as error:
         opened.close()
-        raise ConfigError(f"service.listen: can't listen on {listen}: {error.strerror}") from error
+        raise ConfigError(f"{setting}: can't listen on {listen}: {error.strerror}") from error
     return opened
 
 
@@ -51,7 +52,11 @@ def server(ops: Ops, *, external_url: str, body_limit: int, ready: Callable[[], 
 
     It takes no new request then, lets the running diagnosis end, and returns within 10 s. `ready` is called once requests
     are answered."""
-    app = api.create(ops, external_url=external_url, body_limit=body_limit)
+    return of(api.create(ops, external_url=external_url, body_limit=body_limit), ready)
+
+
+def of(app: ASGIApp, ready: Callable[[], None]) -> uvicorn.Server:
+    """A server of any application, as `server` is one of the whole house."""
     config = uvicorn.Config(
         app,
         log_config=None,  # logging is the caller's

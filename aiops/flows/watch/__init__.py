@@ -27,7 +27,7 @@ from aiops.kernels.digests import Digests
 from aiops.ports import MetricsSource
 from aiops.schema.exposition import Family
 
-__all__ = ["EVERYTHING", "Plan", "Watch", "saved"]
+__all__ = ["EVERYTHING", "FILE", "Names", "Plan", "Watch", "saved"]
 
 log = logging.getLogger(__name__)
 FILE = "watch.npz"

@@ -39,8 +39,8 @@ class Block:
         return tick.State._make(array[rows] for array in self.state)
 
     def put(self, rows: Any, part: tick.State) -> None:
-        for j, piece in enumerate(part):
-            self.state[j][rows] = piece
+        for j in range(len(part)):
+            self.state[j][rows] = part[j]
 
 
 class Column(NamedTuple):
@@ -61,7 +61,7 @@ class Fleet:
         self.counter: BoolArray = np.empty(0, np.bool_)
         self.at: IntArray = np.empty(0, np.int64)  # ns, of the last sample used
         self.raw: FloatArray = np.empty(0)  # its value
-        self.score: Single = np.empty(0, np.float32)  # at the last sample
+        self.score: Single = np.empty(0, np.float32)  # at the last sample; NaN while warming
         self.peak: Single = np.empty(0, np.float32)  # of the last alert
         self.peak_at: IntArray = np.empty(0, np.int64)  # s
         self._free: dict[int, list[int]] = {memory: [] for memory in SIZES}  # descending
@@ -102,7 +102,7 @@ class Fleet:
         rows = np.array([free.pop() for _ in range(len(wanted))], np.int64)
         self.digests[rows], self.counter[rows], self.live[rows] = wanted, counter, True
         self.at[rows], self.raw[rows] = since_s * NS, np.nan
-        self.score[rows] = self.peak[rows] = self.peak_at[rows] = 0
+        self.score[rows], self.peak[rows], self.peak_at[rows] = np.nan, 0, 0
         for block, local in self._split(rows):
             block.used = max(block.used, int(local[-1]) + 1)
         if digests.roomy(self._index, len(self)):
@@ -180,7 +180,8 @@ class Fleet:
         last = values.shape[1] - 1 - np.argmax(seen[:, ::-1], axis=1)
         now = np.take_along_axis(ticks.score, last[:, None], axis=1)[:, 0]
         lost = grid_s[-1] * NS - self.at[rows] > _LOST * step_s * NS
-        self.score[rows] = np.where(seen.any(axis=1), now, np.where(lost, 0.0, self.score[rows]))
+        score = np.where(seen.any(axis=1), now, np.where(lost, 0.0, self.score[rows]))
+        self.score[rows] = np.where(tick.samples(state) < tick.WARM, np.nan, score)
         best = np.argmax(ticks.score, axis=1)
         most = np.take_along_axis(ticks.score, best[:, None], axis=1)[:, 0]
         fired = most >= 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,12 +50,6 @@ def families(selections: Sequence[Selection], names: Names, tally: Tally) -> lis
     ]  # fmt: skip
 
 
-def lag(untils: Mapping[str, int], now_s: float) -> Family:
-    """How old what is exposed is, by selection."""
-    rows = [(labels(selection=query), now_s - until) for query, until in untils.items()]
-    return _gauge("lag_seconds", "Age of the newest step that is evaluated.", rows)
-
-
 def _gauge(name: str, about: str, rows: list[tuple[str, float]]) -> Family:
     return Family(f"aiops_watch_{name}", "gauge", about, rows)
 
@@ -67,7 +61,7 @@ def _series(selections: Sequence[Selection]) -> tuple[Family, Family]:
     for selection in selections:
         held = selection.scores()
         for row, text in selection.texts.items():
-            if text:
+            if text and not np.isnan(held[row]):
                 scores[text] = max(scores.get(text, 0.0), float(held[row]))
         rows = np.array(sorted(row for row, text in selection.foreseen.items() if text), np.int64)
         told = selection.fleet.expected(rows, selection.until + selection.plan.step_s)
@@ -90,10 +84,11 @@ def _series(selections: Sequence[Selection]) -> tuple[Family, Family]:
 def _counts(selections: Sequence[Selection]) -> list[tuple[str, float]]:
     told = []
     for s in selections:
-        live, shown = len(s.fleet), sum(1 for text in s.texts.values() if text)
-        anomalous = int(np.count_nonzero(s.scores()[s.fleet.rows] >= 1.0))
+        scores = s.scores()
+        shown = sum(1 for row, text in s.texts.items() if text and not np.isnan(scores[row]))
+        anomalous = int(np.count_nonzero(scores[s.fleet.rows] >= 1.0))
         for state, count in (
-            ("watched", live),
+            ("watched", len(s.fleet)),
             ("warming", s.fleet.warming),
             ("anomalous", anomalous),
             ("exposed", shown),
