@@ -585,6 +585,7 @@ class Event:
     summary: str
     example: str = ""
     peer: str = ""
+    template: str = ""  # of a log event
 
 
 @dataclass(frozen=True, slots=True)
@@ -704,6 +705,28 @@ class Remediation:
 
 
 @dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a person told about a report: that `cause` was the root cause of its `symptom` node, or, where `wrong`, that it
+    was not."""
+
+    report_id: str
+    symptom: str
+    cause: str
+    wrong: bool
+    note: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What feedback says about a node before anything is looked at: of `told` reports on one symptom, it caused `confirmed`."""
+
+    node: str
+    confirmed: int
+    told: int
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """One series to be drawn: values over (T,) times with its band; `marks` are labelled moments.
 
@@ -754,3 +777,4 @@ class Recording:
     scope: Scope
     observation: Observation
     hashes: Mapping[str, str] = field(default_factory=dict)
+    priors: tuple[Prior, ...] = ()

@@ -15,6 +15,7 @@ from aiops.domain import (
     Call,
     Calls,
     Change,
+    Feedback,
     Job,
     JobState,
     Labels,
@@ -116,8 +117,8 @@ class GraphStore(Protocol):
     def cut(self, caller: str, callee: str) -> bool:
         """Marks an edge wrong so that it is never used nor learned again; False when there is none."""
 
-    def nodes(self) -> tuple[str, ...]:
-        """Sorted. A node stays when its last edge is cut."""
+    def nodes(self, *, alone: bool = False) -> tuple[str, ...]:
+        """Sorted; only those without an edge when `alone`. A node stays when its last edge is cut."""
 
     def note(self, sightings: Iterable[Sighting]) -> int:
         """Stores sightings; returns how many were given. Idempotent: times move outwards, the latest strength and lag stay."""
@@ -223,6 +224,17 @@ class Store(Protocol):
         """The slots last saved; None when there are none or they have expired."""
 
     def save_session(self, session_id: str, slots: Mapping[str, object], expires: datetime) -> None: ...
+
+    def tell(self, feedback: Feedback) -> bool:
+        """Keeps what was told about a report in the place of what was told before, and audits it, in one transaction.
+
+        False, and nothing audited, when it says nothing new (`at` aside). It outlives its report."""
+
+    def untell(self, report_id: str) -> bool:
+        """Forgets what was told about a report, which the audit chain notes; False when there was nothing."""
+
+    def told(self, symptom: str | None = None) -> tuple[Feedback, ...]:
+        """What was told, about one symptom node or all, by time, then by report."""
 
     def audit(self, kind: str, entry: Mapping[str, object]) -> None:
         """Appends to the hash chain; durable when it returns."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from aiops.adapters.sqlite import StoreDB
-from aiops.domain import Alert, TimeRange
+from aiops.domain import Alert, Feedback, TimeRange
 from aiops.errors import DataError, StoreError
 from aiops.ports import Store
 
@@ -185,6 +185,59 @@ def test_a_session_that_json_cannot_hold_is_refused(store: Store):
         store.save_session("s", {"at": NOON}, FUTURE)
     with pytest.raises(DataError):
         store.save_session("s", {"x": float("nan")}, FUTURE)
+
+
+# ---------------------------------------------------------------- feedback
+
+
+def told(report: str, cause: str = "redis", symptom: str = "checkout", wrong: bool = False, note: str = "", at=NOON):
+    return Feedback(report, symptom, cause, wrong, note, at)
+
+
+def test_what_was_told_is_kept(opened: Callable[[], Store]):
+    store = opened()
+    first, second = told("r1", "缓存", note='a "note"\n'), told("r2", wrong=True, at=NOON + HOUR)
+    other = told("r3", symptom="cart", at=NOON - HOUR)
+    for each in (second, other, first):
+        assert store.tell(each)
+    store.close()
+    again = opened()
+    assert again.told() == (other, first, second)
+    assert again.told("checkout") == (first, second)
+    assert again.told("' OR 1=1 --") == again.told("") == ()
+
+
+def test_telling_twice_is_telling_once(store: Store):
+    assert store.tell(told("r1"))
+    assert not store.tell(told("r1", at=NOON + HOUR))
+    assert store.told() == (told("r1"),)
+    assert [each["kind"] for each in store.audit_entries()] == ["feedback"]
+
+
+def test_who_tells_otherwise_replaces_and_both_are_audited(store: Store):
+    store.tell(told("r1"))
+    assert store.tell(told("r1", wrong=True))
+    assert store.tell(told("r1", "cart", note="it was the cart"))
+    assert store.told() == (told("r1", "cart", note="it was the cart"),)
+    entries = [each["entry"] for each in store.audit_entries()]
+    assert [(e["cause"], e["wrong"]) for e in entries] == [("redis", False), ("redis", True), ("cart", False)]
+    assert store.audit_verify() == (3, "")
+
+
+def test_what_was_told_can_be_withdrawn(store: Store):
+    store.tell(told("r1"))
+    assert not store.untell("r2")
+    assert store.untell("r1")
+    assert not store.untell("r1")
+    assert store.told() == ()
+    assert [each["kind"] for each in store.audit_entries()] == ["feedback", "feedback withdrawn"]
+
+
+def test_what_was_told_outlives_its_report(store: Store):
+    store.save("r1", b"", b"", {})
+    store.tell(told("r1"))
+    store.purge(FUTURE)
+    assert store.told() == (told("r1"),)
 
 
 # ---------------------------------------------------------------- audit

@@ -1,4 +1,4 @@
-"""Store on SQLite: reports and their recordings, notification keys, sessions, and the audit chain.
+"""Store on SQLite: reports and their recordings, notification keys, sessions, feedback, and the audit chain.
 
 Audit: `hash[i] = SHA-256(hash[i-1] || canonical JSON of entry i)`, and a head that holds count and last hash. An entry
 that is edited, removed, moved or cut off at the end breaks the chain or contradicts the head. Whoever can rewrite the
@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
-from aiops.domain import Alert, TimeRange
+from aiops.domain import Alert, Feedback, TimeRange
 from aiops.errors import DataError
 
 SCHEMA = Schema(
@@ -49,6 +49,14 @@ SCHEMA = Schema(
             ) STRICT""",
             "CREATE TABLE audit_head (count INTEGER NOT NULL, hash BLOB NOT NULL) STRICT",
             "INSERT INTO audit_head VALUES (0, zeroblob(32))",
+        ),
+        (
+            # Bound to no report by a key: what was learned outlives it.
+            """CREATE TABLE feedback (
+                report TEXT PRIMARY KEY, symptom TEXT NOT NULL, cause TEXT NOT NULL, wrong INTEGER NOT NULL,
+                note TEXT NOT NULL, at INTEGER NOT NULL
+            ) STRICT, WITHOUT ROWID""",
+            "CREATE INDEX feedback_by_symptom ON feedback (symptom, at, report)",
         ),
     ),
 )
@@ -162,20 +170,61 @@ class StoreDB:
 
         self._db.write(run)
 
+    # ------------------------------------------------------------ feedback
+
+    def tell(self, feedback: Feedback) -> bool:
+        """Keeps what was told about a report in the place of what was told before, and audits it, in one transaction.
+
+        False, and nothing audited, when it says nothing new (`at` aside). It outlives its report."""
+        said = (feedback.symptom, feedback.cause, int(feedback.wrong), feedback.note)
+        entry = _canonical(
+            {
+                "report": feedback.report_id,
+                "symptom": feedback.symptom,
+                "cause": feedback.cause,
+                "wrong": feedback.wrong,
+                "note": feedback.note,
+            }
+        )
+
+        def run(connection: sqlite3.Connection) -> bool:
+            known = "SELECT symptom, cause, wrong, note FROM feedback WHERE report = ?"
+            if connection.execute(known, (feedback.report_id,)).fetchone() == said:
+                return False
+            row = (feedback.report_id, *said, to_ms(feedback.at))
+            connection.execute("INSERT OR REPLACE INTO feedback VALUES (?, ?, ?, ?, ?, ?)", row)
+            _append(connection, "feedback", entry)
+            return True
+
+        return self._db.write(run)
+
+    def untell(self, report_id: str) -> bool:
+        """Forgets what was told about a report, which the audit chain notes; False when there was nothing."""
+        entry = _canonical({"report": report_id})
+
+        def run(connection: sqlite3.Connection) -> bool:
+            if not connection.execute("DELETE FROM feedback WHERE report = ?", (report_id,)).rowcount:
+                return False
+            _append(connection, "feedback withdrawn", entry)
+            return True
+
+        return self._db.write(run)
+
+    def told(self, symptom: str | None = None) -> tuple[Feedback, ...]:
+        """What was told, about one symptom node or all, by time, then by report."""
+        rows = self._db.read(
+            """SELECT report, symptom, cause, wrong, note, at FROM feedback WHERE ?1 IS NULL OR symptom = ?1
+               ORDER BY at, report""",
+            (symptom,),
+        )
+        return tuple(Feedback(*row[:3], bool(row[3]), row[4], from_ms(row[5])) for row in rows)
+
     # ------------------------------------------------------------ audit
 
     def audit(self, kind: str, entry: Mapping[str, object]) -> None:
         """Appends to the chain; durable when it returns."""
         text = _canonical(dict(entry))
-
-        def run(connection: sqlite3.Connection) -> None:
-            ((number, previous),) = connection.execute("SELECT count, hash FROM audit_head").fetchall()
-            row = (number, to_ms(datetime.now(UTC)), kind, text)
-            link = _link(previous, row)
-            connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?)", (*row, link))
-            connection.execute("UPDATE audit_head SET count = ?, hash = ?", (number + 1, link))
-
-        self._db.write(run)
+        self._db.write(lambda connection: _append(connection, kind, text))
 
     def audit_entries(self) -> Iterator[Mapping[str, object]]:
         """Oldest first: number, at (RFC 3339), kind, entry, hash. Verifies nothing: that is `audit_verify`."""
@@ -261,6 +310,15 @@ def _notification(alert: Alert) -> Row:
     """Start and 128 bits of SHA-256 over the notification key, whose parts are told apart by JSON."""
     text = json.dumps(alert.notification_key)
     return to_ms(alert.starts_at), hashlib.sha256(text.encode()).digest()[:16]
+
+
+def _append(connection: sqlite3.Connection, kind: str, text: str) -> None:
+    """One more link of the audit chain, within the caller's transaction."""
+    ((number, previous),) = connection.execute("SELECT count, hash FROM audit_head").fetchall()
+    row = (number, to_ms(datetime.now(UTC)), kind, text)
+    link = _link(previous, row)
+    connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?)", (*row, link))
+    connection.execute("UPDATE audit_head SET count = ?, hash = ?", (number + 1, link))
 
 
 def _link(previous: bytes, row: Row) -> bytes:
