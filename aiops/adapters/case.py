@@ -30,7 +30,7 @@ from aiops.domain import (
     to_ns,
 )
 from aiops.errors import DataError, SourceGarbled, SourceRefused
-from aiops.kernels.wire import label_bytes
+from aiops.kernels.labels import encode
 from aiops.recording import Files
 from aiops.schema import selector
 
@@ -170,7 +170,7 @@ def _columns(found: Sequence[tuple[Labels, IntArray, FloatArray]]) -> Samples:
     times = np.concatenate([np.empty(0, np.int64), *(times for _, times, _ in found)])
     values = np.concatenate([np.empty(0), *(values for _, _, values in found)])
     labels = tuple(labels for labels, _, _ in found)
-    return Samples(labels, tuple(map(label_bytes, labels)), starts, times, values)
+    return Samples(labels, tuple(map(encode, labels)), starts, times, values)
 
 
 def _split(times: IntArray, phase: BoolArray, scope: Scope) -> tuple[BoolArray, BoolArray]:

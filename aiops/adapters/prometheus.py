@@ -34,7 +34,7 @@ from aiops.domain import (
     series_key,
     to_ns,
 )
-from aiops.kernels.wire import label_bytes
+from aiops.kernels.labels import encode
 from aiops.schema.selector import parse
 
 MAX_POINTS = 10_000  # per series and request; Prometheus refuses more than 11,000
@@ -234,7 +234,7 @@ def _columns(pieces: Sequence[Sequence[_Series]], start: int) -> Samples:
     gaps = []
     for piece in pieces:
         for series in piece:
-            key = label_bytes(series.metric)
+            key = encode(series.metric)
             if series.histograms:
                 gaps.append(_histogram_gap(series.metric))
             if series.values or not series.histograms:

@@ -7,98 +7,65 @@ Gorilla, VLDB 2015, or one snappy block of protobuf `ReadResponse` with plain sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from aiops.domain import FloatArray, IntArray
+from aiops.domain import FloatArray, Gap, IntArray, Samples, series_key
 from aiops.errors import DataError
+from aiops.kernels.labels import Decoded, decode, sound
 from aiops.kernels.snappy import compress, decompress
 from aiops.kernels.wire import Bytes, field, integer, next_field, uvarint
 from aiops.kernels.xor import Words, big_endian, capacity, unpack
 
 STREAMED = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse"
 FRAME_LIMIT = 64 << 20  # bytes; Prometheus sends about 1 MiB a frame
-EQUAL, NOT_EQUAL, MATCHES, MATCHES_NOT = range(4)
+OPERATORS = ("=", "!=", "=~", "!~")  # in the order of prompb.LabelMatcher.Type
 
-Labels = tuple[tuple[str, str], ...]
-
-_XOR, _HISTOGRAMS = 1, (2, 3)
+_MS = 1_000_000  # ns
+_XOR, _HISTOGRAMS = 1, (2, 3)  # encodings of a chunk
+_BROKEN = -1
 _OK, _TRUNCATED, _CHECKSUM, _TOO_LARGE, _MALFORMED = range(5)
 _WHY = ("", "it ends too early", "its CRC-32C is wrong", "it is larger than allowed", "it is no valid protobuf")
 
 
-class Matcher(NamedTuple):
-    kind: int  # EQUAL, NOT_EQUAL, MATCHES or MATCHES_NOT
-    name: str
-    value: str
+def request(matchers: Iterable[tuple[str, str, str]], start_ms: int, end_ms: int) -> bytes:
+    """The body of a POST that asks for one selector, (name, operator, value) each, both ends inclusive.
 
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """Samples of all series behind one another: series k owns starts[k]:starts[k + 1]. Times in epoch milliseconds, increasing."""
-
-    labels: tuple[Labels, ...]
-    starts: IntArray  # (S + 1,)
-    times: IntArray
-    values: FloatArray
-    histograms: tuple[Labels, ...]  # series that held native histograms, which are left out
-
-
-def request(matchers: Iterable[Matcher], start_ms: int, end_ms: int) -> bytes:
-    """The body of a POST that asks for one selector, both ends inclusive; streamed chunks are preferred, samples accepted."""
+    Streamed chunks are preferred, plain samples accepted."""
     query = integer(1, start_ms) + integer(2, end_ms)
-    for kind, name, value in matchers:
-        query += field(3, integer(1, kind) + field(2, name.encode()) + field(3, value.encode()))
+    for name, operator, value in matchers:
+        query += field(3, integer(1, OPERATORS.index(operator)) + field(2, name.encode()) + field(3, value.encode()))
     return compress(field(1, query) + field(2, bytes([1, 0])))
 
 
-def decode_stream(body: bytes, start_ms: int, end_ms: int) -> Samples:
-    """The samples in [start_ms, end_ms] of a streamed answer. DataError names the series of a broken chunk, or the frame."""
-    data = np.frombuffer(body, np.uint8)
-    code, frame, count, chunk_count = _index(data, _EMPTY, _EMPTY)
-    _raise(code, f"frame {frame} of the answer")
-    series, chunks = np.empty((count, 2), np.int64), np.empty((chunk_count, 4), np.int64)
-    _index(data, series, chunks)
-    labels = [_labels(body, int(first), int(last)) for first, last in series]
-    histograms = np.isin(chunks[:, 3], _HISTOGRAMS)
-    unknown = chunks[~histograms & (chunks[:, 3] != _XOR)]
-    if len(unknown):
-        raise DataError(f"series {_told(labels[unknown[0, 0]])}: its chunk has the unknown encoding {unknown[0, 3]}")
-    plain = chunks[~histograms]
-    times, values = np.empty(capacity(data, plain), np.int64), np.empty(capacity(data, plain))
-    sizes = np.zeros(count, np.int64)
-    bad = _decode(data, big_endian(body), plain, start_ms, end_ms, times, values, sizes)
-    if bad >= 0:
-        raise DataError(f"series {_told(labels[plain[bad, 0]])}: its chunk {_WHY[_TRUNCATED].removeprefix('it ')}")
-    total = int(sizes.sum())
-    kept = {int(k) for k in chunks[histograms, 0]}
-    return _merged(labels, sizes, times[:total], values[:total], tuple(labels[k] for k in sorted(kept)))
+def decode_stream(body: Bytes, start_ms: int, end_ms: int) -> Samples:
+    """The samples in [start_ms, end_ms] of a streamed answer, which both lie within the nanoseconds of an int64.
+
+    Series come in the order of the answer. A series with a broken chunk is a gap. DataError for a broken frame."""
+    series, chunks = _indexed(body)
+    room = capacity(body, chunks)
+    times, bits = np.empty(room, np.int64), np.empty(room, np.int64)
+    sizes, faults = np.zeros(len(series), np.int64), np.zeros(len(series), np.int64)
+    _decode(body, big_endian(body), chunks, start_ms, end_ms, times, bits, sizes, faults)
+    return _samples(_keys(body, series), sizes, faults, times, bits)
 
 
-def decode_block(body: bytes) -> Samples:
-    """The samples of a snappy-compressed `ReadResponse`, as servers without chunks send it. DataError where it is broken."""
-    raw = decompress(body)
-    labels, histograms, spans = [], [], []
-    for _, result in _messages(raw, 0, len(raw), 1):
-        for _, (first, last) in _messages(raw, *result, 1):
-            labels.append(_labels(raw, first, last))
-            spans.append((first, last))
-            if any(_messages(raw, first, last, 4)):
-                histograms.append(labels[-1])
-    data = np.frombuffer(raw, np.uint8)
-    times, values = np.empty(len(data) // 2 + 1, np.int64), np.empty(len(data) // 2 + 1)
-    sizes, filled = np.zeros(len(spans), np.int64), 0
-    for k, (first, last) in enumerate(spans):
-        size = _plain(data, first, last, times[filled:], values[filled:])
-        if size < 0:
-            raise DataError(f"series {_told(labels[k])}: its samples end too early")
-        sizes[k], filled = size, filled + size
-    return _merged(labels, sizes, times[:filled], values[:filled], tuple(histograms))
+def decode_block(body: bytes, start_ms: int, end_ms: int) -> Samples:
+    """As `decode_stream`, of a snappy-compressed `ReadResponse`, which servers without chunks send."""
+    data = np.frombuffer(decompress(body), np.uint8)
+    count = _index_block(data, _NO_ROWS)
+    if count < 0:
+        raise DataError("the answer is no valid protobuf")
+    series = np.empty((count, 5), np.int64)
+    _index_block(data, series)
+    room = int(series[:, 4].sum())
+    times, bits = np.empty(room, np.int64), np.empty(room, np.int64)
+    sizes, faults = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    _decode_plain(data, series, start_ms, end_ms, times, bits, sizes, faults)
+    return _samples(_keys(data, series), sizes, faults, times, bits)
 
 
 def crc32c(data: bytes) -> int:
@@ -107,57 +74,69 @@ def crc32c(data: bytes) -> int:
     return int(_crc(view, 0, len(view), _TABLES))
 
 
-# ---------------------------------------------------------------- protobuf in Python: few and small messages
+def histogram_gap(key: bytes) -> Gap:
+    """What is said of a native histogram, whose samples are no numbers."""
+    return Gap(
+        f"native histogram {series_key(decode(key))}",
+        "its samples are no numbers",
+        "ask for histogram_count(), histogram_sum() or histogram_quantile() of it",
+    )
 
 
-def _messages(raw: bytes, first: int, last: int, wanted: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """(field, (first, last byte)) of the length-delimited fields with number `wanted`."""
-    view = np.frombuffer(raw, np.uint8)
-    at = first
-    while at < last:
-        field, begin, end = next_field(view, at, last)
-        if end < 0:
-            raise DataError("the answer is no valid protobuf")
-        if field == wanted << 3 | 2:
-            yield wanted, (begin, end)
-        at = end
+def _gap(key: bytes, fault: int) -> Gap:
+    if fault in _HISTOGRAMS:
+        return histogram_gap(key)
+    why = "ends too early" if fault == _BROKEN else f"has the unknown encoding {fault}"
+    return Gap(
+        f"series {series_key(decode(key))}", f"a chunk of it {why}", "ask for it as an expression, as in NAME + 0"
+    )
 
 
-def _labels(raw: bytes, first: int, last: int) -> Labels:
-    pairs = []
-    for _, (begin, end) in _messages(raw, first, last, 1):
-        texts = {}
-        for number in (1, 2):
-            for _, (a, b) in _messages(raw, begin, end, number):
-                texts[number] = raw[a:b].decode("utf-8", "replace")
-        pairs.append((texts.get(1, ""), texts.get(2, "")))
-    return tuple(pairs)
+def _keys(data: Bytes, series: IntArray) -> list[bytes]:
+    return [data[first:last].tobytes() for first, last in series[:, :2].tolist()]
 
 
-def _told(labels: Labels) -> str:
-    return "{" + ", ".join(f"{name}={value!r}" for name, value in labels) + "}"
+def _indexed(body: Bytes) -> tuple[IntArray, IntArray]:
+    """Where the series and chunks are. Room for those that any server sends costs nothing until it is used."""
+    rows, checked = (len(body) // 32 + 1, len(body) // 32 + 1), True
+    while True:
+        series, chunks = (np.empty((room, 4), np.int64) for room in rows)
+        code, frame, count, chunk_count = _index(body, series, chunks, checked)
+        if code != _OK:
+            raise DataError(f"frame {frame} of the answer: {_WHY[code]}")
+        if count <= len(series) and chunk_count <= len(chunks):
+            return series[:count], chunks[:chunk_count]
+        rows, checked = (count, chunk_count), False
 
 
-def _raise(code: int, where: str) -> None:
-    if code != _OK:
-        raise DataError(f"{where}: {_WHY[code]}")
+def _samples(keys: list[bytes], sizes: IntArray, faults: IntArray, times: IntArray, bits: IntArray) -> Samples:
+    """One entry for each series that has samples; times from ms to ns."""
+    total = int(sizes.sum())
+    times, values = times[:total], bits[:total].view(np.float64)
+    gaps = tuple(_gap(keys[k], int(faults[k])) for k in np.flatnonzero(faults).tolist())
+    if len(set(keys)) < len(keys) or _disordered(times, sizes):
+        keys, sizes, times, values = _merged(keys, sizes, times, values)
+    if (sizes == 0).any():
+        keys = [key for key, size in zip(keys, sizes.tolist(), strict=True) if size]
+        sizes = sizes[sizes > 0]
+    starts = np.zeros(len(keys) + 1, np.int64)
+    np.cumsum(sizes, out=starts[1:])
+    times *= _MS
+    return Samples(Decoded(keys), keys, starts, times, values, tuple(dict.fromkeys(gaps)))
 
 
 def _merged(
-    labels: Sequence[Labels], sizes: IntArray, times: IntArray, values: FloatArray, histograms: tuple[Labels, ...]
-) -> Samples:
-    """One entry per label set, though frames may split a series; its times increasing, the last of equal ones kept."""
-    first: dict[Labels, int] = {}
-    owner = np.array([first.setdefault(one, len(first)) for one in labels], np.int64)
+    keys: list[bytes], sizes: IntArray, times: IntArray, values: FloatArray
+) -> tuple[list[bytes], IntArray, IntArray, FloatArray]:
+    """One series per key, though chunks may overlap; its times increasing, the last of equal ones kept."""
+    first: dict[bytes, int] = {}
+    owner = np.array([first.setdefault(key, len(first)) for key in keys], np.int64)
     place = np.repeat(owner, sizes)
-    if len(first) < len(labels) or (np.diff(times)[np.diff(place) == 0] <= 0).any():
-        order = np.lexsort((times, place))
-        place, times, values = place[order], times[order], values[order]
-        last = np.ones(len(times), bool)
-        last[:-1] = (np.diff(place) != 0) | (np.diff(times) != 0)
-        place, times, values = place[last], times[last], values[last]
-    starts = np.searchsorted(place, np.arange(len(first) + 1))
-    return Samples(tuple(first), starts, times, values, tuple(dict.fromkeys(histograms)))
+    order = np.lexsort((times, place))
+    place, times, values = place[order], times[order], values[order]
+    last = np.ones(len(times), np.bool_)
+    last[:-1] = (np.diff(place) != 0) | (np.diff(times) != 0)
+    return list(first), np.bincount(place[last], minlength=len(first)), times[last], values[last]
 
 
 # ---------------------------------------------------------------- kernels
@@ -176,7 +155,7 @@ def _castagnoli() -> NDArray[np.uint32]:
 
 
 _TABLES = _castagnoli()
-_EMPTY = np.empty((0, 4), np.int64)
+_NO_ROWS = np.empty((0, 5), np.int64)
 
 
 @njit(cache=True)
@@ -207,25 +186,32 @@ def _crc(data: Bytes, first: int, last: int, tables: NDArray[np.uint32]) -> int:
 
 
 @njit(cache=True)
-def _index(data: Bytes, series: IntArray, chunks: IntArray) -> tuple[int, int, int, int]:
-    """Count, or where the arrays have room note, the series and chunks of all frames: (code, frame, series, chunks).
+def _index(data: Bytes, series: IntArray, chunks: IntArray, checked: bool) -> tuple[int, int, int, int]:
+    """Count, and where the arrays have room note, the series and chunks of all frames: (code, frame, series, chunks).
 
-    series: (S, 2) first and last byte of each message. chunks: (C, 4) series, first and last byte of the data, encoding.
+    series: (S, 4) first and last byte of the labels. A series that goes on in the next message is one.
+    chunks: (C, 4) series, first and last byte of the data, encoding.
     """
     at, frame, count, chunk_count = 0, 0, 0, 0
+    before, before_last = 0, 0
     while at < len(data):
-        code, begin, end = _frame(data, at, len(series) == 0)
+        code, begin, end = _frame(data, at, checked)
         while code == _OK and begin < end:
             key, first, begin = next_field(data, begin, end)
             if begin < 0:
                 code = _MALFORMED
             elif key == 10:
-                if len(series):
-                    series[count, 0], series[count, 1] = first, begin
-                added = _index_series(data, first, begin, count, chunks, chunk_count)
-                code = _OK if added >= 0 else _MALFORMED
-                chunk_count += added
-                count += 1
+                labels = _labels(data, first, begin)
+                if labels < 0:
+                    code = _MALFORMED
+                    break
+                if count == 0 or not _same(data, before, before_last, first, labels):
+                    before, before_last = first, labels
+                    if count < len(series):
+                        series[count, 0], series[count, 1] = first, labels
+                    count += 1
+                chunk_count = _index_chunks(data, labels, begin, count - 1, chunks, chunk_count)
+                code = _OK if chunk_count >= 0 else _MALFORMED
         if code != _OK:
             return code, frame, 0, 0
         at, frame = end, frame + 1
@@ -252,12 +238,26 @@ def _frame(data: Bytes, at: int, checked: bool) -> tuple[int, int, int]:
 
 
 @njit(cache=True)
-def _index_series(data: Bytes, at: int, last: int, owner: int, chunks: IntArray, known: int) -> int:
-    """Note the chunks of one series; how many, or -1 where a field does not fit."""
-    added = 0
+def _labels(data: Bytes, at: int, last: int) -> int:
+    """Where the labels at the beginning of a series end, or -1 where one is none."""
+    while at < last and data[at] == 10:
+        _, begin, at = next_field(data, at, last)
+        if at < 0 or not sound(data, begin, at):
+            return -1
+    return at
+
+
+@njit(cache=True)
+def _same(data: Bytes, first: int, last: int, other: int, other_last: int) -> bool:
+    return last - first == other_last - other and np.array_equal(data[first:last], data[other:other_last])
+
+
+@njit(cache=True)
+def _index_chunks(data: Bytes, at: int, last: int, owner: int, chunks: IntArray, known: int) -> int:
+    """Note the chunks of one series behind the `known`; how many there are then, or -1 where a field does not fit."""
     while at < last:
         key, first, at = next_field(data, at, last)
-        if at < 0:
+        if at < 0 or key == 10:  # a label behind the chunks: no server writes that
             return -1
         if key != 18:
             continue
@@ -271,11 +271,10 @@ def _index_series(data: Bytes, at: int, last: int, owner: int, chunks: IntArray,
             elif key == 34:
                 begin, end = begin_field, inner_end
             inner = inner_end
-        if len(chunks):
-            chunks[known + added, 0], chunks[known + added, 1] = owner, begin
-            chunks[known + added, 2], chunks[known + added, 3] = end, encoding
-        added += 1
-    return added
+        if known < len(chunks):
+            chunks[known, 0], chunks[known, 1], chunks[known, 2], chunks[known, 3] = owner, begin, end, encoding
+        known += 1
+    return known
 
 
 @njit(cache=True)
@@ -286,43 +285,112 @@ def _decode(
     start: int,
     end: int,
     times: IntArray,
-    values: FloatArray,
+    bits: IntArray,
     sizes: IntArray,
-) -> int:
-    """Unpack every chunk behind the one before, keeping [start, end]; the index of a broken chunk, or -1."""
+    faults: IntArray,
+) -> None:
+    """Unpack every chunk behind the one before, keeping [start, end].
+
+    A series with a chunk that is no XOR chunk, or a broken one, has that encoding, or `_BROKEN`, as its fault; the broken
+    keep none of their samples, and a series that changed to histograms those from before."""
     filled = 0
     for k in range(len(chunks)):
-        added = unpack(data, words, chunks[k, 1], chunks[k, 2], start, end, times[filled:], values[filled:])
-        if added < 0:
-            return k
-        sizes[chunks[k, 0]] += added
-        filled += added
-    return -1
+        owner, encoding = chunks[k, 0], chunks[k, 3]
+        if encoding != _XOR:
+            faults[owner] = encoding
+        elif faults[owner] != _BROKEN:
+            now = unpack(data, words, chunks[k, 1], chunks[k, 2], start, end, times, bits, filled)
+            if now < 0:
+                faults[owner] = _BROKEN
+                filled, sizes[owner] = filled - sizes[owner], 0  # its chunks follow one another
+            else:
+                filled, sizes[owner] = now, sizes[owner] + now - filled
 
 
 @njit(cache=True)
-def _plain(data: Bytes, at: int, last: int, times: IntArray, values: FloatArray) -> int:
-    """The samples of one `TimeSeries`; how many, or -1 where a field does not fit."""
-    size = 0
-    store = np.zeros(1, np.int64)
-    number = store.view(np.float64)
-    while at < last:
-        key, first, at = next_field(data, at, last)
+def _disordered(times: IntArray, sizes: IntArray) -> bool:
+    """Whether the times of any series do not increase."""
+    at = 0
+    for size in sizes:
+        for k in range(at + 1, at + size):
+            if times[k] <= times[k - 1]:
+                return True
+        at += size
+    return False
+
+
+@njit(cache=True)
+def _index_block(data: Bytes, series: IntArray) -> int:
+    """Count, or where the array has room note, the series of a `ReadResponse`; -1 where a field does not fit.
+
+    series: (S, 5) first and last byte of the labels, last byte of the series, 0, the samples there is room for."""
+    at, count = 0, 0
+    while at < len(data):
+        key, result, at = next_field(data, at, len(data))
         if at < 0:
             return -1
-        if key != 18:
-            continue
-        store[0], time, inner = 0, 0, first
-        while inner < at:
-            key, begin, inner = next_field(data, inner, at)
-            if inner < 0:
+        while key == 10 and result < at:
+            inner, first, result = next_field(data, result, at)
+            if result < 0:
                 return -1
-            if key == 9:
-                store[0] = 0
-                for k in range(8):
-                    store[0] |= np.int64(np.uint64(data[begin + k]) << np.uint64(8 * k))
-            elif key == 16:
-                time, _ = uvarint(data, begin, inner)
-        times[size], values[size] = time, number[0]
-        size += 1
-    return size
+            if inner != 10:
+                continue
+            labels = _labels(data, first, result)
+            if labels < 0:
+                return -1
+            if len(series):
+                series[count, 0], series[count, 1], series[count, 2] = first, labels, result
+                series[count, 3], series[count, 4] = 0, (result - labels) // 2
+            count += 1
+    return count
+
+
+@njit(cache=True)
+def _decode_plain(
+    data: Bytes,
+    series: IntArray,
+    start: int,
+    end: int,
+    times: IntArray,
+    bits: IntArray,
+    sizes: IntArray,
+    faults: IntArray,
+) -> None:
+    """The samples of every series in [start, end] behind one another; faults as of `_decode`."""
+    filled = 0
+    for k in range(len(series)):
+        at, last, before = series[k, 1], series[k, 2], filled
+        while at < last:
+            key, first, at = next_field(data, at, last)
+            if at < 0:
+                break
+            if key == 34:
+                faults[k] = 2
+            elif key == 18:
+                time, value, first = _sample(data, first, at)
+                if first < 0:
+                    at = -1
+                    break
+                if start <= time <= end:
+                    times[filled], bits[filled] = time, value
+                    filled += 1
+        if at < 0:
+            faults[k], filled = _BROKEN, before
+        sizes[k] = filled - before
+
+
+@njit(cache=True)
+def _sample(data: Bytes, at: int, last: int) -> tuple[int, int, int]:
+    """(time, bits of the value, where it ends) of one sample; it ends at -1 where a field does not fit."""
+    time, value = 0, 0
+    while at < last:
+        key, begin, at = next_field(data, at, last)
+        if at < 0:
+            return 0, 0, -1
+        if key == 9:
+            value = 0
+            for byte in range(8):
+                value |= int(data[begin + byte]) << 8 * byte
+        elif key == 16:
+            time, _ = uvarint(data, begin, at)
+    return time, value, at

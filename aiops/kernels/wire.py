@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -30,14 +28,11 @@ def integer(number: int, value: int) -> bytes:
     return varint(number << 3) + varint(value)
 
 
-def label_bytes(labels: Mapping[str, str]) -> bytes:
-    """The labels of a series as a `TimeSeries` of Prometheus holds them, by name: the identity of the series."""
-    return b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in sorted(labels.items()))
-
-
 @njit(cache=True)
 def uvarint(data: Bytes, at: int, last: int) -> tuple[int, int]:
     """(number, where it ends); the end is -1 where it is cut or longer than ten bytes."""
+    if at < last and data[at] < 128:
+        return int(data[at]), at + 1
     number = np.uint64(0)
     for k in range(10):
         if at + k >= last:

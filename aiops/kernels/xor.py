@@ -9,16 +9,22 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from aiops.domain import FloatArray, IntArray
+from aiops.domain import IntArray
 from aiops.kernels.wire import Bytes, uvarint
 
 Words = NDArray[np.uint64]
 
+_SLACK = 4  # words of zeros behind the data: a sample takes at most 145 bits, and only after it is its length checked
+_1, _2, _3, _6, _13, _63, _64 = (np.uint64(k) for k in (1, 2, 3, 6, 13, 63, 64))
 
-def big_endian(body: bytes) -> Words:
-    """The bytes as 64-bit words, with a word of zeros behind them: a bit string that two loads read at any place."""
-    padded = body + bytes(16 - len(body) % 8)
-    return np.frombuffer(padded, ">u8").astype(np.uint64)
+
+def big_endian(body: Bytes) -> Words:
+    """The bytes as 64-bit words, with words of zeros behind them: a bit string that two loads read at any place."""
+    whole = len(body) // 8
+    words = np.zeros(whole + 1 + _SLACK, np.uint64)
+    words[:whole] = body[: whole * 8].view(">u8")
+    words[whole] = int.from_bytes(body[whole * 8 :].tobytes().ljust(8, b"\0"), "big")
+    return words
 
 
 @njit(cache=True)
@@ -33,104 +39,93 @@ def capacity(data: Bytes, chunks: IntArray) -> int:
 
 
 @njit(cache=True)
-def unpack(
-    data: Bytes, words: Words, first: int, last: int, start: int, end: int, times: IntArray, values: FloatArray
+def unpack(  # noqa: C901, PLR0911, PLR0912 - one long loop, as the docstring says
+    data: Bytes,
+    words: Words,
+    first: int,
+    last: int,
+    start: int,
+    end: int,
+    times: IntArray,
+    bits: IntArray,
+    kept: int,
 ) -> int:
-    """Unpack the chunk in data[first:last], keeping times in [start, end]; how many were kept, or -1 where it ends too early."""
+    """Unpack the chunk in data[first:last] into `times` and `bits` (of float64) from place `kept`, where start <= time <= end.
+
+    How many are kept then, or -1 where the chunk ends too early. The arrays have room for `capacity` samples. One long loop,
+    for its state lives in registers: 5 ns a sample, a sixth of what it takes in parts."""
     if last - first < 2:
         return -1
     count = int(data[first]) << 8 | int(data[first + 1])
-    at, stop, kept = (first + 2) * 8, last * 8, 0
-    time, delta, lead, width = 0, 0, 0, 0
-    word = np.zeros(1, np.int64)
-    number = word.view(np.float64)
+    if count == 0:
+        return kept
+    time, byte = uvarint(data, first + 2, last)
+    if byte < 0 or byte + 8 > last:
+        return -1
+    time = int(np.int64(np.uint64(time) >> _1)) ^ -(time & 1)  # zigzag
+    at, stop = np.uint64(byte) << _3, np.uint64(last) << _3
+    value, delta = _word(words, at), 0
+    at += _64
+    lead, width = np.uint64(0), np.uint64(0)
     for k in range(count):
-        change, at = _time(data, words, at, stop, k)
-        if at < 0:
-            return -1
-        delta = change if k < 2 else delta + change
-        time += delta
-        if k == 0:
-            delta = 0
-        flip, at, lead, width = _flip(words, at, stop, lead, width) if k else _whole(words, at, stop)
-        if at < 0:
-            return -1
-        word[0] ^= flip
-        if start <= time <= end:
-            if kept >= len(times):
+        if k == 1:
+            delta, byte = uvarint(data, byte + 8, last)
+            if byte < 0:
                 return -1
-            times[kept], values[kept] = time, number[0]
+            at = np.uint64(byte) << _3
+        elif k > 1:
+            change, at = _delta(words, at)
+            delta += change
+        time += delta
+        if k > 0:
+            word = _word(words, at)
+            if word >> _63 == 0:  # the same value again
+                at += _1
+            else:
+                if word >> np.uint64(62) == 2:  # as many bits at the same place as before
+                    at, word = at + _2, word << _2
+                else:
+                    lead, width = word >> np.uint64(57) & np.uint64(31), word >> np.uint64(51) & _63
+                    width = _64 if width == 0 else width
+                    if lead + width > _64:
+                        return -1
+                    at, word = at + _13, word << _13
+                if width > _64 - _13:
+                    word = _word(words, at)
+                if width > 0:
+                    value ^= word >> (_64 - width) << (_64 - lead - width)
+                at += width
+        if at > stop:
+            return -1
+        if start <= time <= end:
+            times[kept], bits[kept] = time, np.int64(value)
             kept += 1
     return kept
 
 
 @njit(cache=True)
-def _word(words: Words, at: int) -> int:
+def _word(words: Words, at: np.uint64) -> np.uint64:
     """The 64 bits from bit `at`."""
-    place, skip = np.uint64(at >> 6), np.uint64(at & 63)  # unsigned, which spares the test for negative indices
-    after = words[place + np.uint64(1)] >> np.uint64(1) >> (np.uint64(63) - skip)
-    return int(np.int64(words[place] << skip | after))
+    place, skip = at >> _6, at & _63  # unsigned, which spares the test for negative indices
+    word: np.uint64 = words[place] << skip | words[place + _1] >> _1 >> (_63 - skip)
+    return word
 
 
 @njit(cache=True)
-def _top(word: int, skip: int, count: int) -> int:
-    """`count` bits of a word behind its first `skip`; 0 < count, skip + count <= 64."""
-    return int(np.int64(np.uint64(word) << np.uint64(skip) >> np.uint64(64 - count)))
-
-
-@njit(cache=True)
-def _time(data: Bytes, words: Words, at: int, stop: int, place: int) -> tuple[int, int]:
-    """(first time, first step, or difference of steps, by the sample's place; next bit), the bit -1 where it ends too early."""
-    if place > 1:
-        return _delta(words, at, stop)
-    raw, byte = uvarint(data, at >> 3, stop >> 3)
-    if byte < 0:
-        return 0, -1
-    if place == 0:  # zigzag
-        raw = int(np.int64(np.uint64(raw) >> np.uint64(1))) ^ -(raw & 1)
-    return raw, byte * 8
-
-
-@njit(cache=True)
-def _whole(words: Words, at: int, stop: int) -> tuple[int, int, int, int]:
-    """The first value, as `_flip` would give it."""
-    return (_word(words, at), at + 64, 0, 0) if at + 64 <= stop else (0, -1, 0, 0)
-
-
-@njit(cache=True)
-def _delta(words: Words, at: int, stop: int) -> tuple[int, int]:
-    """(difference of the time step to the one before, next bit), the bit -1 where it ends too early."""
+def _delta(words: Words, at: np.uint64) -> tuple[int, np.uint64]:
+    """(difference of the time step to the one before, next bit)."""
     word = _word(words, at)
-    if word >= 0:  # the first bit is 0
-        return (0, at + 1) if at < stop else (0, -1)
-    ones = 1
-    while ones < 4 and _top(word, ones, 1):
-        ones += 1
-    at += min(ones + 1, 4)
-    size = 14 if ones == 1 else 17 if ones == 2 else 20 if ones == 3 else 64
-    if at + size > stop:
-        return 0, -1
-    change = _top(_word(words, at), 0, size)
-    if size < 64 and change > 1 << (size - 1):
-        change -= 1 << size
-    return change, at + size
-
-
-@njit(cache=True)
-def _flip(words: Words, at: int, stop: int, lead: int, width: int) -> tuple[int, int, int, int]:
-    """(bits that change in the value, next bit, leading zeros, width), the next bit -1 where it ends too early."""
-    word = _word(words, at)
-    if word >= 0:  # the first bit is 0: the same value again
-        return 0, at + 1 if at < stop else -1, lead, width
-    if _top(word, 1, 1):
-        lead, width = _top(word, 2, 5), _top(word, 7, 6)
-        width = 64 if width == 0 else width
-        at += 13
+    if word >> _63 == 0:
+        return 0, at + _1
+    if word >> np.uint64(62) == 2:
+        skip, size = 2, 14
+    elif word >> np.uint64(61) == 6:
+        skip, size = 3, 17
+    elif word >> np.uint64(60) == 14:
+        skip, size = 4, 20
     else:
-        at += 2
-    if at + width > stop or lead + width > 64:
-        return 0, -1, lead, width
-    if width == 0:
-        return 0, at, lead, width
-    change = np.uint64(_top(_word(words, at), 0, width)) << np.uint64(64 - lead - width)
-    return int(np.int64(change)), at + width, lead, width
+        return int(np.int64(_word(words, at + np.uint64(4)))), at + np.uint64(68)
+    change = int(np.int64(word << np.uint64(skip) >> np.uint64(64 - size)))
+    if change > 1 << (size - 1):
+        change -= 1 << size
+    return change, at + np.uint64(skip + size)
