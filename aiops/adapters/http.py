@@ -1,48 +1,91 @@
 """The door to every source that speaks HTTP: who is asked and with which secret (`Access`), and one conversation under one
 deadline (`Session`) in which every failure is a SourceError that says what was asked, of whom, and what came back.
+
+What another try may mend is tried again while the time lasts: no connection, one that broke, 502, 503, 504, and 429 where the
+server says when. All of it is reading, so that nothing happens twice. `gate` bounds how much is asked at once, and of whom.
 """
 
 from __future__ import annotations
 
 import base64
+import http.client
 import io
+import random
+import socket
+import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from threading import Event
-from typing import Any, TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from threading import Event, Timer
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
+import numpy as np
 import requests
-import urllib3
+from numpy.typing import NDArray
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from aiops.adapters.gate import REQUESTS, Gate, Shut
 from aiops.errors import ConfigError, SourceBusy, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
 
-CONVERSATIONS = 8  # at once with one source
-MAX_BODY = 1 << 30  # bytes; an answer beyond it is no answer one can work with
+MAX_BODY = 1 << 30  # bytes, unpacked; an answer beyond it is no answer one can work with
+EXPANSION = 300  # times that an honest answer unpacks to, at most; zeros and little else give 1,000
+TRIES = 3
+FIRST_PAUSE_S = 0.2  # before the second try, at most; twice as long before each next
+
+_FIRST_ROOM = 64 << 20  # bytes that a body may have before its buffer is copied; memory is used as it fills
+_PIECE = 1 << 20
+_AGAIN = {502, 503, 504}
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where a source is, and the secrets that open it: a bearer `token`, or `user` and `password`; a `tenant`, where one
-    server keeps several."""
+    """Where a source is, and the secrets that open it: a bearer `token`, or `user` and `password`, or a client certificate
+    (in `tls`); a `tenant`, where one server keeps several."""
 
     url: str
     token: str = ""
     user: str = ""
     password: str = ""
     tenant: str = ""
+    tls: ssl.SSLContext | None = field(default=None, compare=False)
+    gate: Gate = field(default_factory=Gate, compare=False)
 
     @staticmethod
-    def to(url: str, scheme: str, source: str, **secrets: str) -> Access:
-        """`url` without `scheme+`, checked. ConfigError for an address that is none or that holds a password.
+    def to(
+        url: str,
+        scheme: str,
+        source: str,
+        *,
+        token: str = "",
+        user: str = "",
+        password: str = "",
+        tenant: str = "",
+        ca_file: str = "",
+        cert_file: str = "",
+        key_file: str = "",
+    ) -> Access:
+        """`url` without `scheme+`, checked. ConfigError for an address that is none or that holds a password, and for files
+        that hold no certificate or key.
 
-        `source`: what the message calls it, as in "metrics source"."""
-        return Access(_base(url.removeprefix(f"{scheme}+"), scheme, source), **secrets)
+        `source`: what the message calls it, as in "metrics source". `ca_file` instead of the usual authorities;
+        `cert_file`, and `key_file` unless it holds the key too, to show who we are."""
+        base = _base(url.removeprefix(f"{scheme}+"), scheme, source)
+        tls = None
+        if base.startswith("https:"):
+            tls = _tls(ca_file, cert_file, key_file, source)
+        elif ca_file or cert_file or key_file:
+            raise ConfigError(f"the {source} has a certificate, which needs an https address, not {base}")
+        return Access(base, token, user, password, tenant, tls)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -63,7 +106,7 @@ class Access:
 
     def session(self, what: str, timeout: float) -> Session:
         """A conversation about `what` that is over in `timeout` seconds."""
-        session = Session(what, self.url, timeout, self.secrets)
+        session = Session(what, self, timeout)
         session.headers.update(self.headers)
         session.auth = self.auth
         return session
@@ -87,9 +130,9 @@ class Access:
 
         if not asks:
             return []
-        with ThreadPoolExecutor(min(CONVERSATIONS, len(asks)), thread_name_prefix="ask") as pool:
-            shares = list(pool.map(work, [asks[i::CONVERSATIONS] for i in range(min(CONVERSATIONS, len(asks)))]))
-        return [shares[i % CONVERSATIONS][i // CONVERSATIONS] for i in range(len(asks))]
+        with ThreadPoolExecutor(min(REQUESTS, len(asks)), thread_name_prefix="ask") as pool:
+            shares = list(pool.map(work, [asks[i::REQUESTS] for i in range(min(REQUESTS, len(asks)))]))
+        return [shares[i % REQUESTS][i // REQUESTS] for i in range(len(asks))]
 
 
 def _base(address: str, scheme: str, source: str) -> str:
@@ -107,6 +150,23 @@ def _base(address: str, scheme: str, source: str) -> str:
     return address
 
 
+def _tls(ca_file: str, cert_file: str, key_file: str, source: str) -> ssl.SSLContext:
+    def place(file: str) -> str | None:
+        return str(Path(file).expanduser()) if file else None
+
+    if key_file and not cert_file:
+        raise ConfigError(f"the {source} has a key file, which needs the certificate that goes with it")
+    try:
+        context = ssl.create_default_context(cafile=place(ca_file) or DEFAULT_CA_BUNDLE_PATH)
+        if cert_file:
+            # An encrypted key would be asked for on the terminal: a service has nobody there.
+            context.load_cert_chain(str(place(cert_file)), place(key_file), password=b"")
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        files = ", ".join(file for file in (ca_file, cert_file, key_file) if file)
+        raise ConfigError(f"the {source}: can't use {files}: {getattr(error, 'strerror', None) or error}") from error
+    return context
+
+
 def _port_is_valid(parts: SplitResult) -> bool:
     try:
         return parts.port is None or parts.port > 0
@@ -114,18 +174,26 @@ def _port_is_valid(parts: SplitResult) -> bool:
         return False
 
 
+class _Answer(NamedTuple):
+    status: int
+    headers: http.client.HTTPMessage
+    body: NDArray[np.uint8]
+
+
 class Session(requests.Session):
     """One conversation, `timeout` seconds long altogether; every failure in it is a SourceError about `what`.
 
     Neither a proxy nor a password is taken from the environment, and no redirect is followed: only the configured address
-    is ever asked.
+    is ever asked. It is a requests.Session for the library that wants one; the wire is read by `http.client`, straight into
+    the array that the answer stays in.
     """
 
-    def __init__(self, what: str, whom: str, timeout: float, secrets: tuple[str, ...]) -> None:
+    def __init__(self, what: str, access: Access, timeout: float) -> None:
         super().__init__()
         self.trust_env = False
-        self.what, self._whom, self._secrets, self._timeout = what, whom, secrets, timeout
+        self.what, self._access, self._timeout = what, access, timeout
         self._ends = time.monotonic() + timeout
+        self._open: http.client.HTTPConnection | None = None
 
     def remaining(self) -> float:
         """Seconds left. Raises SourceUnreachable when there are none."""
@@ -146,26 +214,30 @@ class Session(requests.Session):
     ) -> bytes:
         """The body of a 2xx answer; `missing` instead of a 404, where that is given. `body` is sent as JSON."""
         try:
-            return self.request(method, url, params=params, data=form or None, json=body).content
+            answer = self._exchange(requests.Request(method, url, params=params, data=form or None, json=body))
         except SourceRefused as error:
             if missing is not None and error.came_back.startswith("HTTP 404"):
                 return missing
             raise
+        return answer.body.tobytes()
 
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+    def bulk(
+        self, url: str, data: Mapping[str, str] | bytes, headers: Mapping[str, str]
+    ) -> tuple[NDArray[np.uint8], str]:
+        """(the body of a 2xx answer, its content type) to a POST, as it lies in memory: for answers of many MiB.
+
+        The server is asked not to compress it: unpacking costs more than all the rest of reading."""
+        plain = {"Accept-Encoding": "identity", **headers}
+        answer = self._exchange(requests.Request("POST", url, data=data, headers=plain))
+        return answer.body, answer.headers.get("Content-Type", "")
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # noqa: ARG002 - requests' own
         """As requests sends, within the deadline, with the body read whole. Raises SourceError."""
-        options |= {"stream": True, "timeout": self.remaining(), "allow_redirects": False}
-        try:
-            response = super().send(request, **options)
-            with response:
-                body = self._body(response)
-        except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
-            raise self._late() from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise SourceUnreachable(self.what, self._whom, self._hide(_reason(error))) from error
-        if response.status_code // 100 != 2:
-            raise self._refusal(response, body)
-        response.raw = io.BytesIO(body)
+        answer = self._tried(request)
+        response = requests.Response()
+        response.status_code, response.url, response.request = answer.status, request.url or "", request
+        response.headers.update(answer.headers.items())
+        response.raw = io.BytesIO(answer.body.tobytes())
         return response
 
     def decode(self, body: bytes | msgspec.Raw, kind: type[T]) -> T:
@@ -176,36 +248,198 @@ class Session(requests.Session):
             raise self.garbled(f"{error}: {_head(bytes(body))}") from error
 
     def garbled(self, came_back: str) -> SourceGarbled:
-        return SourceGarbled(self.what, self._whom, self._hide(came_back))
+        return SourceGarbled(self.what, self._access.url, self._hide(came_back))
 
-    def _body(self, response: requests.Response) -> bytes:
-        """All of it, looking at the clock after each piece: a server that drips keeps nobody waiting."""
-        body = bytearray()
-        while piece := response.raw.read1(1 << 16, decode_content=True):
-            body += piece
-            self.remaining()
-            if len(body) > MAX_BODY:
-                raise self.garbled(f"more than {MAX_BODY >> 20} MiB; ask for fewer series or a shorter time")
-        return bytes(body)
+    def close(self) -> None:
+        super().close()
+        self._hang_up()
 
-    def _refusal(self, response: requests.Response, body: bytes) -> SourceError:
-        status = response.status_code
-        if 300 <= status < 400:
-            head = f"a redirect to {response.headers.get('Location', 'nowhere')}; name that address as the source"
+    # ------------------------------------------------ trying
+
+    def _exchange(self, request: requests.Request) -> _Answer:
+        return self._tried(self.prepare_request(request))
+
+    def _tried(self, request: requests.PreparedRequest) -> _Answer:
+        """A 2xx answer, through the gate, which hears how it went. Raises SourceError."""
+        gate = self._access.gate
+        try:
+            with gate.turn(self.remaining()):
+                try:
+                    answer = self._answer(request)
+                except SourceUnreachable as error:
+                    gate.failed(error.came_back)
+                    raise
+                except SourceError:
+                    gate.answered()
+                    raise
+                if answer.status in _AGAIN:
+                    gate.failed(f"HTTP {answer.status}")
+                else:
+                    gate.answered()
+        except Shut as shut:
+            raise SourceUnreachable(self.what, self._access.url, str(shut)) from shut
+        if answer.status // 100 != 2:
+            raise self._refusal(answer)
+        return answer
+
+    def _answer(self, request: requests.PreparedRequest) -> _Answer:
+        """What came back at last, after as many tries as are worth it. Raises SourceError."""
+        pause = FIRST_PAUSE_S
+        for left in reversed(range(TRIES)):
+            wait = random.uniform(0, pause)  # noqa: S311 - jitter: those who failed together don't return together
+            try:
+                answer = self._once(request)
+            except _Broken as error:
+                if not left or wait >= self.remaining():
+                    raise SourceUnreachable(self.what, self._access.url, self._hide(str(error))) from error
+            else:
+                asked = _retry_after(answer)
+                again = answer.status in _AGAIN or (answer.status == 429 and asked is not None)
+                wait = max(wait, asked or 0.0)
+                if not left or not again or wait >= self.remaining():
+                    return answer
+            time.sleep(wait)
+            pause *= 2
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    # ------------------------------------------------ the wire
+
+    def _once(self, request: requests.PreparedRequest) -> _Answer:
+        """Whatever came back. Raises _Broken where another try may do better, else SourceError."""
+        parts = urlsplit(request.url or "")
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        with self._connection(parts) as connection:
+            connection.request(request.method or "GET", path, request.body, dict(request.headers))
+            response = connection.getresponse()
+            answer = _Answer(response.status, response.headers, self._body(response))
+            if response.will_close:
+                self._hang_up()
+            return answer
+
+    @contextmanager
+    def _connection(self, parts: SplitResult) -> Iterator[http.client.HTTPConnection]:
+        """The open connection or a new one, which is cut when the time is up: a server that drips keeps nobody waiting."""
+        watch = None
+        try:
+            if self._open is None:
+                self._open = self._connect(parts)
+            watch = Timer(self.remaining(), _cut, [self._open.sock])
+            watch.daemon = True
+            watch.start()
+            yield self._open
+        except BaseException as error:
+            self._hang_up()
+            if isinstance(error, OSError | http.client.HTTPException | ValueError):
+                self.remaining()  # says so when the time is up
+                if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+                    raise SourceUnreachable(self.what, self._access.url, self._hide(_reason(error))) from error
+                raise _Broken(_reason(error)) from error
+            raise
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+    def _connect(self, parts: SplitResult) -> http.client.HTTPConnection:
+        host, port, seconds = parts.hostname or "", parts.port, self.remaining()
+        connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            tls = self._access.tls or ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+            connection = http.client.HTTPSConnection(host, port, timeout=seconds, context=tls)
         else:
-            head = _head(body)
+            connection = http.client.HTTPConnection(host, port, timeout=seconds)
+        connection.connect()
+        return connection
+
+    def _hang_up(self) -> None:
+        connection, self._open = self._open, None
+        if connection is not None:
+            connection.close()
+
+    def _body(self, response: http.client.HTTPResponse) -> NDArray[np.uint8]:
+        coding = response.headers.get("Content-Encoding", "identity").lower()
+        if coding in {"gzip", "x-gzip", "deflate"}:
+            return self._unpacked(response)
+        if coding != "identity":
+            raise self.garbled(f"an answer in the unknown encoding {coding}")
+        room = np.empty(_FIRST_ROOM if response.length is None else min(response.length, MAX_BODY) + 1, np.uint8)
+        filled = 0
+        while count := response.readinto(room.data[filled : filled + _PIECE]):
+            filled += count
+            self._bound(filled)
+            if filled == len(room):
+                more = np.empty(2 * len(room), np.uint8)
+                more[:filled] = room
+                room = more
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+        return room[:filled]
+
+    def _unpacked(self, response: http.client.HTTPResponse) -> NDArray[np.uint8]:
+        """A compressed body; no more of it is unpacked than is allowed."""
+        unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+        body, packed = bytearray(), 0
+        while piece := response.read1(1 << 16):
+            packed += len(piece)
+            try:
+                while piece and not unpack.eof:
+                    body += unpack.decompress(piece, _PIECE)
+                    piece = unpack.unconsumed_tail
+                    self._bound(len(body), packed)
+            except zlib.error as error:
+                raise self.garbled(f"a compressed answer that can't be unpacked: {error}") from error
+        if packed and not unpack.eof:
+            raise http.client.IncompleteRead(b"")
+        return np.frombuffer(body, np.uint8)
+
+    def _bound(self, size: int, packed: int | None = None) -> None:
+        self.remaining()
+        if size > MAX_BODY:
+            raise self.garbled(f"more than {MAX_BODY >> 20} MiB; ask for fewer series or a shorter time")
+        if packed is not None and size > EXPANSION * max(packed, 1 << 16):
+            raise self.garbled(f"{packed >> 10} KiB that unpack to more than {size >> 20} MiB: a decompression bomb")
+
+    # ------------------------------------------------ saying so
+
+    def _refusal(self, answer: _Answer) -> SourceError:
+        status = answer.status
+        if 300 <= status < 400:
+            head = f"a redirect to {answer.headers.get('Location', 'nowhere')}; name that address as the source"
+        else:
+            head = _head(answer.body[:400].tobytes())
         # Too busy, too late or broken inside: another time it may answer.
         busy = SourceBusy if status in (429, 503, 504) else SourceUnreachable
         kind = busy if status >= 500 or status in (408, 429) else SourceRefused
-        return kind(self.what, self._whom, self._hide(f"HTTP {status} {head}".rstrip()))
+        return kind(self.what, self._access.url, self._hide(f"HTTP {status} {head}".rstrip()))
 
     def _late(self) -> SourceBusy:
-        return SourceBusy(self.what, self._whom, f"no whole answer within {self._timeout:g} s")
+        return SourceBusy(self.what, self._access.url, f"no whole answer within {self._timeout:g} s")
 
     def _hide(self, text: str) -> str:
-        for secret in self._secrets:
+        for secret in self._access.secrets:
             text = text.replace(secret, "***")
         return text
+
+
+class _Broken(Exception):
+    """The connection could not be made, or broke; the message says how."""
+
+
+def _cut(connected: socket.socket) -> None:
+    try:
+        connected.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # it ended by itself
+
+
+def _retry_after(answer: _Answer) -> float | None:
+    """Seconds until the server wants to be asked again, where it says so (RFC 9110, 10.2.3)."""
+    told = answer.headers.get("Retry-After", "").strip()
+    if told.isdigit():
+        return float(told)
+    try:
+        return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None
 
 
 def _head(body: bytes) -> str:
@@ -215,6 +449,11 @@ def _head(body: bytes) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What lies behind the layers of a connection error."""
-    inside = [cause for cause in (getattr(error, "reason", None), *error.args) if isinstance(cause, BaseException)]
-    return _reason(inside[0]) if inside else str(error).rpartition(": ")[2] or type(error).__name__
+    """What broke a connection, in a few words."""
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "it closed the connection without an answer"
+    if isinstance(error, http.client.IncompleteRead):
+        return "the answer was cut short"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
