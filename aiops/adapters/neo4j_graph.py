@@ -132,6 +132,8 @@ UNWIND $ids AS id MATCH (:Service {{id: id}})-[:{_ANY}]-(n:Service) RETURN DISTI
 
 _NODES = "MATCH (n:Service) WHERE n.known RETURN n.id AS id"
 
+_NODES_ALONE = f"MATCH (n:Service) WHERE n.known AND NOT EXISTS {{ (n)-[:{_ANY}]-() }} RETURN n.id AS id"
+
 
 def _note(cause: str, kind: str, effect: str) -> str:
     """The text that stores sightings of one shape: labels and types come from closed lists."""
@@ -265,9 +267,9 @@ class Neo4jGraph:
             found = {_sighting(row) for row in self._read(_ALL_SIGHTINGS)}
         return tuple(sorted(found, key=lambda one: one.key))
 
-    def nodes(self) -> tuple[str, ...]:
-        """Sorted."""
-        return tuple(sorted(row["id"] for row in self._read(_NODES)))
+    def nodes(self, *, alone: bool = False) -> tuple[str, ...]:
+        """Sorted; only those without an edge when `alone`."""
+        return tuple(sorted(row["id"] for row in self._read(_NODES_ALONE if alone else _NODES)))
 
     def ping(self, timeout: float) -> str:  # noqa: ARG002 - the driver has its own
         """What answers."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TypeVar
@@ -17,6 +17,7 @@ import numpy as np
 from aiops.domain import (
     Alert,
     Call,
+    Calls,
     Change,
     Gap,
     Labels,
@@ -32,7 +33,7 @@ from aiops.errors import AiopsError, SourceError, SourceUnreachable
 from aiops.kernels.counters import is_counter, rate
 from aiops.ports import ChangeSource, GraphStore, LogSource, MetricsSource, TraceSource
 from aiops.rules import Entities, Topology
-from aiops.stages.topology import calls_of_labels, calls_of_panel, calls_of_spans, merged
+from aiops.stages.topology import calls_of_labels, calls_of_panel, calls_of_spans, dated, merged
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ def observe(
         stated: tuple[Call, ...] = take("stated dependencies", tuple) if traces else ()
         changed: tuple[Change, ...] = take("changes", tuple)
         related: tuple[Labels, ...] = take("dependencies in metrics", tuple)
-        known: tuple[Call, ...] = take("known dependencies", tuple)
+        known: Calls = take("known dependencies", lambda: Calls.of(()))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -97,14 +98,20 @@ def observe(
         raise failures[0]
     panel = _with_rates(scraped)
     nodes = tuple(entities.node("series", labels) for labels in panel.labels)
-    gaps += [*lines.gaps, *spans.gaps, *_unmapped(panel, nodes)]
+    gaps += [*lines.gaps, *spans.gaps, *known.gaps, *_unmapped(panel, nodes)]
     spans = dataclasses.replace(spans, nodes=_nodes(spans.nodes, "span", entities))
     # What a trace source states rests on more traces than were read here.
-    traced = stated or calls_of_spans(spans)
-    labelled = calls_of_labels(related, topology, entities), calls_of_panel(scraped, topology, entities)
-    calls = merged(traced, known, topology.declared, *labelled)
+    traced = tuple(dated(stated, scope.at)) if stated else calls_of_spans(spans)
+    labelled = (
+        calls_of_labels(related, topology, entities, scope.at),
+        calls_of_panel(scraped, topology, entities, scope.at),
+    )
+    observed = merged(traced, *labelled)
+    calls = merged(observed, known, topology.declared)
     lines = dataclasses.replace(lines, nodes=_nodes(lines.nodes, "log", entities))
-    gaps += _unseen(scope, {*nodes, *lines.nodes, *spans.nodes, *(n for c in calls for n in (c.caller, c.callee))})
+    seen = {*nodes, *lines.nodes, *spans.nodes}
+    gaps += _unseen(scope, {*seen, *(n for c in calls for n in (c.caller, c.callee))})
+    gaps += _unread(scope, observed, {*seen, *known.nodes})
     return Observation(
         dataclasses.replace(panel, nodes=nodes),
         lines,
@@ -153,6 +160,23 @@ def _unseen(scope: Scope, seen: Set[str]) -> list[Gap]:
             f"symptom {scope.symptom_node}",
             "no series, log, span or dependency mentions it, so every entry of the system is taken to lead to it",
             "aiops graph show lists the known names; name others under aliases in rules/entities.yaml",
+        )
+    ]
+
+
+def _unread(scope: Scope, observed: Iterable[Call], known: Set[str]) -> list[Gap]:
+    """What the graph did not know when the scope was drawn, and so was not read about."""
+    near = set(scope.nodes)
+    ends = ((a, b) for call in observed for a, b in ((call.caller, call.callee), (call.callee, call.caller)))
+    fresh = sorted({other for one, other in ends if one in near} - near - known)
+    if not fresh:
+        return []
+    named = f"{', '.join(fresh[:3])}{' and more' if len(fresh) > 3 else ''}"
+    return [
+        Gap(
+            f"what {named} measured",
+            "the graph learned of it just now, after it was settled what to read",
+            "ask again: the next diagnosis reads it",
         )
     ]
 

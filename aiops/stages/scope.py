@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from aiops.domain import Catalog, Gap, Labels, Query, Scope, Symptom, Task, TimeRange, quote
-from aiops.errors import UsageError
+from aiops.errors import SourceError, StoreError, UsageError
 from aiops.ports import GraphStore
 from aiops.rules import Entities
 
 LOOK_BACK = timedelta(hours=1)  # baseline when nobody says otherwise: enough for a robust band at a scrape of 15-60 s
 LOOK_ON = timedelta(minutes=15)  # how much after the symptom belongs to it; sources give what there is
+MOST_ALONE = 500  # nodes without a dependency above which reading everything is no worse than naming them all
 HOPS = 5  # the depth of a causal path; further nodes can't be its cause
 
 
@@ -25,8 +26,9 @@ def scope_of(task: Task, fixed: TimeRange | None, graph: GraphStore, entities: E
     service = symptom.service or (task.inputs.services[0] if task.inputs.services else None)
     metric = symptom.metric or (task.inputs.metrics[0] if task.inputs.metrics else None)
     node = entities.aliases.get(service, service) if service else None
-    nodes = _reach(node, graph)
-    gaps = () if node is None or nodes or fixed else (_unmapped(node),)
+    nodes, gaps = _reach(node, graph)
+    if node is not None and not nodes and not gaps and not fixed:
+        gaps = (_unmapped(node),)
     return Scope(
         at=at,
         baseline=TimeRange(read.start, at),
@@ -57,11 +59,18 @@ def _times(at: datetime | None, window: TimeRange | None, fixed: TimeRange | Non
     return moment, read
 
 
-def _reach(node: str | None, graph: GraphStore) -> tuple[str, ...]:
+def _reach(node: str | None, graph: GraphStore) -> tuple[tuple[str, ...], tuple[Gap, ...]]:
+    """Nodes within `HOPS`, and those that nothing ties to anything: they can't be ruled out. () = the graph doesn't help."""
     if node is None:
-        return ()
-    calls = graph.calls([node], HOPS)
-    return tuple(sorted({c.caller for c in calls} | {c.callee for c in calls})) if calls else ()
+        return (), ()
+    try:
+        calls = graph.calls([node], HOPS)
+        alone = graph.nodes(alone=True) if calls else ()
+    except (SourceError, StoreError) as error:
+        return (), (Gap(f"topology around {node}", f"{error}; so everything is read", "aiops doctor"),)
+    if not calls or len(alone) > MOST_ALONE:
+        return (), ()
+    return tuple(sorted({*alone, *calls.nodes})), ()
 
 
 def _unmapped(node: str) -> Gap:

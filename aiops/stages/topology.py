@@ -6,18 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 
 from aiops.domain import Call, Labels, Panel, Spans, from_ns
 from aiops.rules import Entities, Relation, Topology
 
-SERVICE_GRAPH, LABELS, TRACES = "service-graph", "labels", "traces"
+SERVICE_GRAPH, LABELS, TRACES, DECLARED = "service-graph", "labels", "traces", "declared"
 Key = tuple[str, str, str, str]
 
 
-def calls_of_labels(series: Iterable[Labels], topology: Topology, entities: Entities) -> tuple[Call, ...]:
-    """What label sets state: CALLS of `service-graph`, RUNS_ON of `labels`; sorted, each once. O(series x rules)."""
+def calls_of_labels(
+    series: Iterable[Labels], topology: Topology, entities: Entities, at: datetime | None = None
+) -> tuple[Call, ...]:
+    """What label sets that were there `at` some time state: CALLS of `service-graph`, RUNS_ON of `labels`; sorted, each once.
+
+    O(series x rules)."""
     sets = list(series)
     watched = {entities.node("series", labels) for labels in sets}
     found: set[Call] = set()
@@ -26,13 +32,22 @@ def calls_of_labels(series: Iterable[Labels], topology: Topology, entities: Enti
             found.update(_call(labels, relation, topology, entities))
         for relation in topology.runs_on:
             found.update(_host(labels, relation, topology, entities, watched))
-    return merged(found)
+    return merged(dated(found, at))
 
 
-def calls_of_panel(panel: Panel, topology: Topology, entities: Entities) -> tuple[Call, ...]:
+def calls_of_panel(
+    panel: Panel, topology: Topology, entities: Entities, at: datetime | None = None
+) -> tuple[Call, ...]:
     """As `calls_of_labels`, of the series that have a sample."""
     rows = np.flatnonzero((~np.isnan(panel.values)).any(axis=1)).tolist()
-    return calls_of_labels((panel.labels[row] for row in rows), topology, entities)
+    return calls_of_labels((panel.labels[row] for row in rows), topology, entities, at)
+
+
+def dated(calls: Iterable[Call], at: datetime | None) -> Iterator[Call]:
+    """What was observed without a time of its own was there `at` that time; what people declared has none."""
+    return (
+        replace(c, first_seen=at, last_seen=at) if c.last_seen is None and c.source != DECLARED else c for c in calls
+    )
 
 
 def calls_of_spans(spans: Spans) -> tuple[Call, ...]:
@@ -56,7 +71,8 @@ def merged(*many: Iterable[Call]) -> tuple[Call, ...]:
         other = best.get(key, call)
         first = min((at for at in (call.first_seen, other.first_seen) if at), default=None)
         last = max((at for at in (call.last_seen, other.last_seen) if at), default=None)
-        best[key] = Call(call.caller, call.callee, call.source, call.kind, first, last)
+        strength = other.strength if call.strength is None else call.strength
+        best[key] = Call(call.caller, call.callee, call.source, call.kind, first, last, strength)
     return tuple(best[key] for key in sorted(best))
 
 

@@ -147,6 +147,15 @@ def test_names_between_the_known_ones(graph: GraphStore):
     assert graph.nodes() == tuple(sorted(set("mzabycn")))
 
 
+def test_a_node_without_an_edge_is_alone(graph: GraphStore):
+    graph.upsert([call("a", "b"), call("c", "c"), call("d", "d")])
+    assert graph.nodes() == ("a", "b", "c", "d")
+    assert graph.nodes(alone=True) == ("c", "d")
+    graph.upsert([call("d", "a")])
+    graph.cut("a", "b")
+    assert graph.nodes(alone=True) == ("b", "c")
+
+
 def test_hops_go_both_ways(graph: GraphStore):
     graph.upsert(CHAIN)
     assert tuple(graph.calls(["c"], hops=0)) == ()

@@ -152,7 +152,7 @@ def test_an_observation_holds_the_calls_of_its_panel():
         seen = observe(scope, Counters(), None, None, None, graph, (), RULES.entities, RULES.topology, 20)
     finally:
         graph.close()
-    assert seen.calls == (Call("web", "cart", "service-graph"),)
+    assert seen.calls == (Call("web", "cart", "service-graph", "CALLS", at, at),)
 
 
 # ---------------------------------------------------------------- spans

@@ -238,9 +238,13 @@ class GraphDB:
         seeds = np.array(sorted({index.number(node) for node in wanted} - {-1}), np.int64)
         return Calls(index.calls, index.adjacency.inside(index.adjacency.within(seeds, hops)))
 
-    def nodes(self) -> tuple[str, ...]:
-        """Every node, ascending; a node stays when its last edge is cut."""
-        return tuple(self._fresh().nodes)
+    def nodes(self, *, alone: bool = False) -> tuple[str, ...]:
+        """Every node, or only those without an edge, ascending; a node stays when its last edge is cut."""
+        index = self._fresh()
+        if not alone:
+            return tuple(index.nodes)
+        around = index.adjacency
+        return tuple(index.nodes[i] for i in np.flatnonzero((np.diff(around.out) + np.diff(around.into)) == 0))
 
     def sightings(self, nodes: Iterable[str] = ()) -> tuple[Sighting, ...]:
         """Those with an end at any of `nodes`; all when `nodes` is empty. Sorted."""

@@ -331,6 +331,7 @@ def _log_events(seen: Observation, templates: list[TemplateShift]) -> tuple[Even
             score=shift.strength,
             summary=_template_words(shift),
             example=str(seen.logs.messages[shift.row]),
+            template=shift.template,
         )
         for shift in templates
     )
