@@ -1,8 +1,9 @@
 """Samples at their own times onto the grid of a step: one value per series and slot, each sample used once at most.
 
-Slot g takes the last finite sample in (g - step, g]; where there is none, the first in (g, g + tolerance], because a scrape whose
-time trembles around the grid would else leave every other slot empty. What a slot takes depends only on the samples and on
-`at`, the time of the last one used: a range cut into pulls gives the same values as the range at once.
+Slot g takes the last finite sample in (g - step, g]. Where there is none it takes the first in (g, g + tolerance] that follows the
+one used before within a step and the tolerance, because a scrape whose time trembles around the grid would else leave every other
+slot empty. What a slot takes depends only on the samples and on `at`, the time of the last one used: a range cut into pulls gives
+the same values as the range at once.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _place(
         while i < end and times[i] <= at[r]:
             i += 1
         for t in range(len(grid)):
-            chosen, i = _choose(times, values, i, end, grid[t], step, tolerance)
+            chosen, i = _choose(times, values, i, end, grid[t], step, tolerance, at[r])
             if chosen < 0:
                 continue
             value, gone = values[chosen], (times[chosen] - at[r]) / second
@@ -71,7 +72,7 @@ def _place(
 
 @njit(cache=True)
 def _choose(
-    times: IntArray, values: FloatArray, i: int, end: int, slot: int, step: int, tolerance: int
+    times: IntArray, values: FloatArray, i: int, end: int, slot: int, step: int, tolerance: int, before: int
 ) -> tuple[int, int]:
     """(the sample that belongs to `slot`, or -1; the first one left for later slots), from sample `i` on."""
     chosen = -1
@@ -81,7 +82,7 @@ def _choose(
         i += 1
     if chosen < 0:
         for ahead in range(i, end):
-            if times[ahead] > slot + tolerance:
+            if times[ahead] > slot + tolerance or times[ahead] - before > step + tolerance:
                 break
             if math.isfinite(values[ahead]):
                 return ahead, ahead + 1

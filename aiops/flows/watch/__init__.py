@@ -55,6 +55,7 @@ class Watch:
                 self._catch_up(selection, last, stopped)
             except SourceError as error:
                 self._failed(selection, error)
+                selection.tried = last
         self.tally.ticks += 1
         self.tally.seconds = time.monotonic() - began
 
@@ -117,8 +118,10 @@ class Watch:
 
     def _catch_up(self, selection: Selection, last: int, stopped: Callable[[], bool]) -> None:
         pull, step = self.plan.pull, self.plan.step_s
-        while last - selection.until >= pull * selection.pace.stretch * step and not stopped():
+        while True:
             began, interval = time.monotonic(), pull * selection.pace.stretch * step
+            if last - max(selection.until, selection.tried) < interval or stopped():
+                break
             late = last - selection.until >= 2 * interval
             selection.read(self._source, selection.steps(last), self.names, self._elsewhere(selection))
             # While it catches up a read brings more than it usually would, and says nothing about the pace.

@@ -219,15 +219,23 @@ class Fleet:
     def take(self, kept: Callable[[str], NDArray[Any]]) -> None:
         """Rows as `kept` gave them, by name, into an empty fleet. ValueError where they don't fit."""
         for memory in SIZES:
-            rows = self.add(kept(f"{memory}.digests"), kept(f"{memory}.is_counter"), memory, 0)
+            held = kept(f"{memory}.digests")
+
+            def column(name: str, like: NDArray[Any], tier: int = memory, rows: int = len(held)) -> NDArray[Any]:
+                found = kept(f"{tier}.{name}")
+                if (found.dtype, found.shape) != (like.dtype, (rows, *like.shape[1:])):
+                    raise ValueError(
+                        f"{name} is {found.dtype} {found.shape}, not {like.dtype} {(rows, *like.shape[1:])}"
+                    )
+                return found
+
+            rows = self.add(column("digests", self.digests), column("is_counter", self.counter), memory, 0)
             for name in ("at", "raw", "score", "peak", "peak_at"):
-                getattr(self, name)[rows] = kept(f"{memory}.{name}")
-            for j, name in enumerate(tick.State._fields):
-                column, done = kept(f"{memory}.{name}"), 0
-                if len(column) != len(rows):
-                    raise ValueError(f"{name} has {len(column)} rows, not {len(rows)}")
+                getattr(self, name)[rows] = column(name, getattr(self, name))
+            for j, (name, like) in enumerate(tick.fresh(0, memory=memory)._asdict().items()):
+                found, done = column(name, like), 0
                 for block, local in self._split(rows):
-                    block.state[j][local] = column[done : done + len(local)]
+                    block.state[j][local] = found[done : done + len(local)]
                     done += len(local)
 
     def _columns(self) -> dict[str, NDArray[Any]]:

@@ -5,8 +5,9 @@ each of its values, for ever. Which labels are such is read off their values, no
 
 - they are many (`MANY`), and either
 - they keep coming: within a day as many new ones as there were (`GROWTH`), or
-- they identify: each belongs to fewer than `SHARED` series of one metric, and they look random: over the characters of a
-  value at each place, there is room for 2^`RANDOM` times as many values as there are, as in an id and unlike in numbered names.
+- they identify: each belongs to fewer than `SHARED` series of one metric, and they look like chance. That is, by the entropy of the
+  character at each place there is room for 2^`RANDOM` times as many values as there are, unlike in numbered names, and most
+  values mix letters and digits within a word, or hold a number of six digits, unlike names that people give.
 
 Such a label's values are hashed into buckets (`#17`), always the same for the same value. Once compressed, a label stays so, so
 that what is exposed under it has no second name. Distinct values are counted by the k smallest hashes (Bar-Yossef et al., RANDOM
@@ -33,6 +34,7 @@ DAY_S = 86_400
 K = 1024  # hashes kept: distinct values are counted to 3 %
 _SHOWN = 256  # texts kept
 _SPACE = float(1 << 64)
+_MIXED = re.compile(r"\d{6}|(?:[a-zA-Z]+\d+){2}|(?:\d+[a-zA-Z]+){2}")
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
 # What this program adds, or what would mean something else beside it.
@@ -103,6 +105,12 @@ class Label:
         """log2 of how many times as many values the places of its values have room for."""
         return room_bits(self.values.sample()) - math.log2(max(self.values.count, 1.0))
 
+    @property
+    def mixed(self) -> float:
+        """Share of values that no person would give as a name."""
+        sample = self.values.sample()
+        return sum(_MIXED.search(value) is not None for value in sample) / max(len(sample), 1)
+
     def judge(self, day: int, many: float) -> bool:
         """Whether it is compressed from now on."""
         count = self.values.count
@@ -114,7 +122,7 @@ class Label:
             self.compressed = f"{count:.0f} values"
         elif self.before >= 1 and self.growth >= GROWTH:
             self.compressed = f"{count:.0f} values, {self.growth:.1f} times as many as when the day began"
-        elif self.shared < SHARED and self.spare_bits >= RANDOM:
+        elif self.shared < SHARED and self.mixed > 0.5 and self.spare_bits >= RANDOM:
             self.compressed = f"{count:.0f} values, {self.shared:.1f} series each, {self.spare_bits:.0f} bits of chance"
         return bool(self.compressed)
 
@@ -208,9 +216,7 @@ class Names:
 
 
 def room_bits(values: list[str]) -> float:
-    """Entropy of the character at each place, in bits, summed over the places; a value that has ended counts as a character.
-
-    Characters of one class (digits, letters) are what varies in an id; the entropy of each place is what its values show."""
+    """Entropy of the character at each place, in bits, summed over the places; a value that has ended counts as a character."""
     if not values:
         return 0.0
     total, size = 0.0, len(values)

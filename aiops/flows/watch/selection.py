@@ -50,6 +50,7 @@ class Selection:
     ahead: int = 0
     named: int = 0  # the version of the names in `texts`
     fresh: bool = True  # was never read
+    tried: int = 0  # when reading it failed last
     refused: int = 0  # new series beyond the limit, at the last read
     gaps: Sequence[str] = ()  # what the source could not give, at the last read
 
@@ -76,7 +77,8 @@ class Selection:
         first = self.until - (lead - 1) * step
         grid = np.arange(first, self.until + steps * step + 1, step, dtype=np.int64)
         samples = self._samples(source, self.asked, first - step, int(grid[-1]))
-        rows = self._rows(samples, first - step, names, known)
+        # For a new series as if its last sample had come long ago: its first one stands in its own slot.
+        rows = self._rows(samples, first - 3 * step, names, known)
         names.judge(int(grid[-1]))
         self.fleet.walk(samples, rows, grid, lead, step, tolerance)
         self.until, self.fresh = int(grid[-1]), False
