@@ -116,7 +116,28 @@ class Ops:
         inputs = Inputs(symptom=symptom, alerts=alerts, window=window)
         return Task(fold.task_id(Intent.DIAGNOSE, inputs), Intent.DIAGNOSE, inputs)
 
-    def run(self, task: Task, report_id: str | None = None) -> Report:
+    def forecast(
+        self,
+        query: str,
+        horizon: timedelta,
+        *,
+        since: timedelta | None = None,
+        now: datetime | None = None,
+        full_at: float | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Report:
+        """What is expected of the series that `query` selects, from `now` on, and when each is full (at `full_at`).
+
+        `since` is how far back the history goes (default: two weeks, or eight horizons). `progress(done, total)` is told how far
+        it is. Raises UsageError for a query that the source does not understand or that matches nothing."""
+        now, _ = self._now(now)
+        window = TimeRange(now - since, now) if since else None
+        inputs = Inputs(symptom=Symptom(at=now), window=window, horizon=horizon, query=query, full_at=full_at)
+        return self.run(Task(fold.task_id(Intent.FORECAST, inputs), Intent.FORECAST, inputs), progress=progress)
+
+    def run(
+        self, task: Task, report_id: str | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> Report:
         """Runs a task through the corridor, stores report and recording, and answers the report.
 
         Raises Refused for `reject`, UsageError for `clarify`, SourceError when no source could be read."""
@@ -126,12 +147,19 @@ class Ops:
             raise UsageError(task.question or "a clarification is needed")
         report_id = report_id or job_id(f"{self.identity}\n{wire.encode(task).decode()}")
         recording = pipeline.record(report_id, task, self.sources, self.rules, self.deadline_s)
-        report = self._stamp(pipeline.conclude(recording, self.rules, self.versions))
+        if self.priors:
+            told = self.store.told(recording.scope.symptom)
+            recording = dataclasses.replace(recording, priors=recall(told))
+        report = self._stamp(pipeline.conclude(recording, self.rules, self.versions, progress))
         about = task.inputs.alerts, recording.scope.incident
         self.store.save(report.id, wire.encode(report), pack(recording), wire.index(report), *about)
         return report
 
     # ------------------------------------------------ looking back
+        if task.intent is Intent.FORECAST and task.inputs.symptom is None and task.inputs.window is None:
+            # The same question at another time is another forecast, and has a report of its own.
+            asked = dataclasses.replace(task.inputs, symptom=Symptom(at=self._now(None)[0]))
+            task = dataclasses.replace(task, inputs=asked)
 
     def report(self, report_id: str) -> Report:
         found = self.store.report(report_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiops.domain import Catalog, Intent, Recording, Report, Task
@@ -11,6 +11,8 @@ from aiops.rules import Rules
 from aiops.stages.detect import detect
 from aiops.stages.explain import explain
 from aiops.stages.link import link
+from aiops.stages.forecast import foresee, look_back
+from aiops.stages.learn import dependencies, sightings
 from aiops.stages.observe import observe
 from aiops.stages.prescribe import prescribe
 from aiops.stages.rank import nothing_to_rank, rank
@@ -40,6 +42,9 @@ def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_
     """Task -> Scope -> Observation: all that is read from outside, and nothing else is read after it."""
     scope = scope_of(task, sources.metrics.window(), sources.graph, rules.entities)
     observation = observe(
+    if task.intent is Intent.FORECAST:
+        scope, observation = look_back(task, sources.metrics, rules.entities, deadline_s)
+        return Recording(report_id, task, scope, observation, rules.hashes)
         scope,
         sources.metrics,
         sources.logs,
@@ -54,10 +59,21 @@ def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_
     return Recording(report_id, task, scope, observation, rules.hashes)
 
 
-def conclude(recording: Recording, rules: Rules, versions: Mapping[str, str]) -> Report:
+def remember(recording: Recording, report: Report, graph: GraphStore, before: datetime) -> None:
+    """What this diagnosis saw goes into the graph; what was last seen before `before` leaves it. Raises as the port."""
+    graph.purge(before)
+    graph.upsert(dependencies(recording.observation, recording.scope))
+    graph.note(sightings(report, recording.observation))
+
+
+def conclude(
+    recording: Recording, rules: Rules, versions: Mapping[str, str], progress: Callable[[int, int], None] | None = None
+) -> Report:
     """Observation -> Findings -> CausalGraph -> RootCauses -> Report: pure, so that a replay gives the same bytes."""
     scope, observation = recording.scope, recording.observation
     findings = detect(observation, scope, rules.ranking)
+    if recording.task.intent is Intent.FORECAST:
+        return foresee(recording, versions, progress)
     graph = link(findings, observation, scope, rules.ranking)
     causes = (
         rank(graph, findings, scope, rules.ranking) if recording.task.intent in RANKED else nothing_to_rank(findings)

@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": ("aiops.cli.answers", "Diagnose the recorded incident that ships with aiops."),
     "ask": ("aiops.cli.answers", "Ask in words."),
     "diagnose": ("aiops.cli.answers", "Find the root causes of an alert, a recorded incident or a symptom."),
+    "forecast": ("aiops.cli.forecast", "Forecast the series that QUERY selects."),
     "run": ("aiops.cli.answers", "Run a task as `ask --plan` prints it."),
     "reports": ("aiops.cli.answers", "List the stored reports, or show one."),
     "replay": ("aiops.cli.answers", "Compute a report again from its recording alone."),

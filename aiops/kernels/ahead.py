@@ -43,7 +43,7 @@ def ahead(values: FloatArray, season: int, horizon: int, nominal: float = 0.95) 
     history = _carried(values, known)
     last = len(history) - 1
     origins = _origins(last, season, horizon)
-    mean_now = _courses(history, np.array([last]), season, horizon)[:, 0]
+    mean_now = courses(history, np.array([last]), season, horizon)[:, 0]
     if not len(origins):
         middle = np.mean(mean_now, axis=0)
         return Course(middle, np.full(horizon, np.nan), np.full(horizon, np.nan))
@@ -51,8 +51,8 @@ def ahead(values: FloatArray, season: int, horizon: int, nominal: float = 0.95) 
     seen = steps <= last
     seen[seen] = known[steps[seen]]
     came = np.where(seen, history[np.minimum(steps, last)], np.nan)
-    tried = _courses(history, origins, season, horizon)
-    weights = _weights(came - tried)
+    tried = courses(history, origins, season, horizon)
+    weights = weights_of(came - tried)
     missed = came - np.sum(weights[:, None] * tried, axis=0)
     mean = np.sum(weights * mean_now, axis=0)
     low, high = _quantiles(missed, (1 - nominal) / 2 * _TAIL)
@@ -74,7 +74,7 @@ def _origins(last: int, season: int, horizon: int) -> IntArray:
     return np.unique(np.linspace(first, last - 1, min(ORIGINS, last - first)).astype(np.int64))
 
 
-def _courses(history: FloatArray, origins: IntArray, season: int, horizon: int) -> FloatArray:
+def courses(history: FloatArray, origins: IntArray, season: int, horizon: int) -> FloatArray:
     """(6, O, H) what each course says at each origin; the last value where it can't say anything."""
     h = np.arange(1, horizon + 1)
     whole = -(-h // season) * season  # back to the same place of the season, behind the origin
@@ -104,7 +104,7 @@ def _mean(values: FloatArray, axis: int) -> FloatArray:
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan), np.float64)
 
 
-def _weights(errors: FloatArray) -> FloatArray:
+def weights_of(errors: FloatArray) -> FloatArray:
     """(6, O, H) errors -> (6, H) weights that sum to 1, the errors averaged over seven neighbouring steps."""
     size = _mean(np.abs(errors), axis=1)
     around = np.pad(size, ((0, 0), (3, 3)), mode="edge")

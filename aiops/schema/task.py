@@ -87,6 +87,12 @@ class InputsModel(_Strict):
     action: Action = Field(
         "none", description="none, restart, scale or rollback; only ever a plan that awaits approval"
     )
+    query: str = Field(
+        "", max_length=10_000, description="what to forecast, in the language of the metrics source, such as PromQL"
+    )
+    full_at: float | None = Field(
+        None, allow_inf_nan=False, description="the value at which what is forecast is full, or empty"
+    )
 
 
 class TaskModel(_Strict):
@@ -121,6 +127,8 @@ class TaskModel(_Strict):
                 horizon=length(given.horizon) if given.horizon else None,
                 filters=given.filters,
                 action=given.action,
+                query=given.query,
+                full_at=given.full_at,
             ),
             expected_output_format=self.expected_output_format,
             question=self.question,
@@ -189,6 +197,8 @@ def plain(task: Task) -> dict[str, Any]:
         "horizon": duration(inputs.horizon) if inputs.horizon else None,
         "filters": list(inputs.filters),
         "action": "" if inputs.action == "none" else inputs.action,
+        "query": inputs.query,
+        "full_at": inputs.full_at,
     }
     if given["symptom"] is not None:
         given["symptom"] = _full(given["symptom"])  # type: ignore[arg-type]  # it is the mapping built above

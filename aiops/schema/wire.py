@@ -71,8 +71,11 @@ def index(report: Report) -> dict[str, str]:
 
 
 def public_report(report: Report) -> dict[str, Any]:
-    """`aiops-report/1`: what `--format json`, `/reports/{id}.json` and scripts outside rely on."""
-    return {
+    """`aiops-report/1`: what `--format json`, `/reports/{id}.json` and scripts outside rely on.
+
+    The report of a forecast has a `forecasts` as well."""
+    told = {"forecasts": plain(report.forecasts)} if report.forecasts else {}
+    return told | {
         "schema": REPORT_SCHEMA,
         "id": report.id,
         "verdict": str(report.verdict),

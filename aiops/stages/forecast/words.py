@@ -1,0 +1,153 @@
+"""Forecasts in words and pictures: the three lines, and a chart of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+
+from aiops.domain import Chart, Crossing, FloatArray, Forecast, Gap, TimeRange
+
+CHART_POINTS = 168  # of the history; with the horizon about one per pixel column of a phone
+HORIZONS_SHOWN = 4  # of history before a forecast
+
+
+def summary(forecasts: Sequence[Forecast], gaps: Sequence[Gap]) -> tuple[str, str, str]:
+    """What is expected, how far that can be trusted, and what it rests on."""
+    first = _headliner(forecasts)
+    told = [f for f in forecasts if f.trusted]
+    if not told:
+        line = f"No trustworthy forecast of {_name(first)}: {first.reason}"
+    elif first.crossing:
+        line = f"{_name(first)}: {_crossed(first.crossing, first)}"
+    else:
+        line = f"{_name(first)}: {_expected(first)}"
+    more = (
+        f" (and {len(forecasts) - 1} more series, {len(told)} of {len(forecasts)} trusted)"
+        if len(forecasts) > 1
+        else ""
+    )
+    return f"{line}{more}", _trust(first), _rests_on(first, gaps)
+
+
+def _headliner(forecasts: Sequence[Forecast]) -> Forecast:
+    """The one that reaches its limit first, else the first that can be trusted, else the first."""
+    crossing = [f for f in forecasts if f.trusted and f.crossing and f.crossing.earliest]
+    if crossing:
+        return min(crossing, key=lambda f: (f.crossing.earliest if f.crossing else f.history.end, f.series))
+    return next((f for f in forecasts if f.trusted), forecasts[0])
+
+
+def _name(forecast: Forecast) -> str:
+    return f"{forecast.metric} of {forecast.node}" if forecast.node else forecast.metric
+
+
+def _expected(forecast: Forecast) -> str:
+    return (
+        f"{_figure(forecast.lower[-1])} to {_figure(forecast.upper[-1])}, most likely {_figure(forecast.mean[-1])}, "
+        f"by {_clock(forecast.times[-1])} (now {_figure(forecast.last)})"
+    )
+
+
+def _crossed(crossing: Crossing, forecast: Forecast) -> str:
+    """When it will be full, as an interval that says where it is open."""
+    what = f"{'down to' if crossing.falling else 'up to'} {_figure(crossing.limit)}"
+    until = _clock(forecast.times[-1])
+    if crossing.earliest is None:
+        return f"not {what} before {until}; {_expected(forecast)}"
+    begin, likely = _when(crossing.earliest), crossing.expected
+    if crossing.latest is None:
+        most = f"most likely {_when(likely)}" if likely else "and most likely not at all by then"
+        return f"{what} from {begin} on at the earliest, {most}; it may not come before {until} (now {_figure(forecast.last)})"
+    return f"{what} between {begin} and {_when(crossing.latest)}, most likely {_when(likely or crossing.latest)} (now {_figure(forecast.last)})"
+
+
+def _trust(forecast: Forecast) -> str:
+    if not forecast.trusted:
+        return f"Instead, a robust band of its past: {_figure(forecast.lower[-1])} to {_figure(forecast.upper[-1])}; it is no forecast"
+    won = next(t for t in forecast.trials if t.method == forecast.method)
+    naive = next((t for t in forecast.trials if t.mase is not None and t.method != won.method), None)
+    beside = f", beside {naive.mase:.2f} of the {naive.method}" if naive and naive.mase is not None else ""
+    return (
+        f"By {forecast.method}: its {forecast.level:.0%} band covered {won.coverage or 0.0:.1%} of {won.origins} forecasts of the past; "
+        f"error {won.mase or 0.0:.2f} (MASE){beside}"
+    )
+
+
+def _rests_on(forecast: Forecast, gaps: Sequence[Gap]) -> str:
+    season = f", season of {_span(forecast.season_s)}" if forecast.season_s else ", no season"
+    missing = f", {forecast.gaps} missing" if forecast.gaps else ""
+    untried = [t.method for t in forecast.trials if t.why_not]
+    skipped = f". Not tried: {', '.join(untried)}" if untried else ""
+    unseen = f". Not seen: {', '.join(g.what for g in gaps[:3])}" if gaps else ""
+    return (
+        f"Rests on {_window(forecast.history)}: {forecast.samples} samples, one each {_span(forecast.step_s)}"
+        f"{missing}{season}{skipped}{unseen}"
+    )
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def chart(forecast: Forecast, times_s: Sequence[int], values: FloatArray, at_s: int) -> Chart:
+    """The last horizons of the history, then the band; what is expected as a line, the limit as another."""
+    ahead = len(forecast.times)
+    shown = slice(max(0, len(values) - max(HORIZONS_SHOWN * ahead, 48)), None)
+    past, seen = times_s[shown], values[shown]
+    every = max(1, math.ceil(len(past) / CHART_POINTS))
+    past, seen = past[::-every][::-1], seen[::-every][::-1]
+    nothing: tuple[float | None, ...] = (None,) * len(past)
+    crossing = forecast.crossing
+    marks = [("now", at_s)]
+    if crossing and forecast.trusted:
+        word = "empty" if crossing.falling else "full"
+        moments = [("earliest", crossing.earliest), ("latest", crossing.latest)]
+        marks += [(f"{word} at the {which}", int(when.timestamp())) for which, when in moments if when]
+    return Chart(
+        title=_name(forecast),
+        node=forecast.node,
+        metric=forecast.metric,
+        times=(*(int(t) for t in past), *forecast.times),
+        values=(*(None if np.isnan(v) else float(v) for v in seen), *((None,) * ahead)),
+        lower=(*nothing, *forecast.lower),
+        upper=(*nothing, *forecast.upper),
+        marks=tuple(marks),
+        mean=(*nothing, *forecast.mean) if forecast.trusted else (),
+        limit=crossing.limit if crossing else None,
+        caption=caption(forecast),
+    )
+
+
+def caption(forecast: Forecast) -> str:
+    """How the band was made."""
+    if not forecast.trusted:
+        return f"robust band of its past, no forecast: {forecast.reason}"
+    return f"{forecast.level:.0%} band by {forecast.method}; it covered {forecast.coverage or 0.0:.1%} in the backtest"
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _when(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%MZ}"
+
+
+def _clock(seconds: int) -> str:
+    return _when(datetime.fromtimestamp(seconds, tz=UTC))
+
+
+def _span(seconds: int) -> str:
+    for size, unit in ((604_800, "w"), (86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _window(window: TimeRange) -> str:
+    return f"{window.start:%Y-%m-%d %H:%MZ} to {window.end:%Y-%m-%d %H:%MZ}"
