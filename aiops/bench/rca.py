@@ -1,4 +1,5 @@
-"""`aiops bench rca`: the corridor over recorded incidents, and how often its first causes are the true ones.
+"""`aiops bench rca`: the corridor over recorded incidents, and how often its first causes are the true ones, beside published
+rankings (`rankers`) of the same incidents; `--fault-free`: how often it names none where there is none.
 
 The diagnosis of a case sees neither the truth nor the case's name; both are read here, afterwards, for the table. A case that
 can't be read is reported and counts as a miss, and so does `inconclusive`: a tool that is silent has not helped.
@@ -18,10 +19,13 @@ from typing import Any
 
 from aiops import app, pipeline
 from aiops.bench.progress import progress
-from aiops.domain import Panel, RootCauses, Verdict
+from aiops.bench.quiet import windows
+from aiops.bench.rankers import RANKERS
+from aiops.domain import Observation, Recording, RootCauses, Scope, Verdict
 from aiops.errors import AiopsError, DataError
 from aiops.ops import Ops
 from aiops.stages.detect import detect
+from aiops.stages.detect.window import incident_window
 from aiops.stages.link import link
 from aiops.stages.rank import rank
 
@@ -40,6 +44,7 @@ class Answer:
     candidates: int = 0
     seconds: float = 0.0
     error: str = ""
+    references: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # what the published methods answer
 
     def line(self) -> str:
         ranking = [{"service": node, "score": round(score, 6)} for node, score in self.ranking]
@@ -55,6 +60,7 @@ class Tally:
     ranks: list[int | None] = field(default_factory=list)
     candidates: list[int] = field(default_factory=list)
     found: int = 0
+    references: dict[str, Tally] = field(default_factory=dict)
 
     def accuracy(self, k: int) -> float:
         return sum(r is not None and r <= k for r in self.ranks) / len(self.ranks)
@@ -93,6 +99,27 @@ def run(
     return _table(answers, truths), 0
 
 
+def run_fault_free(directory: Path) -> tuple[str, int]:
+    """(table, exit code): how often windows without a fault (`quiet`) stay without a cause. DataError when there is no case."""
+    folders = list(cases(directory))
+    if not folders:
+        raise DataError(f"{directory}: no case.json in it or below")
+    silent: dict[tuple[str, str], list[bool]] = {}
+    for done, folder in enumerate(folders, 1):
+        with app.connect(f"case:{folder}", keep=False, flags={"model.url": ""}) as ops:
+            recording, ranking = _recorded(ops, 0.0, None), ops.rules.ranking
+        case_id, dataset = _named(folder)
+        for window in windows(case_id, json.loads((folder / "case.json").read_bytes()), recording):
+            verdict = _concluded(window.observation, window.scope, ranking).verdict
+            silent.setdefault((dataset, window.kind), []).append(verdict is Verdict.INCONCLUSIVE)
+        progress(done, len(folders))
+    lines = [f"{'fault-free windows':<22}{'kind':<12}{'n':>6}  inconclusive [95 %]"]
+    for (dataset, kind), kept in sorted(silent.items()):
+        share, (low, high) = statistics.fmean(kept), wilson(statistics.fmean(kept), len(kept))
+        lines.append(f"{dataset:<22}{kind:<12}{len(kept):>6}  {share:.3f} [{low:.2f}, {high:.2f}]")
+    return "\n".join(lines) + "\n", 0
+
+
 def cases(directory: Path) -> Iterator[Path]:
     """Folders that hold a case.json, sorted by path."""
     return (path.parent for path in sorted(directory.rglob("case.json")))
@@ -104,26 +131,33 @@ def answer(folder: Path, late: float, until: float | None) -> Answer:
     began = time.perf_counter()
     try:
         with app.connect(f"case:{folder}", keep=False, flags={"model.url": ""}) as ops:
-            causes, panel = _diagnose(ops, late, until)
+            recording = _recorded(ops, late, until)
+            observation, scope = recording.observation, recording.scope
+            causes = _concluded(observation, scope, ops.rules.ranking)
     except AiopsError as error:
         return Answer(case_id, dataset, "failed", seconds=time.perf_counter() - began, error=str(error))
     seconds = time.perf_counter() - began
     ranking = tuple((c.node, c.score) for c in causes.candidates)
-    nodes = len({node for node in panel.nodes if node and not node.startswith("_")})
-    return Answer(case_id, dataset, causes.verdict.value, ranking, nodes, seconds)
+    nodes = len({node for node in observation.panel.nodes if node and not node.startswith("_")})
+    seen = incident_window(observation, scope)
+    references = {name: ranker(seen, scope) for name, ranker in RANKERS.items()}
+    return Answer(case_id, dataset, causes.verdict.value, ranking, nodes, seconds, references=references)
 
 
-def _diagnose(ops: Ops, late: float, until: float | None) -> tuple[RootCauses, Panel]:
-    """The corridor's own steps, up to the ranking that a report shortens."""
+def _recorded(ops: Ops, late: float, until: float | None) -> Recording:
+    """All that a diagnosis reads."""
     task = ops.task()
     symptom = task.inputs.symptom
     at = (symptom.at if symptom else None) or _missing()
     at += timedelta(seconds=late)
     end = at + timedelta(seconds=until, microseconds=1) if until is not None else None
-    recording = pipeline.record("bench", ops.task(at=at, until=end), ops.sources, ops.rules, ops.deadline_s)
-    observation, scope, ranking = recording.observation, recording.scope, ops.rules.ranking
+    return pipeline.record("bench", ops.task(at=at, until=end), ops.sources, ops.rules, ops.deadline_s)
+
+
+def _concluded(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -> RootCauses:
+    """The corridor's own steps, up to the ranking that a report shortens."""
     findings = detect(observation, scope, ranking)
-    return rank(link(findings, observation, scope, ranking), findings, scope, ranking), observation.panel
+    return rank(link(findings, observation, scope, ranking), findings, scope, ranking)
 
 
 def _missing() -> Any:
@@ -194,13 +228,20 @@ def _table(answers: Sequence[Answer], truths: Mapping[str, Mapping[str, Any]]) -
             tally.ranks.append(place)
             tally.candidates.append(one.candidates)
             tally.found += one.verdict == Verdict.FOUND.value
-    lines = [
-        f"{'dataset':<22}{'fault':<20}{'n':>4}  {'AC@1 [95 %]':<20}{'AC@3 [95 %]':<20}{'Avg@5':<7}{'found':<7}chance @1/@3/Avg"
-    ]
-    for (dataset, fault), tally in sorted(
-        groups.items(), key=lambda item: (item[0][0], item[0][1] != "all", item[0][1])
-    ):
+            for name in RANKERS:
+                other = tally.references.setdefault(name, Tally())
+                other.ranks.append(_position(one.references.get(name, ()), str(truth["root_cause_service"])))
+    lines = [f"{'dataset':<22}{'fault':<20}{'n':>4}  {'AC@1 [95 %]':<20}{'AC@3 [95 %]':<20}{'Avg@5':<7}found"]
+    ordered = sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] != "all", item[0][1]))
+    for (dataset, fault), tally in ordered:
         lines.append(_row(dataset if fault == "all" else "", fault, tally))
+    lines += [
+        "",
+        f"{'beside others, AC@1/AC@3/Avg@5':<48}{'ours':<17}{''.join(f'{name:<17}' for name in RANKERS)}chance",
+    ]
+    for (dataset, fault), tally in ordered:
+        lines.append(_beside(dataset if fault == "all" else "", fault, tally))
+    lines.append("")
     failed = [a for a in answers if a.error]
     lines += [f"failed: {a.case_id}: {a.error}" for a in failed]
     seconds = sorted(a.seconds for a in answers)
@@ -216,7 +257,11 @@ def _table(answers: Sequence[Answer], truths: Mapping[str, Mapping[str, Any]]) -
 def _place(one: Answer, cause: str) -> int | None:
     if one.verdict != Verdict.FOUND.value:
         return None
-    return next((k for k, (node, _) in enumerate(one.ranking, 1) if node == cause), None)
+    return _position([node for node, _ in one.ranking], cause)
+
+
+def _position(ranking: Sequence[str], cause: str) -> int | None:
+    return next((k for k, node in enumerate(ranking, 1) if node == cause), None)
 
 
 def _row(dataset: str, fault: str, tally: Tally) -> str:
@@ -226,8 +271,18 @@ def _row(dataset: str, fault: str, tally: Tally) -> str:
         for k in (1, 3)
         for low, high in [wilson(tally.accuracy(k), n)]
     ]
-    chance = f"{tally.chance(1):.2f}/{tally.chance(3):.2f}/{tally.chance_average():.2f}"
-    return f"{dataset:<22}{fault:<20}{n:>4}  {cells[0]:<20}{cells[1]:<20}{tally.average():<7.2f}{tally.found / n:<7.2f}{chance}"
+    return f"{dataset:<22}{fault:<20}{n:>4}  {cells[0]:<20}{cells[1]:<20}{tally.average():<7.2f}{tally.found / n:<7.2f}"
+
+
+def _beside(dataset: str, fault: str, tally: Tally) -> str:
+    cells = [_three(tally.accuracy(1), tally.accuracy(3), tally.average())]
+    cells += [_three(t.accuracy(1), t.accuracy(3), t.average()) for t in tally.references.values()]
+    chance = _three(tally.chance(1), tally.chance(3), tally.chance_average())
+    return f"{dataset:<22}{fault:<20}{len(tally.ranks):>4}  {''.join(f'{cell:<17}' for cell in cells)}{chance}"
+
+
+def _three(*figures: float) -> str:
+    return "/".join(f"{figure:.2f}" for figure in figures)
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:

@@ -41,15 +41,26 @@ def intake(file: Path, catalog: Path | None, now: datetime | None, predictions: 
 @click.option("--predictions", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write one line a case.")
 @click.option("--late", type=float, default=0.0, metavar="SECONDS", help="Notice the symptom this much later.")
 @click.option("--until", type=float, metavar="SECONDS", help="Cut the data this much after the symptom.")
-def rca(directory: Path, truth: Path | None, predictions: Path | None, late: float, until: float | None) -> int:
-    """Diagnose every recorded incident in DIRECTORY and count how often the true cause comes first.
+@click.option("--fault-free", is_flag=True, help="Count how often nothing is named in windows without a fault.")
+def rca(
+    directory: Path,
+    truth: Path | None,
+    predictions: Path | None,
+    late: float,
+    until: float | None,
+    fault_free: bool,
+) -> int:
+    """Diagnose every recorded incident in DIRECTORY and count how often the true cause comes first, beside published methods.
 
     Without the truth it only writes predictions."""
     from aiops.bench import rca as bench_rca
     from aiops.errors import UsageError
 
     try:
-        table, code = bench_rca.run(directory, truth, predictions, late, until)
+        if fault_free:
+            table, code = bench_rca.run_fault_free(directory)
+        else:
+            table, code = bench_rca.run(directory, truth, predictions, late, until)
     except OSError as error:
         raise UsageError(f"can't write {error.filename}: {error.strerror}") from error
     common.put(table, None)
