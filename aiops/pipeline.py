@@ -40,11 +40,11 @@ def catalog(sources: Sources, rules: Rules, timeout: float) -> Catalog:
 
 def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_s: float) -> Recording:
     """Task -> Scope -> Observation: all that is read from outside, and nothing else is read after it."""
-    scope = scope_of(task, sources.metrics.window(), sources.graph, rules.entities)
-    observation = observe(
     if task.intent is Intent.FORECAST:
         scope, observation = look_back(task, sources.metrics, rules.entities, deadline_s)
         return Recording(report_id, task, scope, observation, rules.hashes)
+    scope = scope_of(task, sources.metrics.window(), sources.graph, rules.entities)
+    observation = observe(
         scope,
         sources.metrics,
         sources.logs,
@@ -70,10 +70,10 @@ def conclude(
     recording: Recording, rules: Rules, versions: Mapping[str, str], progress: Callable[[int, int], None] | None = None
 ) -> Report:
     """Observation -> Findings -> CausalGraph -> RootCauses -> Report: pure, so that a replay gives the same bytes."""
-    scope, observation = recording.scope, recording.observation
-    findings = detect(observation, scope, rules.ranking)
     if recording.task.intent is Intent.FORECAST:
         return foresee(recording, versions, progress)
+    scope, observation = recording.scope, recording.observation
+    findings = detect(observation, scope, rules.ranking)
     graph = link(findings, observation, scope, rules.ranking)
     causes = (
         rank(graph, findings, scope, rules.ranking) if recording.task.intent in RANKED else nothing_to_rank(findings)
