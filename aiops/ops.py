@@ -145,6 +145,10 @@ class Ops:
             raise Refused(task.question or "this request is outside what aiops may do")
         if task.intent is Intent.CLARIFY:
             raise UsageError(task.question or "a clarification is needed")
+        if task.intent is Intent.FORECAST and task.inputs.symptom is None and task.inputs.window is None:
+            # The same question at another time is another forecast, and has a report of its own.
+            asked = dataclasses.replace(task.inputs, symptom=Symptom(at=self._now(None)[0]))
+            task = dataclasses.replace(task, inputs=asked)
         report_id = report_id or job_id(f"{self.identity}\n{wire.encode(task).decode()}")
         recording = pipeline.record(report_id, task, self.sources, self.rules, self.deadline_s)
         if self.priors:
@@ -156,10 +160,6 @@ class Ops:
         return report
 
     # ------------------------------------------------ looking back
-        if task.intent is Intent.FORECAST and task.inputs.symptom is None and task.inputs.window is None:
-            # The same question at another time is another forecast, and has a report of its own.
-            asked = dataclasses.replace(task.inputs, symptom=Symptom(at=self._now(None)[0]))
-            task = dataclasses.replace(task, inputs=asked)
 
     def report(self, report_id: str) -> Report:
         found = self.store.report(report_id)
