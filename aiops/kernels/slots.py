@@ -2,17 +2,21 @@
 
 Slot g takes the last finite sample in (g - step, g]. Where there is none it takes the first in (g, g + tolerance] that follows the
 one used before within a step and the tolerance, because a scrape whose time trembles around the grid would else leave every other
-slot empty. What a slot takes depends only on the samples and on `at`, the time of the last one used: a range cut into pulls gives
-the same values as the range at once.
+slot empty. What a slot takes depends only on the samples, on `at`, the time of the last one used, and on `filled`, the slot that it
+was used for: a range cut into pulls gives the same values as the range at once, and no slot is filled twice.
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from aiops.domain import NS, BoolArray, FloatArray, IntArray
+
+Seconds = NDArray[np.uint32]  # since the epoch: half the bytes, until 2106
 
 
 def place(
@@ -24,18 +28,20 @@ def place(
     counter: BoolArray,
     at: IntArray,
     raw: FloatArray,
+    filled: Seconds,
     grid: IntArray,
     step: int,
     tolerance: int,
     out: FloatArray,
 ) -> None:
-    """Fill `out` (R, T) at `grid` (T,) from the samples of `series`, whose rows in `out`, `counter`, `at` and `raw` are `rows`.
+    """Fill `out` (R, T) at `grid` (T,) from the samples of `series`, whose rows in `out` and the columns before are `rows`.
 
-    All times in ns. `at` (R,) and `raw` (R,), the last sample used, move on. A counter becomes the increase per second between
+    Times in ns, but `filled` and `grid` in s. `at` (R,), `raw` (R,) and `filled` (R,), the last sample used, its value and its
+    slot, move on. A counter becomes the increase per second between
     the times at which it was really sampled, from zero after a fall; its first sample gives none. Cells that no sample
     belongs to stay as they are. O(samples + series x T).
     """
-    _place(starts, times, values, series, rows, counter, at, raw, grid, step, tolerance, float(NS), out)
+    _place(starts, times, values, series, rows, counter, at, raw, filled, grid, step, tolerance, NS, out)
 
 
 @njit(cache=True)
@@ -48,10 +54,11 @@ def _place(
     counter: BoolArray,
     at: IntArray,
     raw: FloatArray,
+    filled: Seconds,
     grid: IntArray,
     step: int,
     tolerance: int,
-    second: float,
+    second: int,
     out: FloatArray,
 ) -> None:
     for k in range(len(series)):
@@ -59,7 +66,12 @@ def _place(
         while i < end and times[i] <= at[r]:
             i += 1
         for t in range(len(grid)):
-            chosen, i = _choose(times, values, i, end, grid[t], step, tolerance, at[r])
+            slot = grid[t] * second
+            if grid[t] <= filled[r]:
+                while i < end and times[i] <= slot:
+                    i += 1
+                continue
+            chosen, i = _choose(times, values, i, end, slot, step, tolerance, at[r])
             if chosen < 0:
                 continue
             value, gone = values[chosen], (times[chosen] - at[r]) / second
@@ -67,7 +79,7 @@ def _place(
                 out[r, t] = value
             elif math.isfinite(raw[r]) and gone > 0:
                 out[r, t] = (value - raw[r] if value >= raw[r] else value) / gone
-            at[r], raw[r] = times[chosen], value
+            at[r], raw[r], filled[r] = times[chosen], value, grid[t]
 
 
 @njit(cache=True)

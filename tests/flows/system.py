@@ -110,7 +110,7 @@ def known(watched: Watch) -> Mapping[tuple[int, int], list[Any]]:
         for block in fleet.blocks:
             for local in np.flatnonzero(fleet.live[block.first : block.first + block.used]):
                 row = block.first + local
-                columns = [fleet.at, fleet.raw, fleet.score, fleet.peak, fleet.peak_at, fleet.counter]
+                columns = [fleet.at, fleet.raw, fleet.score, fleet.peak, fleet.peak_at, fleet.filled, fleet.counter]
                 told[tuple(fleet.digests[row].tolist())] = [a[local] for a in block.state] + [c[row] for c in columns]
     return told
 

@@ -19,7 +19,7 @@ def placed(
 ) -> list[float]:
     """The slots of one series, read whole or in pulls that end at `cuts`; a pull sees one step before and the tolerance after."""
     out = np.full((1, len(grid)), NAN)
-    at, raw = np.array([-(10**18)]), np.array([NAN])
+    at, raw, filled = np.array([-(10**18)]), np.array([NAN]), np.zeros(1, np.uint32)
     for first, last in zip((0, *cuts), (*cuts, len(grid)), strict=True):
         if first < last:
             seen = [s for s in samples if grid[first] - STEP < s[0] <= grid[last - 1] + TOLERANCE]
@@ -35,7 +35,8 @@ def placed(
                 np.array([counter]),
                 at,
                 raw,
-                np.array(grid[first:last]) * NS,
+                filled,
+                np.array(grid[first:last]),
                 STEP * NS,
                 TOLERANCE * NS,
                 part,
@@ -60,6 +61,20 @@ def placed(
 )
 def test_what_a_slot_takes(samples: list[tuple[float, float]], told: list[float]) -> None:
     np.testing.assert_array_equal(placed(samples, [30, 60, 90]), told)
+
+
+def test_a_slot_is_never_filled_twice() -> None:
+    at, raw, filled = np.array([-(10**18)]), np.array([NAN]), np.zeros(1, np.uint32)
+    told = []
+    # The second sample of the first slot comes late, when the slot has gone by with the first one.
+    for seen in ([10], [10, 20, 40]):
+        part = np.full((1, 2), NAN)
+        times = np.array(seen) * NS
+        columns = np.array([0]), np.array([0]), np.array([False]), at, raw, filled
+        grid = np.array([30, 60])
+        slots.place(np.array([0, len(seen)]), times, times / NS, *columns, grid, STEP * NS, TOLERANCE * NS, part)
+        told.append(part[0].tolist())
+    np.testing.assert_array_equal(told, [[10, NAN], [NAN, 40]])
 
 
 def test_a_counter_is_the_increase_between_the_times_at_which_it_was_sampled() -> None:

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from aiops.domain import NS, BoolArray, FloatArray, IntArray, Samples
 from aiops.kernels import digests, slots, tick
 from aiops.kernels.digests import Digests
+from aiops.kernels.slots import Seconds
 
 # Rows a block has: some 16 MB in the first tier, 19 MB in the second.
 SIZES = {0: 8192, tick.MEMORY: 1024}
 _LOST = 2.5  # steps without a sample after which a score no longer holds
+
+_OWN = ("at", "raw", "filled", "score", "peak", "peak_at")
 
 Single = NDArray[np.float32]
 
@@ -63,7 +66,8 @@ class Fleet:
         self.raw: FloatArray = np.empty(0)  # its value
         self.score: Single = np.empty(0, np.float32)  # at the last sample; NaN while warming
         self.peak: Single = np.empty(0, np.float32)  # of the last alert
-        self.peak_at: IntArray = np.empty(0, np.int64)  # s
+        self.peak_at: Seconds = np.empty(0, np.uint32)
+        self.filled: Seconds = np.empty(0, np.uint32)  # the slot of the last sample used
         self._free: dict[int, list[int]] = {memory: [] for memory in SIZES}  # descending
         self._index = digests.build(self.digests, np.empty(0, np.int64))
 
@@ -102,7 +106,7 @@ class Fleet:
         rows = np.array([free.pop() for _ in range(len(wanted))], np.int64)
         self.digests[rows], self.counter[rows], self.live[rows] = wanted, counter, True
         self.at[rows], self.raw[rows] = since_s * NS, np.nan
-        self.score[rows], self.peak[rows], self.peak_at[rows] = np.nan, 0, 0
+        self.score[rows], self.peak[rows], self.peak_at[rows], self.filled[rows] = np.nan, 0, 0, 0
         for block, local in self._split(rows):
             block.used = max(block.used, int(local[-1]) + 1)
         if digests.roomy(self._index, len(self)):
@@ -162,9 +166,9 @@ class Fleet:
         tolerance: int,
         out: FloatArray,
     ) -> None:
-        columns = self.counter[part], self.at[part], self.raw[part]
+        columns = self.counter[part], self.at[part], self.raw[part], self.filled[part]
         s = samples
-        slots.place(s.starts, s.times, s.values, series, rows, *columns, grid_s * NS, step_s * NS, tolerance, out)
+        slots.place(s.starts, s.times, s.values, series, rows, *columns, grid_s, step_s * NS, tolerance, out)
 
     def _advance(self, block: Block, local: Any, grid_s: IntArray, values: FloatArray, step_s: int) -> None:
         """Let the engine walk some rows of a block (in place for a slice), and note their scores."""
@@ -230,7 +234,7 @@ class Fleet:
                 return found
 
             rows = self.add(column("digests", self.digests), column("is_counter", self.counter), memory, 0)
-            for name in ("at", "raw", "score", "peak", "peak_at"):
+            for name in _OWN:
                 getattr(self, name)[rows] = column(name, getattr(self, name))
             for j, (name, like) in enumerate(tick.fresh(0, memory=memory)._asdict().items()):
                 found, done = column(name, like), 0
@@ -239,7 +243,7 @@ class Fleet:
                     done += len(local)
 
     def _columns(self) -> dict[str, NDArray[Any]]:
-        names = ("digests", "at", "raw", "score", "peak", "peak_at")
+        names = ("digests", *_OWN)
         return {name: getattr(self, name) for name in names} | {"is_counter": self.counter}
 
     # ------------------------------------------------ rows and blocks
@@ -255,7 +259,7 @@ class Fleet:
         while len(self._free[memory]) < rows:
             first, size = len(self.at), SIZES[memory]
             self.blocks.append(Block(first, tick.fresh(size, memory=memory)))
-            for name in ("digests", "live", "counter", "at", "raw", "score", "peak", "peak_at"):
+            for name in ("digests", "live", "counter", *_OWN):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate([column, np.zeros((size, *column.shape[1:]), column.dtype)]))
             self._free[memory] = [*range(first + size - 1, first - 1, -1), *self._free[memory]]
