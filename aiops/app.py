@@ -116,6 +116,7 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         model_timeout_s=config.number("model.timeout_s"),
         timezone=config.text("diagnosis.timezone"),
         closers=tuple(closers),
+        priors=config.truth("diagnosis.priors"),
     )
 
 

@@ -9,13 +9,14 @@ Built by `app.connect`; knows ports and the pipeline, never an adapter. Synchron
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 
 from aiops import pipeline
-from aiops.domain import Alert, Inputs, Intent, Report, Symptom, Task, TimeRange, job_id
+from aiops.domain import Alert, Feedback, Inputs, Intent, Report, Symptom, Task, TimeRange, job_id
 from aiops.errors import NotFound, Refused, UsageError
 from aiops.flows import fold
 from aiops.pipeline import Sources
@@ -24,8 +25,10 @@ from aiops.recording import pack, unpack
 from aiops.rules import Rules
 from aiops.schema import wire
 from aiops.stages import interpret
+from aiops.stages.priors import nodes_of, recall
 from aiops.stages.scope import LOOK_BACK, LOOK_ON
 
+MOST_NAMED = 40  # nodes that an error lists
 ASKED_AFTER = LOOK_ON  # people ask some minutes after trouble began, and then all that is there since is read
 
 
@@ -45,6 +48,7 @@ class Ops:
     model_timeout_s: float
     timezone: str
     closers: tuple[Callable[[], None], ...] = ()
+    priors: bool = True  # whether feedback counts in the next diagnosis
 
     # ------------------------------------------------ asking
 
@@ -173,6 +177,33 @@ class Ops:
         if recorded is None:
             raise NotFound(f"no recording of {source!r}")
         return self._stamp(pipeline.conclude(unpack(recorded), self.rules, self.versions))
+
+    def feedback(self, report_id: str, cause: str, *, note: str = "", wrong: bool = False) -> tuple[Feedback, bool]:
+        """Keeps what the true cause behind a report was, or, where `wrong`, that it was not `cause`: (what is kept, whether it
+        is new). It takes the place of what was told about the report before.
+
+        Raises NotFound for an unknown report, UsageError for a cause that neither the report nor the graph knows."""
+        recorded = self.store.recording(report_id)
+        if recorded is None:
+            raise NotFound(f"no report {report_id!r}; `aiops reports` lists them")
+        recording = unpack(recorded, report_id)
+        node = self.rules.entities.aliases.get(cause, cause)
+        known = nodes_of(recording)
+        if node not in known and node not in self.sources.graph.nodes():
+            close = difflib.get_close_matches(node, known, 3, 0.6)
+            meant = f"; did you mean {' or '.join(close)}?" if close else "."
+            names = ", ".join(known[:MOST_NAMED]) + (
+                f" and {len(known) - MOST_NAMED} more" if known[MOST_NAMED:] else ""
+            )
+            raise UsageError(f"{cause!r} is no node of report {report_id}{meant} Its nodes are: {names or 'none'}")
+        symptom = recording.scope.symptom
+        new = self.store.tell(Feedback(report_id, symptom, node, wrong, note, datetime.now(UTC)))
+        return next(told for told in self.store.told(symptom) if told.report_id == report_id), new
+
+    def withdraw(self, report_id: str) -> None:
+        """Forgets what was told about a report. Raises NotFound where nothing was."""
+        if not self.store.untell(report_id):
+            raise NotFound(f"nothing was told about a report {report_id!r}; `aiops feedback --list` shows what was")
 
     def _stamp(self, report: Report) -> Report:
         return dataclasses.replace(report, run={"computed_at": datetime.now(UTC).isoformat(timespec="seconds")})

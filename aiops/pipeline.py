@@ -15,6 +15,7 @@ from aiops.stages.forecast import foresee, look_back
 from aiops.stages.learn import dependencies, sightings
 from aiops.stages.observe import observe
 from aiops.stages.prescribe import prescribe
+from aiops.stages.priors import strengths, with_reasons
 from aiops.stages.rank import nothing_to_rank, rank
 from aiops.stages.scope import catalog_of, scope_of
 
@@ -73,10 +74,13 @@ def conclude(
     if recording.task.intent is Intent.FORECAST:
         return foresee(recording, versions, progress)
     scope, observation = recording.scope, recording.observation
-    findings = detect(observation, scope, rules.ranking)
+    findings = with_reasons(detect(observation, scope, rules.ranking), recording.priors, scope.symptom)
     graph = link(findings, observation, scope, rules.ranking)
+    learned = strengths(recording.priors, rules.ranking)
     causes = (
-        rank(graph, findings, scope, rules.ranking) if recording.task.intent in RANKED else nothing_to_rank(findings)
+        rank(graph, findings, scope, rules.ranking, learned)
+        if recording.task.intent in RANKED
+        else nothing_to_rank(findings)
     )
     remediation = prescribe(causes, rules.runbooks)
     return explain(recording, findings, graph, causes, remediation, versions)

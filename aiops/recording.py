@@ -221,6 +221,7 @@ def pack(recording: Recording) -> bytes:
             "alert_nodes": list(observation.alert_nodes),
             "nodes": list(observation.panel.nodes),
             "hashes": dict(recording.hashes),
+            "priors": wire.plain(recording.priors),
         },
     }
     edges = [[c.caller, c.callee, c.source, c.kind] for c in observation.calls]
@@ -260,7 +261,7 @@ def unpack(data: bytes, name: str = "recording") -> Recording:
         head.alert_nodes,
         head.gaps,
     )
-    return Recording(head.id, head.task, head.scope, observation, head.hashes)
+    return Recording(head.id, head.task, head.scope, observation, head.hashes, head.priors)
 
 
 # ---------------------------------------------------------------- columns

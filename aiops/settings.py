@@ -6,6 +6,7 @@ A secret is a `*_file` setting (the path of a file that holds it) or an environm
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -91,6 +92,7 @@ TABLE = (
     Setting("watch", "label_values", 100, "values that a label may have, whatever they look like"),
     Setting("watch", "label_buckets", 64, "buckets that a compressed label's values are hashed into"),
     Setting("diagnosis", "deadline_s", 30.0, "seconds for all reads of one diagnosis"),
+    Setting("diagnosis", "priors", True, "whether what `aiops feedback` taught counts in later diagnoses"),
     Setting("diagnosis", "timezone", "UTC", "time zone of people's words, for example Asia/Shanghai"),
     Setting("folders", "rules", "", "instead of the rules that ship"),
     Setting("folders", "models", "", "instead of the models that ship"),
@@ -109,6 +111,9 @@ class Settings:
 
     def text(self, name: str) -> str:
         return str(self.values[name])
+
+    def truth(self, name: str) -> bool:
+        return bool(self.values[name])
 
     def number(self, name: str) -> float:
         return float(self.values[name])
@@ -153,7 +158,7 @@ def template() -> str:
 
 
 def _toml(value: Value) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value).lower()
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value).lower()
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, Value]:
@@ -186,6 +191,11 @@ def _typed(setting: Setting, given: Value, origin: str) -> Value:
     kind = type(setting.default)
     if kind is str:
         return str(given)
+    if kind is bool:
+        truth = {"true": True, "false": False}.get(str(given).lower())
+        if truth is None:
+            raise ConfigError(f"{setting.name} ({origin}): {given!r} is neither true nor false")
+        return truth
     try:
         return kind(given)
     except (TypeError, ValueError) as error:

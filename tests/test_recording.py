@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import zipfile
@@ -25,6 +26,7 @@ from aiops.domain import (
     Logs,
     Observation,
     Panel,
+    Prior,
     Recording,
     Scope,
     Spans,
@@ -94,6 +96,23 @@ def test_pack_and_unpack_are_inverse_and_deterministic() -> None:
         for name in one.__dataclass_fields__:
             if isinstance(getattr(one, name), np.ndarray):
                 np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=f"{kind}.{name}")
+
+
+def test_priors_come_back_and_a_recording_of_before_there_were_any_has_none() -> None:
+    """Recordings were written without them; those must stay readable."""
+    priors = (Prior("redis", 3, 5), Prior("结账", 1, 1))
+    packed = recording.pack(dataclasses.replace(sample(), priors=priors))
+    assert recording.unpack(packed).priors == priors
+    older = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(packed)) as theirs, zipfile.ZipFile(older, "w") as archive:
+        for name in theirs.namelist():
+            data = theirs.read(name)
+            if name == "case.json":
+                case = json.loads(data)
+                del case["aiops"]["priors"]
+                data = json.dumps(case).encode()
+            archive.writestr(name, data)
+    assert recording.unpack(older.getvalue()).priors == ()
 
 
 def test_row_order_of_a_file_does_not_matter(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_template_is_toml_and_each_line_is_a_known_setting(clean: Path) -> None:
         ({"diagnosis.timezone": "Mars/Base"}, "no time zone"),
         ({"sources.metrics": "prometheus+http://user:hush@host"}, "must not hold a password"),
         ({"nothing.such": "1"}, "no such setting"),
+        ({"diagnosis.priors": "maybe"}, "neither true nor false"),
         ({"model.timeout_s": "121"}, "above 120"),
     ],
 )
@@ -54,6 +55,12 @@ def test_wrong_values_are_refused(flags: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
         settings.load(flags)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "truth"), [("true", True), ("False", False), ("TRUE", True)])
+def test_true_and_false_are_words(text: str, truth: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIOPS_DIAGNOSIS__PRIORS", text)
+    assert settings.load().truth("diagnosis.priors") is truth
 
 
 def test_a_typing_error_in_a_variable_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ COMMANDS = {
     "run": ("aiops.cli.answers", "Run a task as `ask --plan` prints it."),
     "reports": ("aiops.cli.answers", "List the stored reports, or show one."),
     "replay": ("aiops.cli.answers", "Compute a report again from its recording alone."),
+    "feedback": ("aiops.cli.feedback", "Tell what the root cause behind a report was."),
     "graph": ("aiops.cli.graph", "Look at the known dependencies, and mend them."),
     "watch": ("aiops.cli.watch", "Score and forecast every series of a Prometheus at every step."),
     "serve": ("aiops.cli.operate", "Take alerts over HTTP and diagnose them."),

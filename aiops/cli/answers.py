@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import click
 from aiops.cli import common
 
 if TYPE_CHECKING:
-    from aiops.domain import Task
+    from aiops.domain import Feedback, Task
     from aiops.ops import Ops
 
 DEMO_PAGE = "aiops-demo.html"
@@ -167,7 +167,7 @@ def reports(report_id: str | None, limit: int, home: str | None, form: str | Non
     with common.connect(home) as ops:
         if report_id:
             return common.answer(ops, ops.report(report_id), form, output)
-        rows = ops.store.reports(limit)
+        rows = _judged(ops.store.reports(limit), ops.store.told())
     form = common.chosen(form, output)
     if form == "html":
         raise click.UsageError("the list has no html form; `aiops serve` shows it as a page")
@@ -175,7 +175,19 @@ def reports(report_id: str | None, limit: int, home: str | None, form: str | Non
     return 0
 
 
-_COLUMNS = ("id", "created", "verdict", "symptom", "cause")
+_COLUMNS = ("id", "created", "verdict", "symptom", "cause", "feedback")
+
+
+def _judged(rows: Iterable[Mapping[str, str]], told: Iterable[Feedback]) -> list[Mapping[str, str]]:
+    """The rows with `feedback`: what people told of the first cause, `confirmed` or `wrong`, "" where nobody did."""
+    said = {each.report_id: each for each in told}
+    return [{**row, "feedback": _judgement(row.get("cause", ""), said.get(row["id"]))} for row in rows]
+
+
+def _judgement(cause: str, said: Feedback | None) -> str:
+    if said is None or (said.wrong and said.cause != cause):
+        return ""
+    return "confirmed" if said.cause == cause and not said.wrong else "wrong"
 
 
 def _listed(rows: Sequence[Mapping[str, Any]], form: str) -> str:

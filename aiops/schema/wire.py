@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from aiops.domain import Alert, Call, CausalPath, Change, Event, Gap, Report, Scope, Task
+from aiops.domain import Alert, Call, CausalPath, Change, Event, Gap, Prior, Report, Scope, Task
 
 T = TypeVar("T")
 Invalid = msgspec.ValidationError
@@ -34,6 +34,7 @@ class RecordingHead:
     calls: tuple[Call, ...]
     nodes: tuple[str, ...]
     hashes: dict[str, str]
+    priors: tuple[Prior, ...] = ()  # recordings of before there was feedback have none
 
 
 def encode(noun: object) -> bytes:

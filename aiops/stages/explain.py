@@ -95,11 +95,11 @@ def _summary(
 
 def _hurt(recording: Recording) -> str:
     scope = recording.scope
-    what = " ".join(x for x in (_called(scope.symptom), scope.symptom_metric) if x)
+    what = " ".join(x for x in (called(scope.symptom), scope.symptom_metric) if x)
     return f"{what} since {_clock(scope.at, with_date=True)}"
 
 
-def _called(node: str) -> str:
+def called(node: str) -> str:
     """A node in words. Virtual nodes are not services: `_entry` is what users feel, `_symptom` stands for no node at all."""
     return {"_entry": "the entry", "_symptom": "the whole system"}.get(node, node)
 
@@ -114,7 +114,7 @@ def _path(cause: RootCause) -> str:
     path = cause.path
     onsets = [*path.onsets, *[None] * (len(path.nodes) - len(path.onsets))]
     steps = [
-        f"{_called(node)} {_clock(onset)}" if onset else _called(node)
+        f"{called(node)} {_clock(onset)}" if onset else called(node)
         for node, onset in zip(path.nodes, onsets, strict=False)
     ]
     if len(steps) < 2:

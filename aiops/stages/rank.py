@@ -64,23 +64,25 @@ def rank(
     """Candidates in order of cost, the verdict by rule, and for each why it is not the first.
 
     priors: node id -> strength in [0, 1] of what was learned before this incident (`PRIOR`); it supports evidence, and
-    accuses nobody against whom this incident says nothing.
+    accuses nobody against whom this incident says nothing. The verdict is the one without them.
     """
-    evidence = weigh(findings, ranking["weights"], priors)
     if scope.symptom not in graph.nodes:
         return _nothing(f"the graph does not hold the symptom {scope.symptom}", scope)
-    cases = _cases(graph, findings, evidence, scope.symptom, str(ranking["cost_model"]))
+    evidence, cost_model = weigh(findings, ranking["weights"]), str(ranking["cost_model"])
+    seen = cases = _cases(graph, findings, evidence, scope.symptom, cost_model)
     if not cases:
         return _nothing("nothing left its normal range and no log, trace or change stands out", scope)
+    if priors:
+        cases = _cases(graph, findings, with_priors(evidence, priors, ranking), scope.symptom, cost_model)
     scores = probabilities([c.weight for c in cases], ranking["calibration"])
     candidates = tuple(
         _root_cause(place, case, cases[0], probability, findings)
         for place, (case, probability) in enumerate(zip(cases[:KEPT], scores, strict=False), 1)
     )
     least = float(ranking["verdict"]["least_weight"])
-    if cases[0].weight < least:
+    if seen[0].weight < least:
         reason = (
-            f"the evidence against {cases[0].node} weighs {cases[0].weight:.2f}, "
+            f"the evidence against {seen[0].node} weighs {seen[0].weight:.2f}, "
             f"below the {least:.2f} that quiet systems hardly ever reach"
         )
         return RootCauses(Verdict.INCONCLUSIVE, reason, candidates)
@@ -94,9 +96,7 @@ def nothing_to_rank(findings: Findings) -> RootCauses:
     )
 
 
-def weigh(
-    findings: Findings, weights: Mapping[str, float], priors: Mapping[str, float] = NO_PRIORS
-) -> dict[str, dict[str, float]]:
+def weigh(findings: Findings, weights: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """Node id -> channel -> -log(1 - w e). Virtual nodes (`_...`) stand for measurements, not for things that break."""
     evidence: dict[str, dict[str, float]] = {}
     for channel, strengths in sorted(findings.channels.items()):
@@ -105,11 +105,20 @@ def weigh(
                 share = -math.log1p(-float(weights.get(channel, 0.0)) * min(e, 1.0))
                 if share > 0:
                     evidence.setdefault(node, {})[channel] = share
-    for node in sorted(evidence.keys() & priors.keys()):
-        share = -math.log1p(-float(weights.get(PRIOR, 0.0)) * min(max(priors[node], 0.0), 1.0))
-        if share > 0:
-            evidence[node][PRIOR] = share
     return evidence
+
+
+def with_priors(
+    evidence: Mapping[str, Mapping[str, float]], priors: Mapping[str, float], ranking: Mapping[str, Any]
+) -> dict[str, dict[str, float]]:
+    """The evidence with what was learned before, for each node at most a part of what this incident says against it."""
+    weight, at_most = float(ranking["weights"].get(PRIOR, 0.0)), float(ranking["prior"]["at_most"])
+    out = {node: dict(channels) for node, channels in evidence.items()}
+    for node, channels in out.items():
+        share = -math.log1p(-weight * min(max(priors.get(node, 0.0), 0.0), 1.0))
+        if share > 0:
+            channels[PRIOR] = min(share, at_most * math.fsum(channels.values()))
+    return out
 
 
 def _nothing(reason: str, scope: Scope) -> RootCauses:
@@ -176,13 +185,19 @@ def _root_cause(place: int, case: Case, first: Case, probability: float, finding
         score=probability,
         path=case.path,
         evidence=tuple(
-            Evidence(name, findings.reasons.get(name, {}).get(case.node, name), weight=share)
+            Evidence(name, _said(name, share, case.node, findings), weight=share)
             for name, share in case.shares
             if share >= WORTH_SAYING * case.evidence
         ),
         why_not="" if place == 1 else _why_not(case, first),
         fault=_fault(channel, metric, findings, case.node),
     )
+
+
+def _said(channel: str, share: float, node: str, findings: Findings) -> str:
+    """A channel's reason in words. What was learned before says how much it adds: it is no evidence of this incident."""
+    words = findings.reasons.get(channel, {}).get(node, channel)
+    return f"{words}, +{share:.2f}" if channel == PRIOR else words
 
 
 def probabilities(weights: Sequence[float], calibration: Mapping[str, float]) -> list[float]:
