@@ -217,7 +217,10 @@ class StoreDB:
                ORDER BY at, report""",
             (symptom,),
         )
-        return tuple(Feedback(*row[:3], bool(row[3]), row[4], from_ms(row[5])) for row in rows)
+        return tuple(
+            Feedback(report, about, cause, bool(wrong), note, from_ms(at))
+            for report, about, cause, wrong, note, at in rows
+        )
 
     # ------------------------------------------------------------ audit
 
