@@ -10,6 +10,7 @@ import hashlib
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -71,12 +72,10 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         _make_home(config.home)
 
     def local(url: str, file: str) -> str:
-        """`sqlite:` without a path stands in the home directory; in memory when nothing is kept.
-
-        A recorded incident has its own dependencies: they must neither meet nor teach another system's."""
+        """`sqlite:` without a path stands in the home directory; in memory when nothing is kept."""
         if url != "sqlite:":
             return url
-        return f"sqlite:{config.home / file}" if keep and not (recorded and file == "graph.db") else "sqlite::memory:"
+        return f"sqlite:{config.home / file}" if keep else "sqlite::memory:"
 
     closers: list[Callable[[], None]] = []
 
@@ -92,7 +91,10 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         log_source = opened(_open("logs", LOGS, logs_url, config)) if logs_url else None
         trace_source = opened(_open("traces", TRACES, traces_url, config)) if traces_url else None
         changes = opened(_open("changes", CHANGES, local(config.text("sources.changes"), "changes.db"), config))
-        graph = opened(_open("graph", GRAPHS, local(config.text("stores.graph"), "graph.db"), config))
+        # A recorded incident has its own dependencies: they neither meet nor teach another system's, unless somebody says so.
+        apart = recorded and config.origins["stores.graph"] != "flag"
+        graph_url = "sqlite::memory:" if apart else local(config.text("stores.graph"), "graph.db")
+        graph = opened(_mirrored(_open("graph", GRAPHS, graph_url, config), graph_url, config, keep=keep))
         queue = opened(_open("queue", QUEUES, local(config.text("stores.queue"), "queue.db"), config))
         store = opened(_open("store", STORES, local(config.text("stores.store"), "store.db"), config))
         chat_url = config.text("chat.url")
@@ -117,6 +119,7 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         timezone=config.text("diagnosis.timezone"),
         closers=tuple(closers),
         priors=config.truth("diagnosis.priors"),
+        graph_keep=timedelta(days=config.number("stores.graph_keep_days")),
     )
 
 
@@ -195,6 +198,17 @@ def _open(port: str, table: Table[T], url: str, config: Settings) -> T:
         )
     adapter: T = builder(url, config)
     return adapter
+
+
+def _mirrored(graph: GraphStore, url: str, config: Settings, *, keep: bool) -> GraphStore:
+    """A graph on another machine gets a copy here, so that an outage loses nothing and stops nothing."""
+    if url.startswith("sqlite:"):
+        return graph
+    from aiops.adapters.sqlite import GraphDB, MirroredGraph
+
+    # One copy for each server: what waits for one is never sent to another.
+    file = config.home / f"graph-{hashlib.sha256(url.encode()).hexdigest()[:12]}.db"
+    return MirroredGraph(GraphDB(file if keep else ":memory:"), graph, _shown(url))
 
 
 def _third_party(port: str, scheme: str) -> Callable[[str, Settings], T] | None:
@@ -343,7 +357,8 @@ def _neo4j(url: str, config: Settings) -> GraphStore:
         from aiops.adapters.neo4j_graph import Neo4jGraph
     except ModuleNotFoundError as error:
         raise _extra("neo4j", url) from error
-    return Neo4jGraph(url, config.text("stores.graph_user"), config.secret("stores.graph_password_file"))
+    user, password = config.text("stores.graph_user"), config.secret("stores.graph_password_file")
+    return Neo4jGraph(url, user, password, patience_s=3.0)  # behind it stands the copy of `_mirrored`
 
 
 def _extra(name: str, url: str) -> ConfigError:

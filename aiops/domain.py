@@ -424,6 +424,9 @@ class Calls(Sequence[Call]):
     def __iter__(self) -> Iterator[Call]:
         return iter(self._edges[self._rows].tolist())
 
+    def leaving_out(self, gaps: tuple[Gap, ...]) -> Calls:
+        return Calls(self._edges, self._rows, (*self.gaps, *gaps))
+
     @property
     def nodes(self) -> tuple[str, ...]:
         """The ends of these calls, ascending. O(n log n)."""

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 
 from aiops import pipeline
-from aiops.domain import Alert, Feedback, Inputs, Intent, Report, Symptom, Task, TimeRange, job_id
-from aiops.errors import NotFound, Refused, UsageError
+from aiops.domain import Alert, Feedback, Inputs, Intent, Recording, Report, Symptom, Task, TimeRange, job_id
+from aiops.errors import AiopsError, NotFound, Refused, UsageError
 from aiops.flows import fold
 from aiops.pipeline import Sources
 from aiops.ports import Chat, JobQueue, LanguageModel, Store
@@ -27,6 +28,8 @@ from aiops.schema import wire
 from aiops.stages import interpret
 from aiops.stages.priors import nodes_of, recall
 from aiops.stages.scope import LOOK_BACK, LOOK_ON
+
+log = logging.getLogger(__name__)
 
 MOST_NAMED = 40  # nodes that an error lists
 ASKED_AFTER = LOOK_ON  # people ask some minutes after trouble began, and then all that is there since is read
@@ -49,6 +52,7 @@ class Ops:
     timezone: str
     closers: tuple[Callable[[], None], ...] = ()
     priors: bool = True  # whether feedback counts in the next diagnosis
+    graph_keep: timedelta = timedelta(days=30)
 
     # ------------------------------------------------ asking
 
@@ -161,7 +165,16 @@ class Ops:
         report = self._stamp(pipeline.conclude(recording, self.rules, self.versions, progress))
         about = task.inputs.alerts, recording.scope.incident
         self.store.save(report.id, wire.encode(report), pack(recording), wire.index(report), *about)
+        self._remember(recording, report)
         return report
+
+    def _remember(self, recording: Recording, report: Report) -> None:
+        """A graph that can't take it costs this memory, never the report."""
+        before = min(datetime.now(UTC), recording.scope.at) - self.graph_keep
+        try:
+            pipeline.remember(recording, report, self.sources.graph, before)
+        except AiopsError as error:
+            log.warning("the graph does not keep what %s saw: %s", report.id, error)
 
     # ------------------------------------------------ looking back
 

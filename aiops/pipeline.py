@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from aiops.domain import Catalog, Intent, Recording, Report, Task
 from aiops.ports import ChangeSource, GraphStore, LogSource, MetricsSource, TraceSource
 from aiops.rules import Rules
 from aiops.stages.detect import detect
 from aiops.stages.explain import explain
-from aiops.stages.link import link
 from aiops.stages.forecast import foresee, look_back
 from aiops.stages.learn import dependencies, sightings
+from aiops.stages.link import link
 from aiops.stages.observe import observe
 from aiops.stages.prescribe import prescribe
 from aiops.stages.priors import strengths, with_reasons

@@ -58,6 +58,7 @@ TABLE = (
     Setting("stores", "graph", "sqlite:", "dependencies: sqlite:[PATH], neo4j://HOST[:PORT] or neo4j+s://HOST[:PORT]"),
     Setting("stores", "graph_user", "", "user of the graph database"),
     Setting("stores", "graph_password_file", "", "file with the password that goes with graph_user"),
+    Setting("stores", "graph_keep_days", 30, "days after which a dependency that is not seen again is forgotten"),
     Setting("stores", "queue", "sqlite:", "jobs: sqlite:[PATH], redis://HOST[:PORT] or rediss://HOST[:PORT]"),
     Setting("stores", "queue_password_file", "", "file with the password of the queue"),
     Setting("stores", "store", "sqlite:", "reports, recordings, sessions, audit: sqlite:[PATH]"),

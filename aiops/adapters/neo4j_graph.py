@@ -12,7 +12,7 @@ first, one query per hop: a variable-length pattern would walk every path, which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -177,21 +177,30 @@ class Neo4jGraph:
     """The graph in `database` (the server's default when "") at `url`: neo4j://, neo4j+s://, bolt:// or bolt+s://.
 
     Connects at first use. Raises SourceUnreachable when there is no server, SourceRefused when it knows better, StoreError
-    for a graph that is newer than this program. Transient failures are retried for `timeout_s`.
+    for a graph that is newer than this program. Connecting may take `patience_s` (default: `timeout_s`), for which transient
+    failures are retried too; a transaction may take `timeout_s`.
     """
 
     def __init__(
-        self, url: str, user: str = "", password: str = "", database: str = "", *, timeout_s: float = 30.0
+        self,
+        url: str,
+        user: str = "",
+        password: str = "",
+        database: str = "",
+        *,
+        timeout_s: float = 30.0,
+        patience_s: float | None = None,
     ) -> None:
+        patience_s = timeout_s if patience_s is None else patience_s
         if "@" in url:
             raise ConfigError("the graph's URL holds a user or password: give them apart")
         try:
             self._driver = neo4j.GraphDatabase.driver(
                 url,
                 auth=(user, password) if user else None,
-                connection_timeout=timeout_s,
-                connection_acquisition_timeout=timeout_s,
-                max_transaction_retry_time=timeout_s,
+                connection_timeout=patience_s,
+                connection_acquisition_timeout=patience_s,
+                max_transaction_retry_time=patience_s,
                 notifications_min_severity="OFF",
             )
         except (ValueError, exceptions.ConfigurationError) as error:
@@ -207,9 +216,7 @@ class Neo4jGraph:
     def upsert(self, calls: Iterable[Call]) -> int:
         """Stores edges and their nodes, some thousand per transaction; returns how many were given. Idempotent."""
         given = tuple(calls)
-        strange = sorted({call.kind for call in given} - set(CALL_KINDS))
-        if strange:
-            raise DataError(f"an edge is one of {', '.join(CALL_KINDS)}, not {', '.join(strange)}")
+        _check(CALL_KINDS, (call.kind for call in given))
         if not given:
             return 0
         self._prepare()
@@ -225,9 +232,7 @@ class Neo4jGraph:
     def note(self, sightings: Iterable[Sighting]) -> int:
         """Stores sightings; returns how many were given. Idempotent."""
         given = sorted(sightings, key=lambda one: (_shape(one), one.key))
-        strange = sorted({one.kind for one in given} - set(SIGHTING_KINDS))
-        if strange:
-            raise DataError(f"a sighting is one of {', '.join(SIGHTING_KINDS)}, not {', '.join(strange)}")
+        _check(SIGHTING_KINDS, (one.kind for one in given))
         if given:
             self._prepare()
         for shape, some in groupby(given, key=_shape):
@@ -370,15 +375,25 @@ _UNREACHABLE = (
 
 
 def _mapped(error: exceptions.Neo4jError | exceptions.DriverError, what: str, whom: str) -> SourceError:
+    code = (error.code or "") if isinstance(error, exceptions.Neo4jError) else ""
+    if code.endswith("AuthenticationRateLimit"):
+        return SourceRefused(
+            what, whom, "wrong user or password, too many times in a row: it listens to nobody for a while"
+        )
     if isinstance(error, exceptions.AuthError):
         return SourceRefused(what, whom, "wrong user or password")
     if isinstance(error, exceptions.Forbidden):
         return SourceRefused(what, whom, f"this user may not: {error.message}")
-    if isinstance(error, exceptions.Neo4jError) and "TransactionTimedOut" in (error.code or ""):
+    if "TransactionTimedOut" in code:
         return SourceUnreachable(what, whom, "no answer in time")
     if isinstance(error, _UNREACHABLE):
         return SourceUnreachable(what, whom, str(error).partition("\n")[0])
     return SourceRefused(what, whom, str(error).partition("\n")[0])
+
+
+def _check(allowed: Sequence[str], kinds: Iterable[str]) -> None:
+    if strange := sorted(set(kinds) - set(allowed)):
+        raise DataError(f"a kind is one of {', '.join(allowed)}, not {', '.join(strange)}")
 
 
 def _row(call: Call) -> dict[str, object]:

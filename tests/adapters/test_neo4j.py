@@ -76,11 +76,6 @@ def test_more_than_one_batch(graph: Neo4jGraph, monkeypatch: pytest.MonkeyPatch)
     assert list(graph.calls(["n000"], hops=50)) == chain
 
 
-def test_an_edge_of_an_unknown_kind_is_refused(graph: Neo4jGraph):
-    with pytest.raises(DataError, match="CALLS, RUNS_ON"):
-        graph.upsert([Call("a", "b", "traces", "OWNS]->() DETACH DELETE a //")])
-
-
 def test_half_a_surrogate_pair_is_refused(graph: Neo4jGraph):
     with pytest.raises(DataError):
         graph.upsert([Call("a\ud800", "b", "traces")])

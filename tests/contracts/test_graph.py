@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from neo4j import GraphDatabase
 
 from aiops.adapters.neo4j_graph import Neo4jGraph
-from aiops.adapters.sqlite import GraphDB
+from aiops.adapters.sqlite import GraphDB, MirroredGraph
 from aiops.domain import Call, Entity, EntityKind, Sighting
-from aiops.errors import StoreError
+from aiops.errors import DataError, StoreError
 from aiops.ports import GraphStore
 
 import servers
@@ -33,7 +33,7 @@ def neo4j(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "neo4j"])
+@pytest.fixture(params=["sqlite", "mirror", "neo4j"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], GraphStore]]:
     """Opens the same, at first empty, graph as often as it is called."""
     stores: list[GraphStore] = []
@@ -43,8 +43,11 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
             driver.execute_query("MATCH (n) DETACH DELETE n")
 
     def open_it() -> GraphStore:
-        stores.append(Neo4jGraph(server.url, timeout_s=120) if server else GraphDB(tmp_path / "graph.db"))
-        return stores[-1]
+        store: GraphStore = Neo4jGraph(server.url, timeout_s=120) if server else GraphDB(tmp_path / "graph.db")
+        if request.param == "mirror":  # each on a machine of its own
+            store = MirroredGraph(GraphDB(tmp_path / f"copy-{len(stores)}.db"), store, "the graph")
+        stores.append(store)
+        return store
 
     yield open_it
     for store in stores:
@@ -292,6 +295,14 @@ def test_threads_share_a_graph(graph: GraphStore):
     found = tuple(graph.calls())
     assert len(found) == 4 * 20 + 4
     assert {c.last_seen for c in found if c.caller == "hub"} == {NOON + 19 * HOUR}
+
+
+def test_a_kind_that_there_is_not_is_refused(graph: GraphStore):
+    with pytest.raises(DataError, match="CALLS, RUNS_ON"):
+        graph.upsert([call("a", "b", kind="OWNS]->() DETACH DELETE a //")])
+    with pytest.raises(DataError, match="CONTAINS"):
+        graph.note([replace(SEEN[0], kind="CALLS")])
+    assert not graph.calls()
 
 
 def test_ping_names_what_answers(graph: GraphStore):

@@ -21,7 +21,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
-from aiops.domain import Call, Calls, Entity, EntityKind, IntArray, ObjectArray, Sighting
+from aiops.domain import CALL_KINDS, SIGHTING_KINDS, Call, Calls, Entity, EntityKind, IntArray, ObjectArray, Sighting
+from aiops.errors import DataError
 from aiops.kernels.neighbourhood import Adjacency
 
 Key: TypeAlias = tuple[str, str, str, str]  # caller, callee, kind, source
@@ -159,6 +160,7 @@ class GraphDB:
 
         `post`: in the same transaction, put them into the outbox."""
         given = tuple(calls)
+        _check(CALL_KINDS, (call.kind for call in given))
         if not given:
             return 0
         rows = [_row(call) for call in given]
@@ -195,7 +197,9 @@ class GraphDB:
 
     def note(self, sightings: Iterable[Sighting], *, post: bool = False) -> int:
         """Stores sightings; returns how many were given."""
-        rows = [_noted(one) for one in sightings]
+        given = tuple(sightings)
+        _check(SIGHTING_KINDS, (one.kind for one in given))
+        rows = [_noted(one) for one in given]
 
         def run(connection: sqlite3.Connection) -> None:
             connection.executemany(_NOTE, rows)
@@ -339,6 +343,11 @@ def _post(connection: sqlite3.Connection, what: str, rows: Sequence[Row]) -> Non
 
 
 # ---------------------------------------------------------------- rows
+
+
+def _check(allowed: Sequence[str], kinds: Iterable[str]) -> None:
+    if strange := sorted(set(kinds) - set(allowed)):
+        raise DataError(f"a kind is one of {', '.join(allowed)}, not {', '.join(strange)}")
 
 
 def _ends(calls: Iterable[Call]) -> set[str]:
