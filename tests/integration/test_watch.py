@@ -1,0 +1,291 @@
+"""`aiops watch` between a real Prometheus and a real Prometheus: it reads from it, is scraped by it, and its alert fires."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from flows.system import known
+
+from aiops import app, settings
+from aiops.flows.watch import FILE, Plan, Watch
+from aiops.kernels import tick
+
+import servers
+from conftest import needed
+
+CHECKOUT = Path(__file__).parents[2]
+RULES = CHECKOUT / "docs" / "examples" / "aiops-watch.rules.yml"
+HISTORY_S = 900
+SELECT = "load"
+AIOPS = [sys.executable, "-c", "from aiops.cli import main; main()"]
+
+
+def value(instance: str, at: int) -> float:
+    """What a machine's load is at a second."""
+    return 10 + random.Random(f"{instance}{at}").gauss(0, 1)
+
+
+@dataclass
+class Machine:
+    """A scrape target with two loads, to one of which something may happen."""
+
+    url: str = ""
+    added: dict[str, float] = field(default_factory=dict)
+
+    def page(self) -> str:
+        now = int(time.time())
+        lines = [
+            f'load{{instance="{name}",path="a\\"b\\\\c"}} {value(name, now) + self.added.get(name, 0)}'
+            for name in ("a", "b")
+        ]
+        return "\n".join([*lines, f"seen_total {now}\n"])
+
+
+@contextmanager
+def machine() -> Iterator[Machine]:
+    target = Machine()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = target.page().encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    target.url = f"127.0.0.1:{server.server_port}"
+    try:
+        yield target
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def history(data: Path) -> None:
+    """What the machine showed until now, as a block, so that nothing has to warm up."""
+    now = int(time.time())
+    lines = ["# TYPE load gauge"]
+    for name in ("a", "b"):
+        labels = f'load{{instance="{name}",job="machine",path="a\\"b\\\\c"}}'
+        lines += [f"{labels} {value(name, at)} {at}" for at in range(now - HISTORY_S, now)]
+    data.mkdir(parents=True)
+    (data / "history.om").write_text("\n".join([*lines, "# EOF\n"]))
+    servers.promtool("tsdb", "create-blocks-from", "openmetrics", str(data / "history.om"), str(data))
+
+
+def config(target: str, watch_port: int) -> str:
+    jobs = "".join(
+        f"  - job_name: {name}\n    honor_labels: true\n    static_configs: [{{targets: ['{address}']}}]\n"
+        for name, address in (("machine", target), ("aiops", f"127.0.0.1:{watch_port}"))
+    )
+    return f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: ['{RULES}']\nscrape_configs:\n{jobs}"
+
+
+@contextmanager
+def watching(url: str, home: Path, port: int = 0, *more: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [
+        *AIOPS,
+        "watch",
+        "--metrics",
+        f"prometheus+{url}",
+        "--select",
+        SELECT,
+        "--step",
+        "1s",
+    ]
+    command += ["--listen", f"127.0.0.1:{port}", "--home", str(home), *more]
+    home.mkdir(exist_ok=True)
+    with (home / "log").open("ab") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **env})
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def until(seen: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        try:
+            if found := seen():
+                return found
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"{what}: not within {seconds} s")
+
+
+def ask(url: str, path: str, **params: str) -> Any:
+    return httpx.get(f"{url}{path}", params=params, trust_env=False, timeout=10).json()["data"]
+
+
+def test_the_example_rules_are_valid() -> None:
+    with needed():
+        assert "SUCCESS: 5 rules found" in servers.promtool("check", "rules", str(RULES))
+
+
+def test_an_anomaly_raises_the_score_and_the_alert_fires(tmp_path: Path) -> None:
+    with needed(), machine() as target:
+        history(tmp_path / "data")
+        port = servers.free_port()
+        with (
+            servers.prometheus(tmp_path / "data", config(target.url, port)) as prometheus,
+            watching(prometheus.url, tmp_path / "home", port, "--forecast", "load") as process,
+        ):
+            own = f"http://127.0.0.1:{port}"
+            until(lambda: httpx.get(f"{own}/readyz", trust_env=False).status_code == 200, "ready")
+
+            def scores() -> dict[str, float]:
+                found = ask(prometheus.url, "/api/v1/query", query="aiops_anomaly_score")["result"]
+                return {one["metric"]["instance"]: float(one["value"][1]) for one in found}
+
+            until(lambda: set(scores()) == {"a", "b"}, "scores in Prometheus")
+            (told,) = ask(prometheus.url, "/api/v1/query", query='aiops_anomaly_score{instance="a"}')["result"]
+            assert told["metric"] == {
+                "__name__": "aiops_anomaly_score",
+                "instance": "a",
+                "job": "machine",
+                "metric": "load",
+                "path": 'a"b\\c',
+            }
+            bands = 'count(aiops_forecast{quantile="0.025"} < on(instance) group_left aiops_forecast{quantile="0.975"})'
+            until(lambda: ask(prometheus.url, "/api/v1/query", query=bands)["result"], "forecasts in Prometheus")
+            inside = (
+                'load{instance="a"} > on(instance) aiops_forecast{quantile="0.025"} '
+                'and on(instance) (load{instance="a"} < on(instance) aiops_forecast{quantile="0.975"})'
+            )
+            until(lambda: ask(prometheus.url, "/api/v1/query", query=inside)["result"], "a load within its forecast")
+            quiet = {name for name, score in scores().items() if score < 1}
+            victim = max(quiet, default="b")
+            target.added[victim] = 100.0
+
+            def firing() -> bool:
+                alerts = ask(prometheus.url, "/api/v1/alerts")["alerts"]
+                return any(
+                    a["labels"]["alertname"] == "SeriesIsUnusual"
+                    and a["labels"].get("instance") == victim
+                    and a["labels"]["metric"] == "load"
+                    and a["state"] == "firing"
+                    for a in alerts
+                )
+
+            until(firing, "the alert")
+            assert scores()[victim] > 1
+            page = httpx.get(f"{own}/metrics", trust_env=False).text
+            assert servers_check(page) == ""
+            lag = float(re.findall(r"^aiops_watch_lag_seconds\{.*\} (.*)$", page, re.MULTILINE)[0])
+            assert lag < 30
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        assert (tmp_path / "home" / FILE).exists()
+
+
+def servers_check(page: str) -> str:
+    """What promtool finds wrong with a page of metrics, but for its advice on style."""
+    done = subprocess.run(
+        [str(servers.binary("promtool")), "check", "metrics"], input=page, capture_output=True, text=True, check=False
+    )
+    lines = (done.stdout + done.stderr).splitlines()
+    return "\n".join(line for line in lines if "error" in line.lower())
+
+
+def test_killed_and_started_again_it_knows_what_it_would_have_known(tmp_path: Path) -> None:
+    with needed(), machine() as target:
+        history(tmp_path / "data")
+        with servers.prometheus(tmp_path / "data", config(target.url, servers.free_port())) as prometheus:
+            one, other = tmp_path / "one", tmp_path / "other"
+
+            def saved(home: Path) -> bool:
+                return (home / FILE).exists()
+
+            with watching(prometheus.url, one, AIOPS_WATCH__SAVE_S="1") as process:
+                until(lambda: saved(one), "saved")
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(30) == 0
+            shutil.copytree(one, other, ignore=shutil.ignore_patterns("log"))
+            with watching(prometheus.url, one) as whole:
+                with watching(prometheus.url, other, AIOPS_WATCH__SAVE_S="1") as killed:
+                    before = (other / FILE).stat().st_mtime_ns
+                    until(lambda: (other / FILE).stat().st_mtime_ns > before, "saved again")
+                    killed.kill()
+                    killed.wait()
+                time.sleep(2)
+                with watching(prometheus.url, other) as again:
+                    until(lambda: (other / "log").read_text().count("aiops watch tells") == 2, "started again")
+                    time.sleep(2)
+                    again.send_signal(signal.SIGTERM)
+                    assert again.wait(30) == 0
+                whole.send_signal(signal.SIGTERM)
+                assert whole.wait(30) == 0
+            watched = []
+            now = time.time()
+            for home in (one, other):
+                with app.metrics(
+                    settings.load({"sources.metrics": f"prometheus+{prometheus.url}"}, str(home))
+                ) as source:
+                    watch = Watch(source, Plan(queries=(SELECT,), step_s=1), home / FILE, now)
+                    assert watch.tally.errors == {"metrics": 0, "state": 0}
+                    watch.tick(now)
+                    watched.append(watch)
+    first, second = known(watched[0]), known(watched[1])
+    assert first.keys() == second.keys()
+    assert len(first) == 2
+    for key, columns in first.items():
+        for j, (a, b) in enumerate(zip(columns, second[key], strict=True)):
+            kept = np.arange(np.size(a)) != (tick._MISSED if j == 0 else -1)  # a scrape may come after the read
+            np.testing.assert_array_equal(np.ravel(a)[kept], np.ravel(b)[kept], err_msg=f"column {j}")
+
+
+def test_a_second_watch_of_a_home_is_refused(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with watching("http://127.0.0.1:9", home) as first:
+        until(lambda: "refused" in (home / "log").read_text(), "the first runs, though nobody answers")
+        second = subprocess.run(
+            [*AIOPS, "watch", "--metrics", "prometheus+http://127.0.0.1:9", "--home", str(home)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert second.returncode == 4
+        assert f"another aiops watch (process {first.pid})" in second.stderr
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(30) == 0
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "nowhere"])
+def test_it_listens_on_the_loopback_only(tmp_path: Path, listen: str) -> None:
+    told = subprocess.run(
+        [*AIOPS, "watch", "--metrics", "prometheus+http://127.0.0.1:9", "--listen", listen, "--home", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 2
+    assert "watch.listen" in told.stderr
