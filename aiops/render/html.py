@@ -11,9 +11,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aiops.domain import Alert, Event, EventKind, Report, Verdict
+from aiops.render import forecast
 from aiops.render.clean import cell, clean, link
 from aiops.render.path import hops, one_line, telling
 from aiops.render.picture import chart_svg, small_svg
+from aiops.render.scale import from_s
 from aiops.render.shell import command
 from aiops.render.units import between, clock, figure, percent, quantity, stamp, zone
 
@@ -22,7 +24,17 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 # What a page shows at most; the JSON form has all. Together they keep any report well below 400 kB.
-MOST = {"causes": 3, "evidence": 8, "charts": 6, "events": 10, "anomalies": 25, "gaps": 20, "alerts": 5, "dropped": 20}
+MOST = {
+    "forecasts": 8,
+    "causes": 3,
+    "evidence": 8,
+    "charts": 6,
+    "events": 10,
+    "anomalies": 25,
+    "gaps": 20,
+    "alerts": 5,
+    "dropped": 20,
+}
 _ALERT_LINKS = (("runbook_url", "Runbook"), ("dashboardURL", "Dashboard"), ("panelURL", "Panel"))
 
 
@@ -92,6 +104,8 @@ def _environment() -> Environment:
     environment.globals |= {
         "MOST": MOST,
         "hops": hops,
+        "forecast": forecast,
+        "from_s": from_s,
         "one_line": one_line,
         "telling": telling,
         "quantity": quantity,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, tzinfo
 
 from aiops.domain import Event, Gap, Remediation, Report, RootCause, Verdict
+from aiops.render import forecast
 from aiops.render.clean import clean, link
 from aiops.render.path import one_line, telling
 from aiops.render.shell import command
@@ -22,6 +23,7 @@ def markdown(report: Report, *, tz: tzinfo = UTC) -> str:
     """Headings from the second level down, so that it can stand inside another document."""
     blocks = [
         list(_summary(report)),
+        list(_forecasts(report, tz)),
         list(_causes(report, tz)),
         list(_events(report.events, tz)),
         list(_gaps(report.gaps)),
@@ -62,6 +64,13 @@ def _summary(report: Report) -> Iterable[str]:
     for line in rest:
         yield ""
         yield line
+
+
+def _forecasts(report: Report, tz: tzinfo) -> Iterable[str]:
+    if report.forecasts:
+        yield "## Forecasts"
+        yield ""
+        yield from forecast.markdown(report, tz, escape, code)
 
 
 def _causes(report: Report, tz: tzinfo) -> Iterable[str]:

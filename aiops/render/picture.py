@@ -28,6 +28,7 @@ class Samples:
     values: tuple[float, ...]
     lower: tuple[float, ...]
     upper: tuple[float, ...]
+    mean: tuple[float, ...] = ()
 
     def outside(self, index: int) -> bool:
         """Whether a sample lies outside its band; a gap or a missing band is not outside."""
@@ -38,7 +39,8 @@ class Samples:
 def samples(chart: Chart) -> Samples:
     """Keeps the lowest and the highest of each bucket of samples, in their order; all when there are few. O(points)."""
     size = min(len(chart.times), len(chart.values))
-    values, lower, upper = (_numbers(column, size) for column in (chart.values, chart.lower, chart.upper))
+    columns = (chart.values, chart.lower, chart.upper, chart.mean)
+    values, lower, upper, mean = (_numbers(column, size) for column in columns)
     per_bucket = math.ceil(2 * size / _MOST_POINTS) if size > _MOST_POINTS else 1
     keep: list[int] = []
     for start in range(0, size, per_bucket):
@@ -50,6 +52,7 @@ def samples(chart: Chart) -> Samples:
         tuple(values[i] for i in keep),
         tuple(lower[i] for i in keep),
         tuple(upper[i] for i in keep),
+        tuple(mean[i] for i in keep),
     )
 
 
@@ -80,7 +83,9 @@ def describe(chart: Chart, tz: tzinfo) -> str:
     words = [f"{clean(chart.metric, 120)} of {clean(chart.node, 120)} from {stamp(first, tz)} to {stamp(last, tz)}"]
     words.extend(f"{clean(label, 80)} at {stamp(from_s(at), tz)}" for label, at in chart.marks)
     far = extreme(drawn)
-    if far is None:
+    if math.isfinite(drawn.upper[-1]) and not math.isfinite(drawn.values[-1]):
+        words.append(f"at its end {between(drawn.lower[-1], drawn.upper[-1], chart.metric)} is expected")
+    elif far is None:
         words.append("it stayed within the expected range")
     else:
         band = between(drawn.lower[far], drawn.upper[far], chart.metric)
@@ -95,8 +100,7 @@ def chart_svg(chart: Chart, tz: tzinfo, key: str, place: tuple[float, float] | N
     """
     drawn = samples(chart)
     across = time_axis(drawn.times, 8.0, WIDE - 8.0, 22.0)
-    band = [v for pair in zip(drawn.lower, drawn.upper, strict=True) for v in pair]
-    up = value_axis(drawn.values, band, _PLOT_BOTTOM, _PLOT_TOP)
+    up = _value_axis(chart, drawn, _PLOT_BOTTOM, _PLOT_TOP)
     scale = unit(chart.metric, max((abs(v) for v in (up.low, up.high)), default=1.0))
     where = f' x="{place[0]:.0f}" y="{place[1]:.0f}" width="{WIDE}" height="{HIGH}"' if place else ""
     return "".join(
@@ -106,6 +110,7 @@ def chart_svg(chart: Chart, tz: tzinfo, key: str, place: tuple[float, float] | N
             *_grid(up, scale),
             *_time_labels(across, tz),
             *_shapes(drawn, across, up),
+            *_limit_line(chart, up),
             *_mark_lines(chart, across),
             _extreme_label(chart, drawn, across, up),
             *_hovers(chart, drawn, across, up, tz),
@@ -119,13 +124,27 @@ def small_svg(chart: Chart, size: tuple[int, int], place: tuple[float, float] | 
     wide, high = size
     drawn = samples(chart)
     across = time_axis(drawn.times, 2.0, wide - 2.0, 5.0)
-    band = [v for pair in zip(drawn.lower, drawn.upper, strict=True) for v in pair]
-    up = value_axis(drawn.values, band, high - 2.0, 3.0)
+    up = _value_axis(chart, drawn, high - 2.0, 3.0)
     where = f' x="{place[0]:.0f}" y="{place[1]:.0f}" width="{wide}" height="{high}"' if place else ""
     onset = next((across.place(at) for label, at in chart.marks if label == "onset"), None)
     mark = f'<path class="c-onset" d="M{onset:.1f} 0V{high}"/>' if onset is not None else ""
     head = f'<svg class="small" viewBox="0 0 {wide} {high}" preserveAspectRatio="none" aria-hidden="true"{where}>'
     return "".join([head, *_shapes(drawn, across, up), mark, "</svg>"])
+
+
+def _value_axis(chart: Chart, drawn: Samples, bottom: float, top: float) -> ValueAxis:
+    """Holds what was measured and is expected, and the band and the limit as far as they don't flatten these."""
+    band = [v for pair in zip(drawn.lower, drawn.upper, strict=True) for v in pair]
+    limit = [chart.limit] if chart.limit is not None else []
+    return value_axis([*drawn.values, *drawn.mean], [*band, *limit], bottom, top)
+
+
+def _limit_line(chart: Chart, up: ValueAxis) -> Iterable[str]:
+    """The level at which it is full, where the axis reaches it."""
+    if chart.limit is None or not up.low <= chart.limit <= up.high:
+        return
+    y = up.place(chart.limit)
+    yield f'<path class="c-limit" d="M8 {y:.1f}H{WIDE - 8}"/>'
 
 
 def _grid(up: ValueAxis, scale: Unit) -> Iterable[str]:
@@ -166,6 +185,11 @@ def _shapes(drawn: Samples, across: TimeAxis, up: ValueAxis) -> Iterable[str]:
             _polyline(run, stretch, drawn, up) for run in _runs(indices, lambda i: math.isfinite(drawn.values[i]))
         )
         yield f'<path class="c-line" d="{lines}"/>' if lines else ""
+        foreseen = "".join(
+            _polyline(run, stretch, drawn, up, drawn.mean)
+            for run in _runs(indices, lambda i: math.isfinite(drawn.mean[i]))
+        )
+        yield f'<path class="c-mean" d="{foreseen}"/>' if foreseen else ""
         # A run outside starts at the sample before it, so that a single one is seen leaving.
         out = "".join(
             _polyline(_with_neighbours(run, known), stretch, drawn, up) for run in _runs(indices, drawn.outside)
@@ -191,8 +215,9 @@ def _with_neighbours(run: list[int], known: Sequence[int]) -> list[int]:
     return [i for i in (run[0] - 1, *run, run[-1] + 1) if i in around]
 
 
-def _polyline(run: Sequence[int], stretch: Stretch, drawn: Samples, up: ValueAxis) -> str:
-    points = [f"{stretch.place(drawn.times[i]):.1f} {up.place(drawn.values[i]):.1f}" for i in run]
+def _polyline(run: Sequence[int], stretch: Stretch, drawn: Samples, up: ValueAxis, values: Sequence[float] = ()) -> str:
+    values = values or drawn.values
+    points = [f"{stretch.place(drawn.times[i]):.1f} {up.place(values[i]):.1f}" for i in run]
     # A line of no length with round ends is a dot: a lone sample between gaps is still seen.
     return "M" + "L".join(points) if len(points) > 1 else f"M{points[0]}h0"
 
@@ -235,18 +260,26 @@ def _hovers(chart: Chart, drawn: Samples, across: TimeAxis, up: ValueAxis, tz: t
         shown = range(stretch.first, stretch.last, every)
         column = max((stretch.right - stretch.left) / max(len(shown), 1), 4.0)
         for i in shown:
-            if not math.isfinite(drawn.values[i]):
+            words, value = _hover_words(chart, drawn, i)
+            if not words:
                 continue
             x = stretch.place(drawn.times[i])
             local = from_s(drawn.times[i]).astimezone(tz)
-            words = f"{local:%H:%M:%S} {zone(local)}: {quantity(drawn.values[i], chart.metric)}"
-            if math.isfinite(drawn.lower[i]) and math.isfinite(drawn.upper[i]):
-                words += f", expected {between(drawn.lower[i], drawn.upper[i], chart.metric)}"
+            words = f"{local:%H:%M:%S} {zone(local)}: {words}"
             yield (
                 f'<g class="c-hit"><rect x="{x - column / 2:.1f}" y="{_PLOT_TOP}" width="{column:.1f}" '
-                f'height="{_PLOT_BOTTOM - _PLOT_TOP}"/><circle cx="{x:.1f}" cy="{up.place(drawn.values[i]):.1f}" r="3"/>'
+                f'height="{_PLOT_BOTTOM - _PLOT_TOP}"/><circle cx="{x:.1f}" cy="{up.place(value):.1f}" r="3"/>'
                 f"<title>{escape(words)}</title></g>"
             )
+
+
+def _hover_words(chart: Chart, drawn: Samples, i: int) -> tuple[str, float]:
+    """(what was measured and expected at a sample, where its dot stands); "" where nothing is known."""
+    measured, banded = math.isfinite(drawn.values[i]), math.isfinite(drawn.lower[i]) and math.isfinite(drawn.upper[i])
+    words = [quantity(drawn.values[i], chart.metric)] if measured else []
+    words += [f"expected {between(drawn.lower[i], drawn.upper[i], chart.metric)}"] if banded else []
+    middle = drawn.mean[i] if math.isfinite(drawn.mean[i]) else (drawn.lower[i] + drawn.upper[i]) / 2
+    return ", ".join(words), drawn.values[i] if measured else middle
 
 
 def fit(text: str, room: float, size: float) -> str:

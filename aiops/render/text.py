@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, tzinfo
 
 from aiops.domain import Event, Remediation, Report, RootCause, Verdict
+from aiops.render import forecast
 from aiops.render.clean import clean, width, wrap
 from aiops.render.path import one_line, telling
 from aiops.render.shell import command
@@ -22,6 +23,7 @@ def text(report: Report, *, tz: tzinfo = UTC, columns: int = 100) -> str:
     take them, and for commands: they are copied, so they stay whole."""
     blocks = [
         [clean(line) for line in report.summary],
+        list(_forecasts(report, tz, columns)),
         list(_causes(report, tz, columns)),
         list(_events(report.events, tz, columns)),
         list(_gaps(report, columns)),
@@ -29,6 +31,15 @@ def text(report: Report, *, tz: tzinfo = UTC, columns: int = 100) -> str:
         ["Same report again, from its recording:", f"  aiops replay {clean(report.id, 64)}"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _forecasts(report: Report, tz: tzinfo, columns: int) -> Iterable[str]:
+    """Each series with its picture, its card and what every method did."""
+    if not report.forecasts:
+        return
+    yield "Forecasts"
+    for lead, words, wrapped in forecast.lines(report, tz):
+        yield from _item(lead, words, columns) if wrapped else (f"{lead}{words}"[:columns],)
 
 
 def _causes(report: Report, tz: tzinfo, columns: int) -> Iterable[str]:

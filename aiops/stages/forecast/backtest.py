@@ -42,9 +42,10 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What a method did: coverage, MASE and MSIS over the judged origins; missed (O, H) at all of them."""
+    """What a method did: coverage, MASE and MSIS over the judged origins, coverage of the latest; missed (O, H) at all of them."""
 
     coverage: float
+    latest: float
     mase: float
     msis: float
     missed: FloatArray
@@ -85,10 +86,11 @@ def try_out(method: Method, on: Ground) -> Tried:
         cost.append((upper - lower + 2 / (1 - LEVEL) * beyond)[seen])
         size.append(np.abs(miss)[seen])
     if not inside or not sum(len(part) for part in inside):
-        return Tried(np.nan, np.nan, np.nan, missed)
+        return Tried(np.nan, np.nan, np.nan, np.nan, missed)
     unit = on.unit or 1.0
     return Tried(
         float(np.concatenate(inside).mean()),
+        float(next(part.mean() for part in reversed(inside) if len(part))),
         float(np.concatenate(size).mean()) / unit,
         float(np.concatenate(cost).mean()) / unit,
         missed,

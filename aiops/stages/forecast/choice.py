@@ -20,6 +20,7 @@ DAY_S, WEEK_S = 86_400, 604_800
 LEAST_SAMPLES = 12
 LEAST_JUDGED = 5  # forecasts that a verdict needs
 LEAST_COVERAGE = 0.8  # in the backtest; the nominal one is .95
+LEAST_LATEST = 0.5  # by the latest forecast that can be judged: below, the series has left its past
 WORST_ERROR = 1.05  # times that of the better of the two naive methods
 LATE = 5  # steps without a sample, after which it is not known where the series stands
 NAIVE = ("seasonal naive", "last value")
@@ -153,14 +154,18 @@ def _doubt(on: Ground, chosen: Method | None, tried: Mapping[str, Tried]) -> str
         return f"no sample for the last {silent} steps: where it stands now is not known"
     if chosen is None or len(on.judged) < LEAST_JUDGED:
         return f"the history is too short for a backtest at this horizon: {len(on.judged)} of at least {LEAST_JUDGED} origins"
-    best = tried[chosen.name]
-    if best.coverage < LEAST_COVERAGE:
-        return (
-            f"the best method, {chosen.name}, covered {best.coverage:.0%} of its backtest, below {LEAST_COVERAGE:.0%}"
-        )
     naive = min((tried[name].mase for name in NAIVE if name in tried), default=math.inf)
+    return _failing(chosen.name, tried[chosen.name], naive)
+
+
+def _failing(name: str, best: Tried, naive: float) -> str:
+    """What is wrong with the best method beside the `naive` error; "" where nothing is."""
+    if best.coverage < LEAST_COVERAGE:
+        return f"the best method, {name}, covered {best.coverage:.0%} of its backtest, below {LEAST_COVERAGE:.0%}"
+    if best.latest < LEAST_LATEST:
+        return f"it has left its past: the latest forecast of the best method, {name}, covered {best.latest:.0%}"
     if best.mase > WORST_ERROR * naive:
-        return f"the best method, {chosen.name}, erred {best.mase / naive:.2f} times as much as a naive one"
+        return f"the best method, {name}, erred {best.mase / naive:.2f} times as much as a naive one"
     return ""
 
 

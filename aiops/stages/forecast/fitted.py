@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -128,12 +129,12 @@ def gaussian_process(history: FloatArray, origins: IntArray, season: int, horizo
     unit = _scale(known)[1]
     if unit == 0.0:
         return np.repeat(history[origins][:, None], horizon, axis=1)
-    scaled = (known - known.mean()) / unit
-    best = _most_likely(scaled, season)
-    covariance = _covariance(best, season, size + horizon)
-    weights = toeplitz.predictor(covariance, size, horizon)
+    scaled = (known - np.median(known)) / unit
+    with _quiet():
+        best = _most_likely(scaled, season)
+        weights = toeplitz.predictor(_covariance(best, season, size + horizon), size, horizon)
     windows = np.lib.stride_tricks.sliding_window_view(history, size)[origins + 1 - size]
-    middle = windows.mean(axis=1, keepdims=True)
+    middle = np.median(windows, axis=1, keepdims=True)  # a burst must not pull the far future up
     return np.asarray(middle + (windows - middle) @ weights.T)
 
 
@@ -193,9 +194,10 @@ def boosted(history: FloatArray, origins: IntArray, season: int, horizon: int) -
     )
     if known.sum() < 100:
         return np.full((len(origins), horizon), np.nan)
-    model.fit(inputs[known.ravel()], targets[known])
-    _, inputs, level = _lessons(scaled, origins, np.arange(1, horizon + 1), season)
-    return np.asarray(unit * (level + model.predict(inputs).reshape(len(origins), horizon)))
+    _, later, level = _lessons(scaled, origins, np.arange(1, horizon + 1), season)
+    with _quiet():
+        model.fit(inputs[known.ravel()], targets[known])
+        return np.asarray(unit * (level + model.predict(later).reshape(len(origins), horizon)))
 
 
 def _lessons(
@@ -250,7 +252,20 @@ def _scale(values: FloatArray) -> tuple[float, float]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """A fit that did not converge shows in its backtest, which is what decides; its warning tells an operator nothing."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    """Without warnings and on one thread.
+
+    A fit that did not converge shows in its backtest, which is what decides. Sums over several threads would differ with their
+    number, and small fits are slower for them."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"), _one_thread():
         warnings.simplefilter("ignore")
         yield
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """By threadpoolctl, which comes with scikit-learn; it limits the libraries that are loaded when it is called."""
+    if find_spec("threadpoolctl") is None:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits

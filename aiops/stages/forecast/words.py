@@ -56,7 +56,7 @@ def _crossed(crossing: Crossing, forecast: Forecast) -> str:
     what = f"{'down to' if crossing.falling else 'up to'} {_figure(crossing.limit)}"
     until = _clock(forecast.times[-1])
     if crossing.earliest is None:
-        return f"not {what} before {until}; {_expected(forecast)}"
+        return f"{_expected(forecast)}; not {what} by then"
     begin, likely = _when(crossing.earliest), crossing.expected
     if crossing.latest is None:
         most = f"most likely {_when(likely)}" if likely else "and most likely not at all by then"
@@ -131,6 +131,11 @@ def caption(forecast: Forecast) -> str:
 
 
 def _figure(value: float) -> str:
+    """Four significant digits; k, M, G, T above ten thousand."""
+    size = abs(value)
+    for scale, suffix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if 1e4 <= size < 1e15 and size >= scale:
+            return f"{value / scale:.4g}{suffix}"
     return f"{value:.4g}"
 
 

@@ -1,0 +1,160 @@
+"""Forecasts for a terminal and in Markdown: a picture of letters, the card, and what every method did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta, tzinfo
+
+from aiops.domain import Chart, Crossing, Forecast, Report, Trial
+from aiops.render.clean import clean
+from aiops.render.scale import from_s
+from aiops.render.units import between, figure, percent, quantity, stamp
+
+_BARS = "▁▂▃▄▅▆▇█"
+_PAST, _AHEAD = 40, 24  # letters of the picture
+_HEADS = ("method", "coverage", "MASE", "MSIS", "note")
+
+
+def lines(report: Report, tz: tzinfo) -> Iterable[tuple[str, str, bool]]:
+    """(lead, words, whether they are to be wrapped) of each line, for the terminal."""
+    for forecast, chart in zip(report.forecasts, report.charts, strict=False):
+        yield "  ", name(forecast), True
+        yield "    ", expected(forecast, tz), True
+        if words := crossed(forecast, tz):
+            yield "    ", words, True
+        for label, row in picture(chart, forecast):
+            yield f"    {label:<6}", row, False
+        yield "    ", trust(forecast), True
+        yield "    history: ", history(forecast, tz), True
+        yield "    methods: ", "; ".join(trial(one) for one in forecast.trials), True
+
+
+def markdown(report: Report, tz: tzinfo, escape: Callable[[str], str], code: Callable[[str], str]) -> Iterable[str]:
+    """One list item and one table for each forecast. `escape` and `code` make text from outside harmless."""
+    for forecast in report.forecasts:
+        yield f"### {code(name(forecast))}"
+        yield ""
+        words = (expected(forecast, tz), crossed(forecast, tz), trust(forecast), f"History: {history(forecast, tz)}")
+        yield from (f"- {escape(line)}" for line in words if line)
+        yield ""
+        yield f"| {' | '.join(_HEADS)} |"
+        yield f"|{' --- |' * len(_HEADS)}"
+        for row in map(cells, forecast.trials):
+            yield f"| {' | '.join(escape(cell) for cell in row)} |"
+        yield ""
+
+
+# ---------------------------------------------------------------- the card in words
+
+
+def name(forecast: Forecast) -> str:
+    """The series as people name it."""
+    return clean(f"{forecast.metric} of {forecast.node}" if forecast.node else forecast.series, 300)
+
+
+def expected(forecast: Forecast, tz: tzinfo) -> str:
+    """Where it is and where it goes."""
+    metric, until = forecast.metric, stamp(from_s(forecast.times[-1]), tz)
+    band = between(forecast.lower[-1], forecast.upper[-1], metric)
+    if not forecast.trusted:
+        return f"now {quantity(forecast.last, metric)}; its past lay within {band}"
+    likely = quantity(forecast.mean[-1], metric)
+    return f"now {quantity(forecast.last, metric)}; {band} by {until}, most likely {likely}"
+
+
+def crossed(forecast: Forecast, tz: tzinfo) -> str:
+    """When it is full or empty; "" where there is no limit, or nothing to believe."""
+    crossing = forecast.crossing
+    if crossing is None or not forecast.trusted:
+        return ""
+    limit = quantity(crossing.limit, forecast.metric)
+    what = f"{'down to' if crossing.falling else 'up to'} {limit}"
+    if crossing.earliest is None:
+        return f"not {what} within the horizon"
+    return f"{what}: {_interval(crossing, tz)}"
+
+
+def _interval(crossing: Crossing, tz: tzinfo) -> str:
+    moments = (("earliest", crossing.earliest), ("most likely", crossing.expected), ("latest", crossing.latest))
+    return ", ".join(f"{word} {stamp(at, tz) if at else 'beyond the horizon'}" for word, at in moments)
+
+
+def trust(forecast: Forecast) -> str:
+    """Which method won and how it did, or why none can be believed."""
+    if not forecast.trusted:
+        return clean(f"no method can be trusted: {forecast.reason}. Shown is a robust band of the past, no forecast")
+    origins = next((t.origins for t in forecast.trials if t.method == forecast.method), 0)
+    return (
+        f"{clean(forecast.method, 80)}: its {percent(forecast.level)} band covered {_share(forecast.coverage)} "
+        f"in {origins} forecasts of the past"
+    )
+
+
+def history(forecast: Forecast, tz: tzinfo) -> str:
+    """What it rests on."""
+    missing = f", {forecast.gaps} missing" if forecast.gaps else ""
+    season = f", season of {_span(forecast.season_s)}" if forecast.season_s else ", no season"
+    window = f"{stamp(forecast.history.start, tz)} to {stamp(forecast.history.end, tz)}"
+    return f"{window}, {forecast.samples} samples {_span(forecast.step_s)} apart{missing}{season}"
+
+
+def trial(one: Trial) -> str:
+    """One method in a few words."""
+    if one.why_not:
+        return clean(f"{one.method} not tried ({one.why_not})", 300)
+    return f"{clean(one.method, 80)} covered {_share(one.coverage)}, MASE {_number(one.mase)}, MSIS {_number(one.msis)}"
+
+
+def cells(one: Trial) -> tuple[str, ...]:
+    """One method as a row of `_HEADS`."""
+    if one.why_not:
+        return (one.method, "", "", "", f"not tried: {one.why_not}")
+    return (one.method, _share(one.coverage), _number(one.mase), _number(one.msis), f"{one.origins} origins")
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{100 * value:.1f}%"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else figure(value)
+
+
+def _span(seconds: int) -> str:
+    span = timedelta(seconds=seconds)
+    for size, unit in ((timedelta(weeks=1), "w"), (timedelta(days=1), "d"), (timedelta(hours=1), "h")):
+        if span >= size and span % size == timedelta(0):
+            return f"{span // size} {unit}"
+    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
+
+
+# ---------------------------------------------------------------- a picture of letters
+
+
+def picture(chart: Chart, forecast: Forecast) -> Iterable[tuple[str, str]]:
+    """(label, row): upper bound, course and lower bound on one scale; a bar divides past and future."""
+    ahead = len(forecast.times)
+    past = _shrunk([math.nan if v is None else v for v in chart.values[:-ahead]], _PAST)
+    bands = [_shrunk(list(row), _AHEAD) for row in (forecast.upper, forecast.mean, forecast.lower)]
+    known = [v for row in (past, *bands) for v in row if math.isfinite(v)]
+    low, high = min(known), max(known)
+    pad = " " * len(past)
+    upper, mean, lower = (_bars(row, low, high) for row in bands)
+    yield "upper", f"{pad}│{upper}"
+    yield "", f"{_bars(past, low, high)}│{mean}"
+    yield "lower", f"{pad}│{lower}"
+
+
+def _shrunk(values: Sequence[float], most: int) -> list[float]:
+    """At most `most` values: the mean of each bucket; NaN where a bucket is empty."""
+    size = max(1, math.ceil(len(values) / most))
+    buckets = [[v for v in values[i : i + size] if math.isfinite(v)] for i in range(0, len(values), size)]
+    return [sum(bucket) / len(bucket) if bucket else math.nan for bucket in buckets]
+
+
+def _bars(values: Sequence[float], low: float, high: float) -> str:
+    reach = (high - low) or 1.0
+    return "".join(
+        _BARS[min(int((v - low) / reach * len(_BARS)), len(_BARS) - 1)] if math.isfinite(v) else " " for v in values
+    )
