@@ -13,9 +13,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from aiops.domain import FloatArray, Gap, IntArray, Samples, series_key
+from aiops.domain import Gap, IntArray, Samples, series_key
 from aiops.errors import DataError
-from aiops.kernels.labels import Decoded, decode, sound
+from aiops.kernels.labels import decode, sound
+from aiops.kernels.series import columns
 from aiops.kernels.snappy import compress, decompress
 from aiops.kernels.wire import Bytes, field, integer, next_field, uvarint
 from aiops.kernels.xor import Words, big_endian, capacity, unpack
@@ -24,7 +25,6 @@ STREAMED = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadRespons
 FRAME_LIMIT = 64 << 20  # bytes; Prometheus sends about 1 MiB a frame
 OPERATORS = ("=", "!=", "=~", "!~")  # in the order of prompb.LabelMatcher.Type
 
-_MS = 1_000_000  # ns
 _XOR, _HISTOGRAMS = 1, (2, 3)  # encodings of a chunk
 _BROKEN = -1
 _OK, _TRUNCATED, _CHECKSUM, _TOO_LARGE, _MALFORMED = range(5)
@@ -110,33 +110,9 @@ def _indexed(body: Bytes) -> tuple[IntArray, IntArray]:
 
 
 def _samples(keys: list[bytes], sizes: IntArray, faults: IntArray, times: IntArray, bits: IntArray) -> Samples:
-    """One entry for each series that has samples; times from ms to ns."""
     total = int(sizes.sum())
-    times, values = times[:total], bits[:total].view(np.float64)
     gaps = tuple(_gap(keys[k], int(faults[k])) for k in np.flatnonzero(faults).tolist())
-    if len(set(keys)) < len(keys) or _disordered(times, sizes):
-        keys, sizes, times, values = _merged(keys, sizes, times, values)
-    if (sizes == 0).any():
-        keys = [key for key, size in zip(keys, sizes.tolist(), strict=True) if size]
-        sizes = sizes[sizes > 0]
-    starts = np.zeros(len(keys) + 1, np.int64)
-    np.cumsum(sizes, out=starts[1:])
-    times *= _MS
-    return Samples(Decoded(keys), keys, starts, times, values, tuple(dict.fromkeys(gaps)))
-
-
-def _merged(
-    keys: list[bytes], sizes: IntArray, times: IntArray, values: FloatArray
-) -> tuple[list[bytes], IntArray, IntArray, FloatArray]:
-    """One series per key, though chunks may overlap; its times increasing, the last of equal ones kept."""
-    first: dict[bytes, int] = {}
-    owner = np.array([first.setdefault(key, len(first)) for key in keys], np.int64)
-    place = np.repeat(owner, sizes)
-    order = np.lexsort((times, place))
-    place, times, values = place[order], times[order], values[order]
-    last = np.ones(len(times), np.bool_)
-    last[:-1] = (np.diff(place) != 0) | (np.diff(times) != 0)
-    return list(first), np.bincount(place[last], minlength=len(first)), times[last], values[last]
+    return columns(keys, sizes, times[:total], bits[:total].view(np.float64), gaps)
 
 
 # ---------------------------------------------------------------- kernels
@@ -305,18 +281,6 @@ def _decode(
                 filled, sizes[owner] = filled - sizes[owner], 0  # its chunks follow one another
             else:
                 filled, sizes[owner] = now, sizes[owner] + now - filled
-
-
-@njit(cache=True)
-def _disordered(times: IntArray, sizes: IntArray) -> bool:
-    """Whether the times of any series do not increase."""
-    at = 0
-    for size in sizes:
-        for k in range(at + 1, at + size):
-            if times[k] <= times[k - 1]:
-                return True
-        at += size
-    return False
 
 
 @njit(cache=True)

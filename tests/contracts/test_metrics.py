@@ -275,7 +275,7 @@ def web(answer: Answer) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
-            form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode())
+            form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace"))
             self.close_connection = True
             answer(self, form)
 
