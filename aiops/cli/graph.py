@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import click
 from aiops.cli import common
 
 if TYPE_CHECKING:
-    from aiops.domain import Call
+    from aiops.domain import Call, Calls, Entity, Sighting
     from aiops.ops import Ops
 
 
@@ -24,7 +24,8 @@ def graph() -> None:
 _forms = click.option(
     "--format", "form", type=click.Choice(("text", "json", "yaml")), default="text", show_default=True
 )
-_store = click.option("--graph", metavar="URL", help="Where they are kept: sqlite:[PATH].")
+_store = click.option("--graph", metavar="URL", help="Where they are kept: sqlite:[PATH] or neo4j://HOST.")
+_LATEST = 20  # sightings in a table; JSON and YAML have all
 
 
 def _flags(url: str | None) -> dict[str, str]:
@@ -38,13 +39,18 @@ def _flags(url: str | None) -> dict[str, str]:
 @_store
 @_forms
 def show(service: str | None, hops: int, home: str | None, graph: str | None, form: str) -> int:
-    """Show all dependencies, or those around SERVICE."""
+    """Show all dependencies, or those around SERVICE, and what diagnoses saw there."""
+    from aiops.schema import wire
+
     with common.connect(home, **_flags(graph)) as ops:
-        calls = ops.sources.graph.calls([service] if service else [], hops)
-        _known(ops, service)
+        calls, sightings = _around(ops, service, hops)
     if not calls:
         common.note("no dependency is known; `aiops graph import FILE`, or connect a trace source")
-    common.put(_shown(calls, form), None)
+    if form == "text":
+        common.put("\n\n".join(filter(None, (_shown(calls, form), _seen(sightings)))), None)
+    else:
+        told = {"edges": calls, "sightings": sightings}
+        common.put(common.dumped({k: [wire.plain(one) for one in some] for k, some in told.items()}, form), None)
     return 0
 
 
@@ -74,15 +80,16 @@ def path(caller: str, callee: str, home: str | None, graph: str | None, form: st
 def import_(file: str, home: str | None, graph: str | None) -> int:
     """Add dependencies from FILE (JSON, YAML or GraphML; `-` for stdin).
 
-    FILE holds `edges: [[caller, callee], ...]`, each edge with an origin (default: declared) and a kind (CALLS, RUNS_ON)
-    if it likes: the form of a recorded incident's topology.json. Or it is node-link JSON or GraphML, as `export` and
-    networkx write it."""
+    FILE holds `edges: [[caller, callee], ...]`, each edge with an origin (default: declared), a kind (CALLS, RUNS_ON) and
+    a strength if it likes: the form of a recorded incident's topology.json. Or it is node-link JSON or GraphML, as
+    `export` and networkx write it."""
     from aiops.schema import graphfile
 
-    calls = graphfile.parse(common.read(file), file)
+    calls, sightings = graphfile.parse(common.read(file), file)
     with common.connect(home, **_flags(graph)) as ops:
         count = ops.sources.graph.upsert(calls)
-    common.note(f"{count} dependencies taken")
+        seen = ops.sources.graph.note(sightings)
+    common.note(f"{count} dependencies taken" + (f", and {seen} sightings" if seen else ""))
     return 0
 
 
@@ -98,17 +105,16 @@ def import_(file: str, home: str | None, graph: str | None) -> int:
 def export(
     service: str | None, hops: int, home: str | None, graph: str | None, form: str | None, output: Path | None
 ) -> int:
-    """Write dependencies for other tools: node-link JSON (networkx) or GraphML.
+    """Write the graph for other tools: node-link JSON (networkx) or GraphML.
 
-    All of them, or those around SERVICE. GraphML needs the extra `graph`."""
+    All of it, or what is around SERVICE: dependencies, and what diagnoses saw. GraphML needs the extra `graph`."""
     from aiops.schema import graphfile
 
     with common.connect(home, **_flags(graph)) as ops:
-        calls = ops.sources.graph.calls([service] if service else [], hops)
+        calls, sightings = _around(ops, service, hops)
         nodes = (service,) if service else ops.sources.graph.nodes()
-        _known(ops, service)
     chosen = form or ("graphml" if output and output.suffix.lower() == ".graphml" else "json")
-    common.put((graphfile.graphml if chosen == "graphml" else graphfile.node_link)(calls, nodes), output)
+    common.put((graphfile.graphml if chosen == "graphml" else graphfile.node_link)(calls, nodes, sightings), output)
     return 0
 
 
@@ -149,18 +155,54 @@ def shortest(calls: Iterable[Call], caller: str, callee: str) -> list[Call] | No
     return way[::-1]
 
 
-def _known(ops: Ops, service: str | None) -> None:
-    if service and service not in ops.sources.graph.nodes():
+def _around(ops: Ops, service: str | None, hops: int) -> tuple[Calls, tuple[Sighting, ...]]:
+    """What the graph knows within `hops` of a service, or all that it knows. NotFound for a service that it doesn't know."""
+    graph = ops.sources.graph
+    calls = graph.calls([service] if service else [], hops)
+    for gap in calls.gaps:
+        common.note(f"{gap.what}: {gap.why}")
+    sightings = graph.sightings([service, *calls.nodes] if service else [])
+    if service and not sightings and service not in graph.nodes():
         from aiops.errors import NotFound
 
         raise NotFound(f"the graph knows no node {service!r}")
+    return calls, sightings
 
 
-def _shown(calls: Iterable[Call], form: str) -> str:
+def _seen(sightings: Sequence[Sighting]) -> str:
+    """The latest of them as a table."""
     from aiops.cli.answers import columns
+
+    if not sightings:
+        return ""
+    latest = sorted(sightings, key=lambda one: (one.last_seen, one.key), reverse=True)[:_LATEST]
+    rows = [
+        (_called(s.cause), s.kind, _called(s.effect), f"{s.strength:.2f}", f"{s.lag.total_seconds():g} s",
+         s.source, s.last_seen.isoformat(timespec="seconds"))
+        for s in latest
+    ]  # fmt: skip
+    more = len(sightings) - len(latest)
+    table = columns([("seen in diagnoses", "", "", "strength", "lag", "source", "last seen"), *rows])
+    return table + (f"\nand {more} earlier; --format json shows all" if more else "")
+
+
+def _called(entity: Entity) -> str:
+    from aiops.render.clean import clean
+
+    return clean(f"{entity.service} {entity.name}".strip(), 80)
+
+
+def _shown(calls: Sequence[Call], form: str) -> str:
+    from aiops.cli.answers import columns
+    from aiops.render.clean import clean
     from aiops.schema import wire
 
     if form != "text":
         return common.dumped({"edges": [wire.plain(call) for call in calls]}, form)
-    rows = [(c.caller, "->", c.callee, c.kind, c.source, c.last_seen.isoformat() if c.last_seen else "") for c in calls]
+    if not calls:
+        return ""
+    rows = [
+        (clean(c.caller, 80), "->", clean(c.callee, 80), c.kind, clean(c.source, 40), c.last_seen.isoformat() if c.last_seen else "")
+        for c in calls
+    ]  # fmt: skip
     return columns([("caller", "", "callee", "kind", "source", "last seen"), *rows])

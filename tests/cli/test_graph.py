@@ -82,6 +82,7 @@ def test_yaml_will_do(run: Run) -> None:
         ("edges: [[a, 1]]", "edges[0]"),
         ("edges: [[a, b, c, d, e]]", "edges[0]"),
         ("edges: [[a, b, c, LIKES]]", "LIKES"),
+        ("edges: [{source: a, target: b, strength: 0}]", "above 0 and at most 1"),
     ],
 )
 def test_what_is_no_topology_is_refused(run: Run, text: str, named: str) -> None:
@@ -96,3 +97,41 @@ def test_an_empty_graph_says_how_to_fill_it(run: Run) -> None:
     empty = run("graph", "show")
     assert empty.code == 0
     assert "graph import" in empty.err
+
+
+SIGHTING = """
+nodes: [{id: m, kind: Metric, service: cart, name: "cpu\\x1b[31m"}]
+edges:
+- {source: cart, target: m, kind: CONTAINS, strength: 0.5, first_seen: 2026-01-01T00:00:00Z, last_seen: 2026-01-01T00:00:00Z}
+"""
+
+
+def test_what_diagnoses_saw_is_shown_and_exported(graph: Run) -> None:
+    Path("seen.yaml").write_text(SIGHTING, encoding="utf-8")
+    assert "1 sightings" in graph("graph", "import", "seen.yaml").err
+    shown = graph("graph", "show", "cart")
+    assert "CONTAINS" in shown.out
+    assert "\x1b" not in shown.out
+    (told,) = json.loads(graph("graph", "show", "cart", "--format", "json").out)["sightings"]
+    assert (told["cause"]["service"], told["effect"]["kind"], told["strength"]) == ("cart", "Metric", 0.5)
+    assert "CONTAINS" not in graph("graph", "show", "search", "--hops", "1").out
+    for file in ("all.json", "all.graphml"):
+        exported = graph("graph", "export", "-o", file)
+        if file.endswith("json"):
+            assert exported.code == 0
+            assert graph("graph", "import", file, "--graph", "sqlite:other.db").code == 0
+            again = graph("graph", "show", "--format", "json", "--graph", "sqlite:other.db").out
+            assert again == graph("graph", "show", "--format", "json").out
+        else:  # no XML can hold that name
+            assert exported.code == 2
+            assert "JSON" in exported.err
+
+
+def test_a_graph_elsewhere_that_is_down_is_told(run: Run) -> None:
+    Path("edges.yaml").write_text("edges:\n- [a, b]\n", encoding="utf-8")
+    where = ("--graph", "neo4j://127.0.0.1:1")
+    assert run("graph", "import", "edges.yaml", *where).code == 0
+    shown = run("graph", "show", *where, "--format", "json")
+    assert pairs(shown) == [("a", "b")]
+    assert "127.0.0.1:1" in shown.err
+    assert "1 writes wait" in shown.err
