@@ -25,7 +25,7 @@ INDICES = "logs-*,filebeat-*,logstash-*,fluentd-*,fluent-bit-*"
 TIME = "@timestamp"
 # Where a label of rules/entities.yaml stands: Elastic Common Schema, OpenTelemetry's mapping, then the label's own name.
 _FIELDS: Mapping[str, tuple[str, ...]] = {
-    "service": ("service.name", "resource.attributes.service.name"),
+    "service": ("service.name", "resource.attributes.service.name", "serviceName"),
     "app": ("kubernetes.labels.app", "kubernetes.labels.app_kubernetes_io/name"),
     "container": ("kubernetes.container.name", "container.name", "resource.attributes.k8s.container.name"),
     "pod": ("kubernetes.pod.name", "resource.attributes.k8s.pod.name"),

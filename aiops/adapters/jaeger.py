@@ -101,7 +101,7 @@ class Jaeger:
                 span.span_id,
                 parents[0] if parents else "",
                 span.duration * 1000,
-                any(tag.fails for tag in span.tags),
+                reading.failed((tag.key, tag.value) for tag in span.tags),
             )
 
 
@@ -118,12 +118,6 @@ def _gaps(full: int, searches: int, limit: int) -> tuple[Gap, ...]:
 class _Tag(msgspec.Struct):
     key: str
     value: Any = None
-
-    @property
-    def fails(self) -> bool:
-        return (self.key == "error" and self.value in (True, "true")) or (
-            self.key == "otel.status_code" and self.value == "ERROR"
-        )
 
 
 class _Reference(msgspec.Struct):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -28,6 +28,12 @@ Window = tuple[int, int]  # [start, end) in ns
 LogRow = tuple[int, str, str, str, str]  # time, node, message, trace id, span id
 SpanRow = tuple[int, str, str, str, str, str, int, bool]  # time, node, operation, trace, span, parent, duration, error
 
+# Status codes of a failed span, and where they stand: OpenTelemetry now and before, OpenTracing, Envoy.
+_GRPC = {"UNKNOWN": 2, "DEADLINE_EXCEEDED": 4, "UNIMPLEMENTED": 12, "INTERNAL": 13, "UNAVAILABLE": 14, "DATA_LOSS": 15}
+_FAILED: tuple[tuple[Container[int], tuple[str, ...]], ...] = (
+    (range(500, 600), ("http.response.status_code", "http.status_code")),
+    (frozenset(_GRPC.values()), ("rpc.grpc.status_code", "rpc.response.status_code", "grpc.status_code")),
+)
 _ID = re.compile(r"""(?i)\b(trace|span)[_.-]?id["']?\s*[=:]\s*["']?([0-9a-f]{16}(?:[0-9a-f]{16})?)\b""")
 
 
@@ -117,6 +123,30 @@ def ids_in(message: str) -> tuple[str, str]:
     """(trace id, span id) that a line itself states, as `trace_id=...` or `"traceId": "..."`; "" where it does not."""
     found = {kind.lower(): value.lower() for kind, value in _ID.findall(message)}
     return found.get("trace", ""), found.get("span", "")
+
+
+def failed(attributes: Iterable[tuple[str, Any]], status: str | int = "") -> bool:
+    """Whether a span failed: by its OpenTelemetry status, else by an `error` tag, an HTTP status of 500 or more, or a gRPC status
+    that is the server's fault. A status that somebody set to OK beats the tags.
+
+    `error` is true in OpenTracing, "true" from Envoy, and the message itself in Zipkin."""
+    told = dict(attributes)
+    stated = str(status or told.get("otel.status_code", "")).upper().removeprefix("STATUS_CODE_")
+    if stated in ("OK", "1", "ERROR", "2"):
+        return stated in ("ERROR", "2")
+    if str(told.get("error") or "false").lower() not in ("false", "0"):
+        return True
+    return any(_code(told.get(key)) in codes for codes, keys in _FAILED for key in keys)
+
+
+def _code(value: Any) -> int:
+    """A status code, as number or text; -1 for what is none."""
+    if isinstance(value, str):
+        value = _GRPC.get(value.upper(), value)
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return -1
 
 
 def logs(rows: Iterable[LogRow], scope: Scope) -> Logs:

@@ -17,7 +17,6 @@ from aiops.errors import SourceRefused
 from aiops.rules import Entities
 
 MAX_TRACES = 500  # per phase
-_ERROR = ("STATUS_CODE_ERROR", 2)
 
 
 class Tempo:
@@ -111,7 +110,7 @@ class Tempo:
                         _hex(span.span_id),
                         _hex(span.parent_span_id),
                         max(0, int(span.end_time_unix_nano) - start),
-                        span.status.code in _ERROR,
+                        reading.failed(((one.key, _plain(one.value)) for one in span.attributes), span.status.code),
                     )
 
     def _gaps(self, found: list[list[str]], traces: list[list[_Batch] | None]) -> tuple[Gap, ...]:
@@ -125,6 +124,11 @@ class Tempo:
                 Gap("traces", f"{lost} of {len(traces)} traces were found but not given", "look at Tempo's limits")
             )
         return tuple(gaps)
+
+
+def _plain(value: dict[str, Any]) -> Any:
+    """What an OTLP value holds: one of `stringValue`, `intValue` (as text), `boolValue` and more."""
+    return next(iter(value.values()), None)
 
 
 def _hex(identity: str) -> str:
@@ -174,6 +178,7 @@ class _Span(msgspec.Struct, rename="camel"):
     parent_span_id: str = ""
     name: str = ""
     status: _Status = msgspec.field(default_factory=_Status)
+    attributes: list[_Attribute] = []
 
 
 class _Scope(msgspec.Struct):

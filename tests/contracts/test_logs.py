@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 
 from aiops import recording, resources, rules
 from aiops.adapters import reading
@@ -23,6 +24,8 @@ from aiops.domain import NS, Logs, Scope, TimeRange, from_ns
 from aiops.errors import ConfigError, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
 from aiops.ports import LogSource
 
+import servers
+from conftest import needed
 from servers import products
 from servers.products import Asked, Raw, Web, web
 
@@ -57,14 +60,45 @@ def live(kind: str, url: str, **options: object) -> LogSource:
     return Elastic(Access.to(f"elastic+{url}/app-logs", "elastic", "logs source"), ENTITIES, **options)
 
 
+@pytest.fixture(scope="session")
+def opensearch(recorded: Logs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server that holds what was recorded, in `app-logs`."""
+    with needed(), servers.opensearch(tmp_path_factory.mktemp("opensearch")) as server:
+        _put(server.url, "app-logs", "date_nanos", recorded)
+        yield server.url
+
+
+def _put(url: str, index: str, time_type: str, logs: Logs) -> None:
+    """Documents as a shipper of the Elastic Common Schema writes them; only the time is mapped, the rest as it comes."""
+    with requests.Session() as http:
+        http.trust_env = False
+        mapped = {"settings": {"number_of_shards": 2}, "mappings": {"properties": {"@timestamp": {"type": time_type}}}}
+        http.put(f"{url}/{index}", json=mapped, timeout=60).raise_for_status()
+        lines = []
+        for at, node, message, trace, span in zip(
+            logs.times.tolist(), logs.nodes, logs.messages, logs.trace_ids, logs.span_ids, strict=True
+        ):
+            told = {"@timestamp": reading.when(at), "message": message, "service": {"name": node}}
+            told |= ({"trace": {"id": trace}} if trace else {}) | ({"span": {"id": span}} if span else {})
+            lines.append(f'{{"index": {{}}}}\n{json.dumps(told)}\n')
+        body, head = "".join(lines).encode(), {"Content-Type": "application/x-ndjson"}
+        answer = http.post(f"{url}/{index}/_bulk?refresh=true", data=body, headers=head, timeout=120)
+        answer.raise_for_status()
+        assert not answer.json()["errors"]
+
+
 @pytest.fixture(params=["loki", "elastic"])
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(params=["case", "loki", "elastic"])
+@pytest.fixture(params=["case", "loki", "elastic", "opensearch"])
 def source(request: pytest.FixtureRequest, demo_case: Path, servers_of: dict[str, Web]) -> LogSource:
-    return CaseLogs(demo_case) if request.param == "case" else live(request.param, servers_of[request.param].url)
+    if request.param == "case":
+        return CaseLogs(demo_case)
+    if request.param == "opensearch":
+        return live("elastic", request.getfixturevalue("opensearch"))
+    return live(request.param, servers_of[request.param].url)
 
 
 def same(a: Logs, b: Logs) -> bool:
@@ -154,6 +188,27 @@ def test_above_the_cap_an_even_sample_is_read_and_said(
     after = found.incident.sum() / scope.incident.mask(recorded.times).sum()
     assert 0.1 < before < 0.4
     assert 0.1 < after < 0.4
+
+
+def test_a_real_server_pages_samples_and_keeps_to_the_nodes(opensearch: str, scope: Scope, recorded: Logs):
+    nodes = tuple(sorted(set(recorded.nodes))[:3])
+    found = live("elastic", opensearch, page=500).read(dataclasses.replace(scope, nodes=nodes), 60)
+    wanted = np.isin(recorded.nodes, nodes)
+    assert list(found.times) == list(recorded.times[wanted])
+    assert list(found.messages) == list(recorded.messages[wanted])
+    some = live("elastic", opensearch, max_lines=len(recorded) // 4).read(scope, 60)
+    assert f"{len(recorded)} lines lie in the window; 25.0%" in some.gaps[0].why
+    assert 0.1 < len(some) / len(recorded) < 0.4
+
+
+def test_a_real_server_with_times_in_milliseconds_and_lines_of_one_moment(opensearch: str):
+    logs = crowded(6)
+    _put(opensearch, "crowd", "date", logs)
+    for page, whole in ((7, True), (5, False)):
+        found = Elastic(Access(f"{opensearch}/crowd"), ENTITIES, page=page).read(CROWD, 20)
+        assert (sorted(found.messages) == sorted(logs.messages)) is whole
+        assert bool(found.gaps) is not whole
+    assert len(Elastic(Access(f"{opensearch}/no-such-*"), ENTITIES).read(CROWD, 20)) == 0
 
 
 HOSTILE = ['a"b', "a\\b", "a\nb", '"} | json #', "ünï漢字", "a|b", "${x}{{y}}", ".*", "(", "a.b"]

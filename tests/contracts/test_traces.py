@@ -233,6 +233,70 @@ def test_jaeger_knows_failed_spans_and_other_parents():
     assert found.parent_ids.tolist() == ["", "x", ""]
 
 
+MOMENT = Scope(from_ns(5 * NS), TimeRange(from_ns(0), from_ns(5 * NS)), TimeRange(from_ns(5 * NS), from_ns(9 * NS)))
+
+# What a span says of itself, and whether that is a failure. Texts are how Envoy and Zipkin write what others write as numbers.
+SAID = [
+    ({}, False),
+    ({"error": True}, True),
+    ({"error": "true"}, True),
+    ({"error": "connection reset by peer"}, True),
+    ({"error": "false"}, False),
+    ({"error": ""}, False),
+    ({"http.status_code": 503}, True),
+    ({"http.status_code": "500"}, True),
+    ({"http.response.status_code": 502}, True),
+    ({"http.response.status_code": 404}, False),
+    ({"rpc.grpc.status_code": 14}, True),
+    ({"rpc.grpc.status_code": 5}, False),
+    ({"grpc.status_code": "13"}, True),
+    ({"rpc.response.status_code": "UNAVAILABLE"}, True),
+    ({"rpc.response.status_code": "NOT_FOUND"}, False),
+    ({"http.status_code": "soon", "rpc.grpc.status_code": None}, False),
+    ({"otel.status_code": "ERROR"}, True),
+    ({"otel.status_code": "OK", "http.status_code": 500}, False),
+]
+
+
+@pytest.mark.parametrize(("tags", "failed"), SAID)
+def test_jaeger_knows_a_failed_span_by_what_it_says(tags: dict[str, object], failed: bool):
+    told = [{"key": key, "type": "string", "value": value} for key, value in tags.items()]
+    span = {"traceID": "t", "spanID": "a", "operationName": "o", "startTime": 5_000_000, "duration": 1}
+    trace = {
+        "traceID": "t",
+        "spans": [{**span, "processID": "p1", "references": [], "tags": told}],
+        "processes": {"p1": {"serviceName": "cart"}},
+    }
+    with web(lambda asked: {"data": ["cart"] if asked.path == "/api/services" else [trace]}) as server:
+        found = live("jaeger", server.url).read(MOMENT, 5)
+    assert found.errors.tolist() == [failed]
+
+
+@pytest.mark.parametrize(("tags", "failed"), SAID)
+def test_tempo_knows_a_failed_span_by_what_it_says(tags: dict[str, object], failed: bool):
+    def value(of: object) -> dict[str, object]:
+        if isinstance(of, bool):
+            return {"boolValue": of}
+        if isinstance(of, int):
+            return {"intValue": str(of)}
+        return {} if of is None else {"stringValue": of}
+
+    stated = tags.get("otel.status_code")
+    span = {
+        "traceId": "0" * 31 + "a",
+        "spanId": "00000000000000bb",
+        "status": {"code": f"STATUS_CODE_{stated}"} if stated else {},
+        "startTimeUnixNano": str(5 * NS),
+        "endTimeUnixNano": str(6 * NS),
+        "attributes": [{"key": k, "value": value(v)} for k, v in tags.items() if k != "otel.status_code"],
+    }
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "cart"}}]}
+    trace = {"batches": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
+    with web(lambda asked: {"traces": [{"traceID": "a"}]} if asked.path == "/api/search" else trace) as server:
+        found = live("tempo", server.url).read(MOMENT, 5)
+    assert found.errors.tolist() == [failed]
+
+
 # ---------------------------------------------------------------- the live ones: failing
 
 AT = datetime(2022, 8, 22, 4, 0, tzinfo=UTC)

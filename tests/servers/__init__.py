@@ -7,7 +7,6 @@ It raises `Missing` when the part isn't provisioned and `NotReady`, with the end
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import tempfile
@@ -19,7 +18,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers.parts import DEBIAN_TEMPLATES, HOME, NEO4J_CLASSPATH, ROOT, Missing, binary, environment, neo4j_java
+from servers.parts import DEBIAN_TEMPLATES, HOME, ROOT, Missing, binary, environment, java
 
 __all__ = [
     "Chromium",
@@ -29,10 +28,12 @@ __all__ = [
     "alertmanager",
     "chromium",
     "neo4j",
+    "opensearch",
     "prometheus",
     "promtool",
     "redis",
     "serving",
+    "victoria_metrics",
 ]
 
 READY_WITHIN_S = 60.0
@@ -201,6 +202,23 @@ def promtool(*arguments: str) -> str:
 
 
 @contextmanager
+def victoria_metrics(data: Path) -> Iterator[Server]:
+    """VictoriaMetrics, one node, which keeps samples however old they are."""
+    program = binary("victoria-metrics")
+
+    def command(port: int) -> list[str]:
+        return [
+            str(program),
+            f"-storageDataPath={data}",
+            "-retentionPeriod=100y",
+            f"-httpListenAddr=127.0.0.1:{port}",
+        ]
+
+    with serving("victoria-metrics", command, answers("/health"), env=environment()) as server:
+        yield server
+
+
+@contextmanager
 def alertmanager(data: Path, config: str) -> Iterator[Server]:
     program = binary("alertmanager")
     data.mkdir(parents=True, exist_ok=True)
@@ -248,19 +266,31 @@ def redis(data: Path) -> Iterator[Server]:
 @contextmanager
 def neo4j(data: Path, *flags: str, port: int | None = None) -> Iterator[Server]:
     """Neo4j with its data in `data`. `flags`: `auth` (user and password neo4j, to be changed at first), `read-only`."""
-    java = neo4j_java()
+    started = java("neo4j")
     data.mkdir(parents=True, exist_ok=True)
     opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _NEO4J_OPENS]
-    classpath = os.pathsep.join(map(str, NEO4J_CLASSPATH))
 
     def command(port: int) -> list[str]:
-        return [java, "-Xmx1g", *opened, "-cp", classpath, "Neo4jServer", str(port), str(data), *flags]
+        return [*started, "-Xmx1g", *opened, "Neo4jServer", str(port), str(data), *flags]
 
     with serving("neo4j", command, listens, scheme="bolt", port=port) as server:
         yield server
 
 
 _NEO4J_OPENS = ("java.nio", "java.io", "sun.nio.ch", "java.util.concurrent", "java.lang")
+
+
+@contextmanager
+def opensearch(data: Path) -> Iterator[Server]:
+    """One OpenSearch node with its data in `data`; indices must be created before they are written to."""
+    started = java("opensearch")
+    data.mkdir(parents=True, exist_ok=True)
+
+    def command(port: int) -> list[str]:
+        return [*started, "-Xmx512m", "OpenSearchServer", str(port), str(data)]
+
+    with serving("opensearch", command, answers("/_cluster/health?wait_for_status=yellow&timeout=1s")) as server:
+        yield server
 
 
 @dataclass(frozen=True)

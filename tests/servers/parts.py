@@ -3,8 +3,8 @@
     python tests/servers/parts.py [PART ...]      make these parts ready (all of them when none is named)
 
 A part is taken from PATH when it is there. Otherwise its Debian packages, with what they need beyond this machine's own
-packages, are downloaded by apt into `.servers/apt` and unpacked into `.servers/root`; Neo4j is built by Maven into
-`.servers/neo4j`. A part that is ready is left alone, an interrupted download is taken up again. Standard library only.
+packages, are downloaded by apt into `.servers/apt` and unpacked into `.servers/root`; Neo4j and OpenSearch are built by Maven
+into `.servers/neo4j` and `.servers/opensearch`. A part that is ready is left alone, an interrupted download is taken up again. Standard library only.
 """
 
 from __future__ import annotations
@@ -57,8 +57,11 @@ PARTS: Mapping[str, Part] = {
         Part("fonts", {}, ["fonts-inter", "fonts-dejavu-core", "fonts-droid-fallback"]),
     )
 }
-NEO4J = HOME / "neo4j"
-NEO4J_CLASSPATH = [NEO4J / "classes", NEO4J / "lib" / "*"]
+# Servers that come as Java libraries: each a folder here with a Maven project and a class that starts it.
+JAVA = {
+    "neo4j": "the Community server (GPL-3: used by the tests alone, never shipped)",
+    "opensearch": "one node of the server (Apache-2.0)",
+}
 
 
 def binary(program: str) -> Path:
@@ -83,8 +86,8 @@ def environment() -> dict[str, str]:
 
 def provision(name: str) -> None:
     """Makes one part ready. Raises `Unprovisionable`."""
-    if name == "neo4j":
-        _build_neo4j()
+    if name in JAVA:
+        _build(name)
         return
     part = PARTS[name]
     if part.programs and all(shutil.which(program) for program in part.programs):
@@ -199,46 +202,47 @@ def _write_fonts_conf() -> None:
     )
 
 
-# ---------------------------------------------------------------- Neo4j
+# ---------------------------------------------------------------- Java
 
 
-def neo4j_java() -> str:
-    """The `java` that runs Neo4j. Raises `Missing` when Neo4j isn't built."""
-    java = shutil.which("java")
-    if java is None or not _neo4j_is_built():
-        raise Missing("neo4j")
-    return java
+def java(name: str) -> list[str]:
+    """The command that runs one of JAVA's servers, up to its class. Raises `Missing` when it isn't built."""
+    program = shutil.which("java")
+    if program is None or not _is_built(name):
+        raise Missing(name)
+    return [program, "-cp", os.pathsep.join((str(HOME / name / "classes"), str(HOME / name / "lib" / "*")))]
 
 
-def _neo4j_is_built() -> bool:
+def _is_built(name: str) -> bool:
     """From the sources as they are now."""
-    return _stamp("neo4j").exists() and _stamp("neo4j").read_text() == _neo4j_sources()
+    return _stamp(name).exists() and _stamp(name).read_text() == _sources(name)
 
 
-def _neo4j_sources() -> str:
-    files = sorted(path for path in (HERE / "neo4j").iterdir() if path.is_file())
+def _sources(name: str) -> str:
+    files = sorted(path for path in (HERE / name).iterdir() if path.is_file())
     return hashlib.sha256(b"\n".join(path.read_bytes() for path in files)).hexdigest()
 
 
-def _build_neo4j() -> None:
-    """Neo4j Community (GPL-3: used by the tests alone, never shipped) through Maven's ordinary client."""
-    if _neo4j_is_built():
-        say("neo4j", f"ready: {NEO4J}")
+def _build(name: str) -> None:
+    """Through Maven's ordinary client."""
+    target = HOME / name
+    if _is_built(name):
+        say(name, f"ready: {target}")
         return
     for tool in ("mvn", "java", "javac"):
         if shutil.which(tool) is None:
-            raise Unprovisionable(f"neo4j: no {tool} here; Maven and a JDK 17 or 21 are needed on PATH")
-    NEO4J.mkdir(parents=True, exist_ok=True)
-    say("neo4j", "downloading and building (a few hundred small files)")
-    quiet = ["--batch-mode", "--no-transfer-progress", f"-Dmaven.repo.local={HOME / 'm2'}", f"-Dservers={NEO4J}"]
-    _run("neo4j", ["mvn", *quiet, "compile", "dependency:copy-dependencies"], cwd=HERE / "neo4j")
-    _mark_ready("neo4j")
-    _stamp("neo4j").write_text(_neo4j_sources())
-    say("neo4j", f"ready: {NEO4J}")
+            raise Unprovisionable(f"{name}: no {tool} here; Maven and a JDK 17 or 21 are needed on PATH")
+    target.mkdir(parents=True, exist_ok=True)
+    say(name, f"downloading and building {JAVA[name]}")
+    quiet = ["--batch-mode", "--no-transfer-progress", f"-Dmaven.repo.local={HOME / 'm2'}", f"-Dservers={target}"]
+    _run(name, ["mvn", *quiet, "compile", "dependency:copy-dependencies"], cwd=HERE / name)
+    _mark_ready(name)
+    _stamp(name).write_text(_sources(name))
+    say(name, f"ready: {target}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    known = [*PARTS, "neo4j"]
+    known = [*PARTS, *JAVA]
     parser = argparse.ArgumentParser(description="Make the test servers ready, inside the checkout.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(known)}; all when none is named")
     chosen = parser.parse_args(arguments).parts or known
