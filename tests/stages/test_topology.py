@@ -46,6 +46,47 @@ CALLS = [
     ({"__name__": "request_total", "direction": "outbound", "pod": "web-5d9f8b6c5d-x2x4z", "dst_service": "cart"}),
     ({"__name__": "hubble_http_requests_total", "source_workload": "web", "destination_workload": "cart"}),
     ({"__name__": "hubble_http_requests_total", "source": "shop/web", "destination": "shop/cart"}),
+    (
+        {
+            "__name__": "hubble_http_requests_total",
+            "method": "GET",
+            "protocol": "HTTP/1.1",
+            "status": "200",
+            "reporter": "client",
+            "source": "shop/web-5d9f8b6c5d-x2x4z",
+            "destination": "shop/cart-0",
+        }
+    ),
+    ({"__name__": "hubble_tcp_flags_total", "family": "IPv4", "flag": "SYN", "source": "shop/web", "destination": "shop/cart"}),
+    (
+        {
+            "__name__": "outbound_http_route_backend_requests_total",
+            "deployment": "web",
+            "pod": "web-5d9f8b6c5d-x2x4z",
+            "parent_group": "core",
+            "parent_kind": "Service",
+            "parent_namespace": "shop",
+            "parent_name": "cart",
+            "route_kind": "HTTPRoute",
+            "route_name": "default",
+            "backend_group": "core",
+            "backend_kind": "Service",
+            "backend_namespace": "shop",
+            "backend_name": "cart",
+            "backend_port": "8080",
+        }
+    ),
+    (
+        {
+            "__name__": "envoy_cluster_upstream_rq_total",
+            "local_cluster": "web",
+            "consul_source_service": "web",
+            "consul_source_datacenter": "dc1",
+            "consul_destination_service": "cart",
+            "envoy_cluster_name": "cart",
+            "service": "consul-mesh-metrics",
+        }
+    ),
     ({"__name__": "envoy_cluster_upstream_rq_total", "local_cluster": "web", "envoy_cluster_name": "cart"}),
     ({"__name__": "envoy_cluster_upstream_cx_total", "app": "web", "envoy_cluster_name": "outbound|80||cart.shop.svc.cluster.local"}),
 ]  # fmt: skip
@@ -67,6 +108,25 @@ def test_every_product_states_the_call(labels: dict[str, str]):
         {"__name__": "request_total", "direction": "inbound", "deployment": "web", "dst_deployment": "cart"},
         {"__name__": "request_total", "deployment": "web", "dst_deployment": "cart"},
         {"__name__": "hubble_flows_processed_total", "source_workload": "web", "destination_workload": "cart"},
+        {"__name__": "hubble_tcp_flags_total", "flag": "SYN-ACK", "source": "shop/cart", "destination": "shop/web"},
+        {"__name__": "hubble_tcp_flags_total", "flag": "SYN", "source": "shop/web", "destination": "reserved:world"},
+        {
+            "__name__": "outbound_http_route_backend_requests_total",
+            "pod": "web-0",
+            "backend_kind": "default",
+            "backend_name": "unknown",
+        },
+        {"__name__": "envoy_cluster_upstream_rq_total", "app": "web", "envoy_cluster_name": "inbound|8080||"},
+        {
+            "__name__": "envoy_cluster_upstream_rq_total",
+            "app": "web",
+            "envoy_cluster_name": "inbound|8080||cart.shop.svc.cluster.local",
+        },
+        {
+            "__name__": "envoy_cluster_upstream_rq_total",
+            "consul_source_service": "web",
+            "envoy_cluster_name": "local_app",
+        },
         {"__name__": "envoy_cluster_upstream_rq_total", "app": "web", "envoy_cluster_name": "xds-grpc"},
         {"__name__": "envoy_cluster_upstream_rq_total", "app": "web", "envoy_cluster_name": "BlackHoleCluster"},
         {"__name__": "kube_node_info", "node": "host-1", "instance": "10.0.0.9:8080"},
@@ -81,6 +141,12 @@ def test_nothing_else_states_anything(labels: dict[str, str]):
 
 
 RUNS_ON = ("web", "host-1", "RUNS_ON", "labels")
+
+
+def test_a_workload_whose_name_ends_like_a_pod_keeps_it():
+    """Kubernetes' own suffixes have no vowels, so that they never form a word."""
+    flow = {"__name__": "hubble_http_requests_total", "source": "shop/web", "destination": "shop/checkout-redis"}
+    assert edges(flow) == [("web", "checkout-redis", "CALLS", "service-graph")]
 
 
 def test_a_pod_runs_on_its_node():
