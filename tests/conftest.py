@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,23 @@ def prometheus(demo_case: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         backfill(demo_case, data)
         with servers.prometheus(data) as server:
             yield server
+
+
+@pytest.fixture(scope="session")
+def victoria_metrics(demo_case: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """A VictoriaMetrics that holds the demo incident's metrics, at their own time."""
+    from aiops import recording
+
+    from servers.backfill import remote_write
+
+    panel, _ = recording.read_metrics(recording.open_files(demo_case))
+    headers = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
+    with needed(), servers.victoria_metrics(tmp_path_factory.mktemp("victoria-metrics")) as server:
+        write = urllib.request.Request(f"{server.url}/api/v1/write", remote_write(panel), headers)
+        for request in (write, f"{server.url}/internal/force_flush"):  # so that it is there to be read
+            with urllib.request.urlopen(request) as reply:
+                reply.read()
+        yield server
 
 
 @pytest.fixture(scope="session")

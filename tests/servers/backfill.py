@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 
 from aiops import recording
 from aiops.domain import NS, Panel, quote
+from aiops.kernels.labels import encode
+from aiops.kernels.snappy import compress
+from aiops.kernels.wire import field, integer
 
 from servers import promtool
+
+STALE = struct.pack("<Q", 0x7FF0000000000002)  # the NaN that says that a series ended
 
 
 def backfill(case: Path, data: Path) -> Panel:
@@ -35,3 +41,17 @@ def openmetrics(panel: Panel) -> str:
             for at, value in zip(times, [*row.tolist(), np.nan], strict=True)
         ]
     return "\n".join([*lines, "# EOF\n"])
+
+
+def remote_write(panel: Panel) -> bytes:
+    """The body of a Prometheus remote write of the panel's samples. A gap, and the end of each series, is a stale marker."""
+    step = int(np.median(np.diff(panel.times)))
+    times = [*panel.times.tolist(), int(panel.times[-1]) + step]
+    told = b""
+    for own, row in zip(panel.labels, panel.values, strict=True):
+        series = encode(own)
+        for at, value in zip(times, [*row.tolist(), np.nan], strict=True):
+            bits = STALE if np.isnan(value) else struct.pack("<d", value)
+            series += field(2, b"\x09" + bits + integer(2, at // 1_000_000))
+        told += field(1, series)
+    return compress(told)
