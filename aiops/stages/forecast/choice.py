@@ -105,10 +105,10 @@ def _season(samples: int, step_s: int) -> int:
 def _trials(on: Ground, asked: Asked, tick: Callable[[], None]) -> tuple[dict[str, Tried], tuple[Trial, ...]]:
     """What each method did, and the card of all, in the order of METHODS."""
     tried: dict[str, Tried] = {}
-    trials, left = [], asked.work
+    trials, left, blind = [], asked.work, _blind(on)
     for method in METHODS:
         tick()
-        why_not = _why_not(method, on, left)
+        why_not = blind or _why_not(method, on, left)
         if not why_not:
             left -= method.work
             one = try_out(method, on)
@@ -146,16 +146,23 @@ def _best(tried: Mapping[str, Tried]) -> Method | None:
 
 def _doubt(on: Ground, chosen: Method | None, tried: Mapping[str, Tried]) -> str:
     """Why no method can be trusted here; "" where the chosen one can."""
+    if blind := _blind(on):
+        return blind
+    if chosen is None or len(on.judged) < LEAST_JUDGED:
+        return f"the history is too short for a backtest at this horizon: {len(on.judged)} of at least {LEAST_JUDGED} origins"
+    naive = min((tried[name].mase for name in NAIVE if name in tried), default=math.inf)
+    return _failing(chosen.name, tried[chosen.name], naive)
+
+
+def _blind(on: Ground) -> str:
+    """Why nothing need be tried: where the series stands is not known; "" where it is."""
     samples = int(on.known.sum())
     if samples < LEAST_SAMPLES:
         return f"only {samples} of at least {LEAST_SAMPLES} samples: still warming up"
     silent = len(on.known) - 1 - int(np.flatnonzero(on.known)[-1])
     if silent > LATE:
         return f"no sample for the last {silent} steps: where it stands now is not known"
-    if chosen is None or len(on.judged) < LEAST_JUDGED:
-        return f"the history is too short for a backtest at this horizon: {len(on.judged)} of at least {LEAST_JUDGED} origins"
-    naive = min((tried[name].mase for name in NAIVE if name in tried), default=math.inf)
-    return _failing(chosen.name, tried[chosen.name], naive)
+    return ""
 
 
 def _failing(name: str, best: Tried, naive: float) -> str:
@@ -204,7 +211,7 @@ def _features(values: FloatArray) -> dict[str, float]:
     own = dict(zip(NAMES, features(known[None])[0].tolist(), strict=True))
     if len(known) >= fitted.WINDOW and not METHODS[-2].missing():
         own |= fitted.window_features(known)
-    return {name: _short(value) for name, value in sorted(own.items()) if math.isfinite(value)}
+    return {name: value for name, value in sorted(own.items()) if math.isfinite(value)}
 
 
 def _short(value: float) -> float:

@@ -86,7 +86,7 @@ METHODS = (
     Method("mixture", courses, 400, least=12),
     Method("ETS", fitted.ets, 200, least=30, needs=_MODELS),
     Method("STL + ETS", fitted.stl_ets, 300, least=30, seasons=3, needs=_MODELS),
-    Method("Gaussian process", fitted.gaussian_process, 1500, least=40),
+    Method("Gaussian process", fitted.gaussian_process, 1500, least=40, needs=("scipy",)),
     Method("gradient boosting on tsfresh features", fitted.boosted, 4000, least=200, needs=_LEARNED),
     Method("unobserved components", fitted.components, 6000, least=60, seasons=2, needs=_MODELS),
 )
