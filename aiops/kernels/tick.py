@@ -10,14 +10,18 @@ What a row learns, in the order of a tick:
 - **Band**: half-width = slow mean |residual| x exp(q +- skew + a log(fast/slow) + b log(slot/slow)). After each sample q moves by
   .2 (miss - .05), the skew by .02 (above - below), a and b along their own gradients: adaptive conformal inference (Gibbs
   and Candes, 2021) on a heteroscedastic, asymmetric width. Coverage holds for any stationary or drifting series.
-- **Views**: twelve magnitudes (`VIEWS`), each turned into the tail probability of its own running histogram, and combined by
+- **Views**: eleven magnitudes (`VIEWS`), each turned into the tail probability among its own past (`kernels.views`), and combined by
   the harmonic mean of the p-values (Wilson, PNAS 2019), which stays valid under the views' dependence.
-- **Score**: -log10 of the combined p over `ONSET` (plus `PATIENCE` per tenfold of age); 1.0 is the threshold. `score` marks onsets: for `QUIET` ticks after an
-  alert it stays below 1 unless the evidence grows tenfold. `strength` is the same without that silence.
+- **Score**: -log10 of the combined p over `ONSET`; 1.0 is the threshold. `score` marks onsets: for `QUIET` ticks after an alert it
+  stays below 1 unless the evidence grows tenfold, and each alert makes the next one harder by `WARY`, which wears off over `BUDGET`
+  ticks: a series that does the same every day soon stops alerting. `strength` is the evidence without silence or wariness.
 
 Residuals enter every update winsorised, so that an anomaly does not poison its own baseline. Values are held relative to a
 reference that is moved when the level leaves it, so a series around 1e12 keeps its width. A value that is not finite, or beyond 1e30,
-is a gap: the band is still given, nothing is learnt, and the first sample after a long one is no jump. A counter is read as increase per second, and a fall as a reset.
+is a gap: the band is still given, nothing is learnt but that it lasts, and the first sample after a long one is no jump. A gap and a
+value that does not move are one view, "stillness": a series that stops or freezes and never did before is an anomaly. A counter is read as increase per second, and a fall as a reset.
+Samples are taken in the order they come, whatever their times say; of a counter, one that is not later than the last has no
+increase and is left out, and one that is far earlier begins anew, because then the clock was put back.
 """
 
 from __future__ import annotations
@@ -37,23 +41,30 @@ from aiops.kernels.views import (
     BINS,
     BLOCK,
     BLOCKS,
+    DRIFT,
+    JUMP,
     RECALL,
+    RESIDUAL,
     RING,
+    SEASON,
+    STILLNESS,
     VIEWS,
     Counts,
     Edges,
     Single,
     nearest,
     rarity,
+    still,
     windows,
 )
 
-VERSION = 1  # of the saved state; another one is refused by `load`
+VERSION = 2  # of the saved state; another one is refused by `load`
 WARM = 60  # samples before a series is scored
-ONSET = 2.45  # -log10 p at which a score is 1.0, in the first 500 samples
-PATIENCE = 0.3  # what it rises by with each tenfold of samples after those, so that old series do not alert for ever
-QUIET = 150  # ticks without a second alert
-ESCALATION = 1.0 / ONSET  # a tenth of the p-value breaks the silence
+ONSET = 2.0  # -log10 p at which a score is 1.0
+WARY, BUDGET = 0.2, 2000.0  # what each alert adds to that, and the ticks in which it wears off
+QUIET = 150  # ticks without a second alert, or a second notice
+NOTICE, QUIETED = 0.84, 0.83  # the score that is worth a second look, and the most that silence leaves
+ESCALATION = 1.0  # a tenth of the p-value breaks the silence
 MEMORY = 2048  # values that the second tier remembers
 
 _TERMS, _PACKED = 6, 21  # the regression, and the upper triangle of its inverse
@@ -79,10 +90,9 @@ _RESUMED = 2.5  # steps without a sample after which the next one is no jump
     _LOW_FAST,
     _LOW_SLOT,
     _DRIFT,
-    _VOLATILITY,
     _SEASONAL,
-    _STD_MEAN,
-    _STD_DEV,
+    _RUN,
+    _WARINESS,
     _TIME,
     _STEP,
     _RAW,
@@ -96,8 +106,8 @@ _RESUMED = 2.5  # steps without a sample after which the next one is no jump
     _MISSED,
     _DAY_ERROR,
     _WEEK_ERROR,
-) = range(32)
-_SCALARS = 32
+) = range(31)
+_SCALARS = 31
 
 
 class State(NamedTuple):
@@ -106,7 +116,7 @@ class State(NamedTuple):
     Rows are independent; `advance` changes the arrays in place.
     """
 
-    scalars: FloatArray  # (S, 32)
+    scalars: FloatArray  # (S, 31)
     weights: FloatArray  # (S, 6) of the regression
     inverse: FloatArray  # (S, 21) its packed inverse covariance
     day: Single  # (S, 96) mean per slot of the day
@@ -252,19 +262,21 @@ def _advance(state: State, times: NDArray[np.int64], values: FloatArray, out: Ti
                 out.mean[s, t] = x[_REF] + centre
                 out.lower[s, t] = x[_REF] + centre - below
                 out.upper[s, t] = x[_REF] + centre + above
+            x[_RUN] = 0.0 if math.isfinite(value) and value - x[_REF] != x[_LAG] else x[_RUN] + 1.0
             if not math.isfinite(value):
+                _absent(x, state.counts[s], state.edges[s], state.octave[s], s, t, out)
                 continue
             if x[_COUNT] == 0:
                 x[_REF] = value
             z = value - x[_REF]
             smooth = _look(x, noise[pair], _weekly(x, week[part]), ring, blocks, z, centre, terms, seen)
             if resumed:
-                seen[0] = 0.0
+                seen[JUMP] = 0.0
             if state.memory.shape[2]:
                 _recall(state.memory[s], int(x[_COUNT]), z, smooth, seen)
-            strength, view = _rank(int(x[_COUNT]), state.counts[s], state.edges[s], state.octave[s], seen)
-            out.strength[s, t], out.strongest[s, t] = strength, view
-            out.score[s, t] = _silence(x, strength)
+            evidence, view = _rank(int(x[_COUNT]), state.counts[s], state.edges[s], state.octave[s], seen)
+            out.strength[s, t], out.strongest[s, t] = evidence / ONSET, view
+            out.score[s, t] = _silence(x, evidence)
             if x[_COUNT] > 0:
                 _learn(x, w, state.inverse[s], noise, pair, z - centre, spread, below, above, terms, gain)
             _remember(x, day, week, blocks, slot, part, z)
@@ -279,7 +291,10 @@ def _arrival(x: FloatArray, is_counter: bool, time: int, raw: float) -> float:
         x[_MISSED] += 1.0
         return np.nan
     value, gone, before = raw, time - x[_TIME], float(x[_RAW])
-    x[_MISSED], x[_TIME], x[_RAW] = 0.0, time, raw
+    x[_MISSED] = 0.0
+    if is_counter and -_SKEW * x[_STEP] <= gone <= 0:
+        return np.nan
+    x[_TIME], x[_RAW] = time, raw
     if gone > 0:
         x[_STEP] = gone if x[_STEP] == 0.0 else x[_STEP] + 0.1 * (min(gone, 2.0 * x[_STEP]) - x[_STEP])
     if is_counter:
@@ -356,25 +371,17 @@ def _look(
     unit = x[_SLOW] + _floor(x)
     clipped = min(max(z - centre, -10.0 * unit), 10.0 * unit) if count else 0.0
     x[_DRIFT] += (clipped - x[_DRIFT]) / 12.0
-    x[_VOLATILITY] += 0.1 * (abs(clipped) - x[_VOLATILITY])
     own = own if own == own else x[_SPREAD]  # noqa: PLR0124 - NaN test
     off = terms[4] + x[_NEAR] + weekly
     pulled = (z - off) / (0.5 * own + 0.5 * x[_SPREAD] + _floor(x)) if count else 0.0
     x[_SEASONAL] += (min(max(pulled, -10.0), 10.0) - x[_SEASONAL]) / 12.0
-    seen[0] = abs(z - x[_LAG]) if count else 0.0
-    seen[1] = abs(z - centre) / unit if count else 0.0
-    seen[2] = x[_VOLATILITY] / unit
-    seen[3] = abs(x[_DRIFT]) / unit
-    seen[4] = abs(x[_SEASONAL])
+    seen[JUMP] = abs(z - x[_LAG]) if count else 0.0
+    seen[RESIDUAL] = abs(z - centre) if count else 0.0
+    seen[DRIFT] = abs(x[_DRIFT]) / unit
+    seen[SEASON] = abs(x[_SEASONAL])
+    seen[STILLNESS] = still(x[_RUN])
     ring[count % RING] = z
-    std, smooth = windows(ring, blocks, count, seen)
-    root = math.sqrt(std)
-    change, rate = root - x[_STD_MEAN], max(0.002, 1.0 / (count + 1))
-    seen[9] = abs(change) / x[_STD_DEV] if x[_STD_DEV] > 0 else 0.0
-    x[_STD_MEAN] += rate * change
-    x[_STD_DEV] += rate * (abs(root - x[_STD_MEAN]) - x[_STD_DEV])
-    seen[10] = abs(z - x[_LEVEL]) / (x[_SPREAD] + _floor(x)) if count else 0.0
-    return smooth
+    return float(windows(ring, blocks, count, x[_SPREAD], seen))
 
 
 @njit(cache=True, error_model="numpy")
@@ -388,7 +395,7 @@ def _recall(memory: Single, count: int, z: float, smooth: float, seen: FloatArra
 
 @njit(cache=True, error_model="numpy")
 def _rank(count: int, counts: Counts, edges: Edges, octave: Single, seen: FloatArray) -> tuple[float, int]:
-    """(-log10 of the harmonic mean of the views' tail probabilities over the threshold, the strongest view)."""
+    """(-log10 of the harmonic mean of the views' tail probabilities, the strongest view)."""
     total, best, which = 0.0, 0.0, -1
     for j in range(len(seen)):
         odds = rarity(count, counts, edges, octave, j, seen[j])
@@ -397,20 +404,36 @@ def _rank(count: int, counts: Counts, edges: Edges, octave: Single, seen: FloatA
             best, which = odds, j
     if count < WARM:
         return 0.0, -1
-    evidence = math.log10(total / len(seen)) - PATIENCE * math.log10(max(count / 500.0, 1.0))
-    return max(evidence, 0.0) / ONSET, which
+    return math.log10(total / len(seen)), which
 
 
 @njit(cache=True, error_model="numpy")
-def _silence(x: FloatArray, strength: float) -> float:
-    """The strength where an alert begins, else what stays below the threshold."""
+def _absent(x: FloatArray, counts: Counts, edges: Edges, octave: Single, s: int, t: int, out: Ticks) -> None:
+    """Score a tick that brought no value by the one view that sees it."""
+    if x[_COUNT] < WARM or not still(x[_RUN]) > 0:
+        return
+    views = counts.shape[0]
+    odds = rarity(int(x[_COUNT]), counts, edges, octave, STILLNESS, still(x[_RUN]))
+    evidence = math.log10((odds + views - 1.0) / views)
+    out.strength[s, t], out.strongest[s, t] = evidence / ONSET, STILLNESS
+    out.score[s, t] = _silence(x, evidence)
+
+
+@njit(cache=True, error_model="numpy")
+def _silence(x: FloatArray, evidence: float) -> float:
+    """The evidence over what an alert takes where an alert or a notice begins, else what stays below both."""
     x[_SINCE] += 1.0
-    if strength < 1.0:
-        return strength
-    if x[_SINCE] >= QUIET or strength >= x[_FIRED] + ESCALATION:
-        x[_SINCE], x[_FIRED] = 0.0, strength
-        return strength
-    return 0.999
+    x[_WARINESS] = max(x[_WARINESS] - WARY / BUDGET, 0.0)
+    score = evidence / (ONSET + x[_WARINESS])
+    if score < NOTICE:
+        return float(score)
+    alert, over, noticed = score >= 1.0, x[_SINCE] >= QUIET, x[_FIRED] < 0.0
+    if not (over or (alert and noticed) or evidence >= abs(x[_FIRED]) + ESCALATION):
+        return QUIETED
+    if alert and (over or noticed):
+        x[_WARINESS] += WARY
+    x[_SINCE], x[_FIRED] = 0.0, evidence if alert else -evidence
+    return float(score)
 
 
 @njit(cache=True, error_model="numpy")

@@ -1,7 +1,9 @@
 """How unusual a sample is: magnitudes over the last values, and the tail probability of each among its own past.
 
-A magnitude ranks in a histogram of 20 logarithmic bins that follows its range: bins double in width when a value lies beyond the
-last (UDDSketch, Epicoco et al., 2020). Counting the whole bin of the value as "at least as large" makes ties common and records rare.
+Only the tail of a magnitude decides, and it is taken for a Pareto tail: beyond the largest hundredth the probability falls as a power,
+whose exponent is Hill's estimate (Annals of Statistics, 1975) shrunk towards one octave per e-fold. So a break is told from a mere
+record, and by how much, which ranks alone can't do. The sample stands in a histogram of 20 logarithmic bins that follows the tail: it
+moves up when a value lies beyond its last bin, or its bins double in width (UDDSketch, Epicoco et al., 2020) where the tail would be lost.
 """
 
 from __future__ import annotations
@@ -21,17 +23,17 @@ Edges = NDArray[np.int16]
 VIEWS = (
     "jump",
     "residual",
-    "volatility",
     "drift",
     "season",
     "shift",
     "slow shift",
     "range",
     "spread",
-    "spread change",
-    "level",
     "far level",
+    "calm",
+    "stillness",
 )
+JUMP, RESIDUAL, DRIFT, SEASON, SHIFT, SLOW_SHIFT, RANGE, SPREAD, FAR_LEVEL, CALM, STILLNESS = range(len(VIEWS))
 RECALL = ("unlike any window", "unlike any course")  # of the second tier, which remembers
 SPAN, LONG, BLOCK = 24, 48, 12  # values in the spread, in the slow shift, in a block
 RING, BLOCKS = LONG, 16
@@ -39,13 +41,19 @@ BINS = 20
 
 _FULL = 60_000  # samples in a histogram before it is halved
 _RAMP = 48  # samples that only place a histogram
+_FINEST = 8  # bins per octave at first
 _TINY = 1e-300
 _NEIGHBOURS = 3
+_TAIL, _FEWEST = 0.01, 12  # share of the samples that make the tail, and their least number
+_PRIOR = 3.0  # samples' worth of belief in a tail that falls by e with each octave
+_STEEPEST = 25.0  # e-folds that are told apart beyond the tail's beginning
+_SLOWEST = 3.0  # octaves per e-fold, at most
+_STILL = 24  # ticks without a new value before stillness is a magnitude
 
 
 @njit(cache=True, error_model="numpy")
-def windows(ring: Single, blocks: Single, count: int, seen: FloatArray) -> tuple[float, float]:
-    """Fill views 5 to 8 and 11 from the last 12, 24 and 48 values and the blocks before; (standard deviation of 24, mean of 12)."""
+def windows(ring: Single, blocks: Single, count: int, usual: float, seen: FloatArray) -> float:
+    """Fill the views of windows from the last 12, 24 and 48 values and the blocks before; the mean of 12. `usual` is the series' spread."""
     low = high = ring[count % RING]
     recent = older = rest = 0.0
     for j in range(min(count + 1, LONG)):
@@ -63,11 +71,20 @@ def windows(ring: Single, blocks: Single, count: int, seen: FloatArray) -> tuple
     for j in range(have):
         square += (ring[(count - j) % RING] - centre) ** 2
     std, mean = math.sqrt(square / have), recent / min(count + 1, BLOCK)
-    seen[5] = abs(recent - older) / BLOCK if count >= SPAN else 0.0
-    seen[6] = abs((recent + older + rest) / LONG - _block_mean(blocks, count, 5, 4)) if count >= 9 * BLOCK else 0.0
-    seen[7], seen[8] = high - low, std
-    seen[11] = abs(mean - _block_mean(blocks, count, 2, 12)) if count >= 13 * BLOCK else 0.0
-    return std, mean
+    seen[SHIFT] = abs(recent - older) / BLOCK if count >= SPAN else 0.0
+    seen[SLOW_SHIFT] = (
+        abs((recent + older + rest) / LONG - _block_mean(blocks, count, 5, 4)) if count >= 9 * BLOCK else 0.0
+    )
+    seen[RANGE], seen[SPREAD] = high - low, std
+    seen[FAR_LEVEL] = abs(mean - _block_mean(blocks, count, 2, 12)) if count >= 13 * BLOCK else 0.0
+    seen[CALM] = usual / (std + 0.1 * usual) if count >= SPAN and usual > 0 else 0.0
+    return mean
+
+
+@njit(cache=True, error_model="numpy")
+def still(run: float) -> float:
+    """Magnitude of `run` ticks without a new value."""
+    return max(run - _STILL + 1.0, 0.0)
 
 
 @njit(cache=True, error_model="numpy")
@@ -105,7 +122,7 @@ def nearest(memory: Single, count: int, span: int, stride: int, gap: int) -> flo
 
 @njit(cache=True, error_model="numpy")
 def rarity(count: int, counts: Counts, edges: Edges, octave: Single, j: int, magnitude: float) -> float:
-    """1 / tail probability of `magnitude` among view j's before; then it is counted in."""
+    """1 / tail probability of `magnitude` among view j's before, at least 1; then it is counted in."""
     power = math.log2(magnitude) if magnitude > _TINY else -1000.0
     if count < _RAMP:
         if magnitude > _TINY:
@@ -113,44 +130,57 @@ def rarity(count: int, counts: Counts, edges: Edges, octave: Single, j: int, mag
         return 1.0
     held, edge = counts[j], edges[j]
     if count == _RAMP:
-        edge[1] = 4
-        edge[0] = math.floor((octave[j] - 1.5) * 4)
-    place = math.floor(power * edge[1]) - edge[0]
-    while place >= BINS and edge[1] > 1:
-        _coarsen(held, edge)
-        place = math.floor(power * edge[1]) - edge[0]
-    if place >= BINS:
-        _lift(held, edge, place - BINS + 1)
-        place = BINS - 1
-    place = max(place, 0)
-    beyond, every = 0, 0
+        edge[1] = _FINEST
+        edge[0] = math.floor((octave[j] - 1.5) * _FINEST)
+    every = 0
     for b in range(BINS):
         every += held[b]
-        if b >= place:
-            beyond += held[b]
-    held[place] += 1
+    place = math.floor(power * edge[1]) - edge[0]
+    while place >= BINS:
+        _make_room(held, edge, place - BINS + 1, every)
+        place = math.floor(power * edge[1]) - edge[0]
+    odds = _odds(held, every, power * edge[1] - edge[0], float(edge[1])) if place > 0 else 1.0
+    held[max(place, 0)] += 1
     if every >= _FULL:
         for b in range(BINS):
             held[b] = held[b] // 2
-    return (every + 1.0) / (beyond + 0.5) if place > 0 else 1.0
+    return odds
 
 
 @njit(cache=True, error_model="numpy")
-def _coarsen(held: Counts, edge: Edges) -> None:
-    """Halve the bins per octave and keep every count."""
-    low = edge[0] // 2
-    moved = np.zeros(BINS, np.uint16)
-    for b in range(BINS):
-        moved[(edge[0] + b) // 2 - low] += held[b]
-    held[:] = moved
-    edge[0], edge[1] = low, edge[1] // 2
+def _odds(held: Counts, every: int, place: float, per_octave: float) -> float:
+    """1 / the share that lies at or above `place` (in bins, > 0): by the tail's power, by rank where too few make a tail."""
+    need = max(_TAIL * every, float(_FEWEST))
+    cut, taken, excess = BINS, 0, 0
+    while cut > 1 and taken < need:
+        cut -= 1
+        taken += held[cut]
+        excess += taken  # each value once for its bin and each bin below it: the sum of what they exceed the cut by
+    if taken < need:
+        above = 0
+        for b in range(int(place), BINS):
+            above += held[b]
+        return max((every + 1.0) / (above + 0.5), 1.0)
+    if place < cut:
+        return 1.0
+    decay = min((excess - 0.5 * taken + _PRIOR * per_octave) / (taken + _PRIOR), _SLOWEST * per_octave)
+    return max((every + 1.0) / (taken + 0.5) * math.exp(min((place - cut) / decay, _STEEPEST)), 1.0)
 
 
 @njit(cache=True, error_model="numpy")
-def _lift(held: Counts, edge: Edges, by: int) -> None:
-    """Move the histogram up by `by` bins; what falls below joins its lowest bin."""
+def _make_room(held: Counts, edge: Edges, by: int, every: int) -> None:
+    """Move the bins up by `by`, what falls below joining the lowest; where that would swallow the tail, halve the bins per octave."""
+    need, kept = max(_TAIL * every, float(_FEWEST)), 0
+    for b in range(by + 1, BINS):
+        kept += held[b]
     moved = np.zeros(BINS, np.uint16)
-    for b in range(BINS):
-        moved[max(b - by, 0)] += held[b]
+    if kept >= need or edge[1] == 1:
+        for b in range(BINS):
+            moved[max(b - by, 0)] += held[b]
+        edge[0] += by
+    else:
+        low = edge[0] // 2
+        for b in range(BINS):
+            moved[(edge[0] + b) // 2 - low] += held[b]
+        edge[0], edge[1] = low, edge[1] // 2
     held[:] = moved
-    edge[0] += by

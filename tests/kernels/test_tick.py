@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from aiops.domain import FloatArray, IntArray
 from aiops.errors import DataError
 from aiops.kernels import tick
+from aiops.kernels.views import VIEWS
 
 DAY = 288  # five-minute steps
 
@@ -128,6 +129,61 @@ def test_a_gap_is_forecast_but_teaches_nothing_and_is_counted() -> None:
     assert tick.missed(state)[0] == 0
 
 
+@pytest.mark.parametrize("end", ["freezes", "stops"])
+@pytest.mark.parametrize("counts", [False, True])
+def test_a_series_that_freezes_or_stops_is_an_anomaly(end: str, counts: bool) -> None:
+    values, times = daily(1, 1200), clock(1200)
+    values = values.cumsum(axis=1) if counts else values
+    values[0, 1000:] = values[0, 999] if end == "freezes" else np.nan
+    ticks = tick.advance(tick.fresh(1, counter=np.array([counts])), times, values)
+    alerts = 1000 + np.flatnonzero(ticks.score[0, 1000:] >= 1.0)
+    assert alerts[0] < 1026
+    if end == "stops":
+        assert VIEWS[ticks.strongest[0, alerts[0]]] == "stillness"
+
+
+def test_a_series_that_often_pauses_does_not_alert_for_a_pause() -> None:
+    values, times = daily(1, 3000), clock(3000)
+    rows = np.arange(3000)
+    values[0, (rows % 100 < 40) & (rows > 50)] = np.nan
+    ticks = tick.advance(tick.fresh(1), times, values)
+    paused = np.isnan(values[0]) & (rows > 1000)
+    assert ticks.score[0, paused].max() < 1.0
+
+
+def test_what_happens_every_day_stops_alerting() -> None:
+    values, times = daily(1, 28 * DAY), clock(28 * DAY)
+    values[0, 100::DAY] += 60
+    alerts = np.flatnonzero(tick.advance(tick.fresh(1), times, values).score[0] >= 1.0)
+    assert (alerts < 7 * DAY).any()
+    assert (alerts > 14 * DAY).sum() <= 2
+
+
+def test_time_that_runs_backwards_is_taken_in_order_of_arrival() -> None:
+    values, times = daily(1, 600), clock(600)
+    times[300:] -= 3600  # the clock was put back
+    ticks = tick.advance(tick.fresh(1), times, values)
+    assert np.isfinite(ticks.lower[0, 10:]).all()
+    assert ticks.score[0, 300:330].max() < 1.0
+
+
+def test_a_counter_leaves_out_a_sample_that_is_not_later_and_keeps_its_rate() -> None:
+    times = clock(100)
+    times[60], times[70] = times[59], times[66]
+    state = tick.fresh(1, counter=np.array([True]))
+    ticks = tick.advance(state, times, 300.0 * np.arange(100)[None])
+    assert tick.samples(state)[0] == 97  # neither of the two, nor the first, which has no increase
+    np.testing.assert_allclose(ticks.mean[0, 10:], 1.0, rtol=1e-6)
+
+
+def test_a_counter_begins_anew_where_the_clock_was_put_back() -> None:
+    times, state = clock(200), tick.fresh(1, counter=np.array([True]))
+    times[100:] -= 86_400
+    ticks = tick.advance(state, times, 300.0 * np.arange(200)[None])
+    assert tick.samples(state)[0] == 198
+    np.testing.assert_allclose(ticks.mean[0, 10:], 1.0, rtol=1e-6)
+
+
 def test_the_first_sample_after_a_long_gap_is_no_jump() -> None:
     values, times = daily(1, 600), clock(600)
     times[400:] += 86_400
@@ -187,7 +243,7 @@ def test_a_state_of_another_version_is_refused_and_kept(tmp_path: Path) -> None:
     with path.open("wb") as stream:
         np.savez(stream, version=np.int64(tick.VERSION + 1), **tick.fresh(1)._asdict())
     before = path.read_bytes()
-    with pytest.raises(DataError, match="version 2"):
+    with pytest.raises(DataError, match=f"version {tick.VERSION + 1}"):
         tick.load(path)
     assert path.read_bytes() == before
 
