@@ -34,6 +34,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from aiops.adapters.gate import REQUESTS, Gate, Shut
 from aiops.errors import ConfigError, SourceBusy, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
+from aiops.kernels import chunked
 
 MAX_BODY = 1 << 30  # bytes, unpacked; an answer beyond it is no answer one can work with
 EXPANSION = 300  # times that an honest answer unpacks to, at most; zeros and little else give 1,000
@@ -42,6 +43,7 @@ FIRST_PAUSE_S = 0.2  # before the second try, at most; twice as long before each
 
 _FIRST_ROOM = 64 << 20  # bytes that a body may have before its buffer is copied; memory is used as it fills
 _PIECE = 1 << 20
+_BULK, _NAP_S = 1 << 17, 0.002  # bytes of a body in chunks from which on reads may wait to bring more
 _AGAIN = {502, 503, 504}
 
 T = TypeVar("T")
@@ -361,6 +363,8 @@ class Session(requests.Session):
             return self._unpacked(response)
         if coding != "identity":
             raise self.garbled(f"an answer in the unknown encoding {coding}")
+        if response.chunked:
+            return self._joined(response)
         room = np.empty(_FIRST_ROOM if response.length is None else min(response.length, MAX_BODY) + 1, np.uint8)
         filled = 0
         while count := response.readinto(room.data[filled : filled + _PIECE]):
@@ -373,6 +377,26 @@ class Session(requests.Session):
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
         return room[:filled]
+
+    def _joined(self, response: http.client.HTTPResponse) -> NDArray[np.uint8]:
+        """A body in chunks: read as it comes, since the standard library handles each chunk for itself."""
+        room = np.empty(_FIRST_ROOM, np.uint8)
+        size = filled = left = 0
+        done = False
+        while not done:
+            if filled == len(room):
+                room = np.concatenate([room, np.empty(len(room), np.uint8)])
+            if not (count := response.fp.readinto1(room.data[filled : filled + _PIECE])):
+                raise http.client.IncompleteRead(b"")
+            if filled > _BULK and count < _BULK:
+                # A server that flushes each chunk is a system call for each: let some come together.
+                time.sleep(_NAP_S)
+            size, filled, left, done = chunked.join(room, size, filled + count, left)
+            if size == chunked.MALFORMED:
+                raise self.garbled("an answer whose chunks are none")
+            self._bound(size)
+        response.close()  # read to its end: the connection is free again
+        return room[:size]
 
     def _unpacked(self, response: http.client.HTTPResponse) -> NDArray[np.uint8]:
         """A compressed body; no more of it is unpacked than is allowed."""

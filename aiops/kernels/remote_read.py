@@ -8,6 +8,7 @@ Gorilla, VLDB 2015, or one snappy block of protobuf `ReadResponse` with plain sa
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 from numba import njit
@@ -93,7 +94,12 @@ def _gap(key: bytes, fault: int) -> Gap:
 
 
 def _keys(data: Bytes, series: IntArray) -> list[bytes]:
-    return [data[first:last].tobytes() for first, last in series[:, :2].tolist()]
+    bounds = np.zeros(len(series) + 1, np.int64)
+    np.cumsum(series[:, 1] - series[:, 0], out=bounds[1:])
+    packed = np.empty(bounds[-1], np.uint8)
+    _gather(data, series, packed)
+    raw, ends = packed.tobytes(), bounds.tolist()
+    return [raw[first:last] for first, last in pairwise(ends)]
 
 
 def _indexed(body: Bytes) -> tuple[IntArray, IntArray]:
@@ -159,6 +165,16 @@ def _crc(data: Bytes, first: int, last: int, tables: NDArray[np.uint32]) -> int:
         rest = tables[0, (rest ^ np.uint32(data[at])) & np.uint32(255)] ^ rest >> np.uint32(8)
         at += 1
     return int(rest ^ np.uint32(0xFFFFFFFF))
+
+
+@njit(cache=True)
+def _gather(data: Bytes, series: IntArray, out: Bytes) -> None:
+    """The keys behind one another: slicing one small string is ten times quicker than asking the array for each."""
+    filled = 0
+    for k in range(len(series)):
+        for at in range(series[k, 0], series[k, 1]):
+            out[filled] = data[at]
+            filled += 1
 
 
 @njit(cache=True)
