@@ -265,27 +265,18 @@ def _case_traces(url: str, config: Settings) -> TraceSource:  # noqa: ARG001 - a
 def _prometheus(url: str, config: Settings) -> MetricsSource:
     from aiops.adapters.prometheus import Prometheus
 
-    return Prometheus(
-        url.removeprefix("prometheus+"),
-        token=config.secret("sources.token_file"),
-        user=config.text("sources.user"),
-        password=config.secret("sources.password_file"),
-    )
+    return Prometheus(_http(url, "prometheus", "metrics", config))
 
 
 def _http(url: str, scheme: str, source: str, config: Settings) -> Access:
-    """The door to a source of logs or traces, with the secrets of its own: those of another are never sent to it."""
+    """The door to a source, with the secrets of its own: those of another are never sent to it."""
     from aiops.adapters.http import Access
 
-    return Access.to(
-        url,
-        scheme,
-        f"{source} source",
-        token=config.secret(f"sources.{source}_token_file"),
-        user=config.text(f"sources.{source}_user"),
-        password=config.secret(f"sources.{source}_password_file"),
-        tenant=config.text(f"sources.{source}_tenant"),
-    )
+    prefix = "" if source == "metrics" else f"{source}_"
+    held = {name: config.secret(f"sources.{prefix}{name}_file") for name in ("token", "password")}
+    given = ("user", "tenant", "ca_file", "cert_file", "key_file")
+    told = {name: config.text(f"sources.{prefix}{name}") for name in given}
+    return Access.to(url, scheme, f"{source} source", **held, **told)
 
 
 def _entities(config: Settings) -> rules.Entities:

@@ -42,17 +42,20 @@ TABLE = (
     Setting("sources", "logs", "", "case:PATH, loki+http(s)://HOST or elastic+http(s)://HOST/INDEX; empty = none"),
     Setting("sources", "traces", "", "case:PATH, tempo+http(s)://HOST or jaeger+http(s)://HOST; empty = none"),
     Setting("sources", "changes", "sqlite:", "where POST /v1/changes is kept"),
-    Setting("sources", "token_file", "", "file with a bearer token for the metrics source"),
-    Setting("sources", "user", "", "user for basic authentication of the metrics source"),
-    Setting("sources", "password_file", "", "file with the password that goes with user"),
     *(
-        Setting("sources", f"{source}_{key}", "", doc.format(source=source))
-        for source in ("logs", "traces")
+        Setting("sources", f"{prefix}{key}", "", doc.format(source=source, prefix=prefix))
+        for source, prefix in (("metrics", ""), ("logs", "logs_"), ("traces", "traces_"))
         for key, doc in (
             ("token_file", "file with a bearer token for the source of {source}"),
             ("user", "user for basic authentication of the source of {source}"),
-            ("password_file", "file with the password that goes with {source}_user"),
+            ("password_file", "file with the password that goes with {prefix}user"),
             ("tenant", "tenant (X-Scope-OrgID) at the source of {source}"),
+            (
+                "ca_file",
+                "certificates of the authorities to trust instead of the usual ones, for the source of {source}",
+            ),
+            ("cert_file", "client certificate (PEM) for the source of {source}"),
+            ("key_file", "private key of {prefix}cert_file; empty = it is in the same file"),
         )
     ),
     Setting("stores", "graph", "sqlite:", "dependencies: sqlite:[PATH], neo4j://HOST[:PORT] or neo4j+s://HOST[:PORT]"),

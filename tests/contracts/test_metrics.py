@@ -20,6 +20,7 @@ import pytest
 
 from aiops import recording
 from aiops.adapters.case import CaseMetrics
+from aiops.adapters.http import Access
 from aiops.adapters.prometheus import MAX_POINTS, Prometheus
 from aiops.domain import NS, Panel, Query, Samples, Scope, TimeRange, from_ns, quote, series_key
 from aiops.errors import ConfigError, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
@@ -490,9 +491,9 @@ def test_secrets_are_sent_but_never_shown():
 
     with web(echo) as url:
         with pytest.raises(SourceRefused) as caught:
-            Prometheus(url, token="s3cret-token").read(SHORT, 5)
+            Prometheus(Access(url, token="s3cret-token")).read(SHORT, 5)
         with pytest.raises(SourceRefused) as basic:
-            Prometheus(url, user="me", password="s3cret-word").catalog(5)
+            Prometheus(Access(url, user="me", password="s3cret-word")).catalog(5)
     assert seen[0] == "Bearer s3cret-token"
     assert seen[1].startswith("Basic ")
     assert "s3cret" not in str(caught.value)

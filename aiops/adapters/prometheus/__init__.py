@@ -46,15 +46,14 @@ _NO_SUCH = ("HTTP 400", "HTTP 404", "HTTP 405", "HTTP 406", "HTTP 415", "HTTP 50
 
 
 class Prometheus:
-    """A MetricsSource. A bearer `token`, `user` and `password`, or a client certificate authenticate; `tenant` chooses among
-    those that one server keeps.
+    """A MetricsSource at an address, or behind a door with the secrets that open it.
 
     `step` is the grid of a read; by default it is the sampling interval of the series that are read.
-    Raises ConfigError for an address that is none or that holds a password, and for files that are no certificates.
+    Raises ConfigError for an address that is none or that holds a password.
     """
 
-    def __init__(self, url: str, *, step: timedelta | None = None, **secrets: str) -> None:
-        self._access = Access.to(url, "prometheus", "metrics source", **secrets)
+    def __init__(self, source: str | Access, *, step: timedelta | None = None) -> None:
+        self._access = Access.to(source, "prometheus", "metrics source") if isinstance(source, str) else source
         self._url = self._access.url
         self._step = step
         self._keys = answer.Keys()
