@@ -240,3 +240,74 @@ def test_metric_names_tell_their_kind(metric: str, kind: Kind) -> None:
 def test_g_statistic_of_equal_shares_is_zero() -> None:
     assert g_statistic(5, 10, 50, 100) == pytest.approx(0.0, abs=1e-12)
     assert g_statistic(10, 10, 0, 10) == pytest.approx(27.73, abs=0.01)
+
+
+# ---------------------------------------------------------------- failures
+
+
+def with_failures(node: str, **others: float) -> dict[tuple[str, str], np.ndarray]:
+    """A system that counts errors and no requests: `node` and its callers fail, each by its own number."""
+    series = {key: v for key, v in system.quiet().items() if key[1] not in ("availability", "requests_total")}
+    rng = np.random.default_rng(5)
+    for name in system.NODES:
+        series[name, "error_rate"] = 0.01 + 0.001 * rng.standard_normal(system.BASELINE + system.INCIDENT)
+        series[name, "error_rate"][-4:] += {node: 0.2, **others}.get(name, 0.0)
+    return series
+
+
+def channel(observation: Observation, name: str, **scope: str | None) -> dict[str, float]:
+    return dict(detect(observation, system.scope(**scope), system.ranking()).channels[name])
+
+
+def test_failures_count_where_they_start_not_where_they_arrive() -> None:
+    errors = channel(system.observe(with_failures("leaf", mid=0.2, entry=0.1)), "errors")
+    assert max(errors, key=lambda n: errors[n]) == "leaf"
+    assert errors["leaf"] > 3 * errors["mid"]
+
+
+def test_the_failing_symptom_itself_is_no_answer() -> None:
+    observation = system.observe(with_failures("leaf", entry=0.4), calls=())
+    errors = channel(observation, "errors", node="entry", metric="error_rate")
+    assert errors["leaf"] > errors.get("entry", 0.0)
+
+
+def failed(rows: list[tuple[str, str, bool]], repeat: int = 40) -> Spans:
+    """Traces entry -> mid -> leaf, half before and half in the incident; `rows`: (node, parent's node, fails in the incident)."""
+    at, out = to_ns(system.AT), []
+    for k in range(2 * repeat):
+        late = k >= repeat
+        start = at + (k - repeat) * system.STEP // 20 + (1 if late else -10 * system.STEP)
+        for node, parent, fails in rows:
+            out.append((start, node, f"{k}-{node}", f"{k}-{parent}" if parent else "", fails and late, late))
+    text = [np.array(column, dtype=object) for column in zip(*[(n, s, p) for _, n, s, p, _, _ in out], strict=True)]
+    operations = np.array(["op"] * len(out), dtype=object)
+    traces = np.array([s.split("-")[0] for s in text[1]], dtype=object)
+    return Spans(
+        np.array([t for t, *_ in out]),
+        np.full(len(out), 1_000_000),
+        text[0],
+        operations,
+        traces,
+        text[1],
+        text[2],
+        np.array([e for *_, e, _ in out]),
+        np.array([i for *_, i in out]),
+    )
+
+
+def test_a_failure_starts_in_the_span_whose_children_did_not_fail() -> None:
+    spans = failed([("entry", "", True), ("mid", "entry", True), ("leaf", "mid", True), ("side", "entry", False)])
+    errors = channel(system.observe(system.quiet(), spans=spans), "errors")
+    assert errors["leaf"] > 0.5
+    assert not errors.keys() & {"mid", "entry"}
+
+
+def test_a_node_that_falls_silent_is_accused_and_late_scrapes_are_not() -> None:
+    series = system.quiet()
+    for (node, _), values in series.items():
+        if node == "leaf":
+            values[-4:] = np.nan
+        values[-1] = np.nan  # not scraped yet
+    silence = channel(system.observe(series), "silence")
+    assert list(silence) == ["leaf"]
+    assert channel(system.observe(system.quiet()), "silence") == {}

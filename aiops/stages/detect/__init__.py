@@ -8,6 +8,8 @@ A *channel* is one way for a node to be guilty, with a strength in [0, 1] per no
 - `network`   calls to it take longer than it does (`spans`)
 - `waiting`   all who call it wait longer, by their client-side metrics
 - `aborted`   requests break off in it, or right after calling it (`aborted`)
+- `errors`    its failures rose, or spans fail in it, and no callee's do (`failures`)
+- `silence`   it stopped telling anything while others go on (`failures`)
 - `change`    somebody changed it shortly before
 - `alert`     it alerts by itself, beside the symptom
 - `logs`      its operations write new errors or stopped writing what they always wrote (`logs`)
@@ -16,7 +18,7 @@ A *channel* is one way for a node to be guilty, with a strength in [0, 1] per no
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -29,15 +31,18 @@ from aiops.domain import (
     Event,
     EventKind,
     Findings,
+    FloatArray,
     Observation,
     Panel,
     Scope,
     from_ns,
 )
+from aiops.kernels.features import NAMES, features
 from aiops.kernels.kinds import Kind
 from aiops.kernels.robust import first_run
 from aiops.stages.detect.aborted import Abort, aborts
 from aiops.stages.detect.budget import Account, Profile, accounts, agreement, symptom_profile
+from aiops.stages.detect.failures import failed_spans, failing, silent
 from aiops.stages.detect.logs import TemplateShift, template_shifts
 from aiops.stages.detect.series import Scored, relative, score_series
 from aiops.stages.detect.spans import EdgeGap, SpanTable, edge_gaps, gap_evidence, span_table
@@ -45,7 +50,9 @@ from aiops.stages.detect.window import incident_window, runs_on
 
 BAND_SIGMAS = 3.0  # anomaly score 1.0: three robust sigmas, persistently
 PERSISTENT = 2  # samples outside the band in a row make an onset
-OTHER_TIME = 0.3  # of a level's word against a baseline of another time, where the symptom shows no contrast to go by
+OTHER_TIME = (
+    0.3  # of a level's word against a baseline of another time, as far as the symptom shows no contrast to go by
+)
 CHANGES_COUNT = timedelta(hours=1)
 CIRCULAR = 0.3  # of the budget's word on the symptom's own node: that it hurts there is the question, not the answer
 OTHER_CURRENCY = 0.3  # of slowness, where the symptom is failures: a slow call is not yet a failed one
@@ -65,18 +72,30 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
     unreached = _unreached(seen, table)
     profile = symptom_profile(seen.panel, scope)
     books = accounts(seen.panel, profile, callees)
+    failures, broke = failing(seen.panel, scored), failed_spans(seen.spans, table)
+    gone = silent(seen.panel) if runs_on(seen.panel.times) else {}
+    trust = 1.0 if runs_on(seen.panel.times) else _across_times(profile)
     channels = {
-        "resource": relative(_damped(_resource(seen.panel, scored, half), unreached), 1.0),
+        "resource": relative(_damped(_resource(seen.panel, scored, half), unreached), 1.0, trust),
         "latency": relative(
-            _damped(_latency(seen.panel, scored, callees, profile, half["latency"]), unreached), half["latency"]
+            _damped(_latency(seen.panel, scored, callees, profile, half["latency"]), unreached), half["latency"], trust
         ),
         "budget": {
             a.node: a.evidence * (CIRCULAR if a.node == scope.symptom_node else 1.0) for a in books if a.evidence > 0
         },
         "network": relative(gap_evidence(gaps), half["network"]),
-        "waiting": relative(_waiting(seen.panel, scored, callers, {gap.callee for gap in gaps}), half["waiting"]),
+        "waiting": relative(
+            _waiting(seen.panel, scored, callers, {gap.callee for gap in gaps}), half["waiting"], trust
+        ),
         "aborted": relative(_strongest_abort(broken), half["aborted"]),
         "logs": relative(_log_evidence(templates), half["logs"]),
+        "errors": _either(
+            relative(
+                _errors(seen.panel, failures, callees, profile, half["errors"], scope, books), half["errors"], trust
+            ),
+            relative({n: v for n, (v, _, _) in broke.items()}, half["failed_spans"]),
+        ),
+        "silence": {n: samples / (samples + 1.0) for n, samples in gone.items() if n != scope.symptom_node},
         "change": _change_evidence(seen, scope),
         "alert": {n: 1.0 for n in seen.alert_nodes if n and n != scope.symptom_node},
     }
@@ -95,6 +114,16 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
         "waiting": {n: f"its callers wait longer for it: {', '.join(callers[n])}" for n in channels["waiting"]},
         "aborted": _abort_reasons(broken),
         "logs": _log_reasons(templates),
+        "errors": {
+            **{n: _moved(seen.panel, scored, row) for n, (_, row, _) in failures.items()},
+            **{
+                n: f"failures start in it: {before:.1%} -> {after:.1%} of its spans"
+                for n, (_, before, after) in broke.items()
+            },
+        },
+        "silence": {
+            n: f"nothing heard of it in the last {samples} samples, while others tell" for n, samples in gone.items()
+        },
         "change": {c.node: f"{c.kind}: {c.summary} at {c.at:%H:%M:%S}Z" for c in _changes_before(seen, scope)},
         "alert": {
             n: f"alert {a.name or a.fingerprint}" for a, n in zip(seen.alerts, seen.alert_nodes, strict=False) if n
@@ -104,6 +133,13 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
 
 
 # ---------------------------------------------------------------- channels
+
+
+def _across_times(profile: Profile | None) -> float:
+    """Of a level's word against a baseline of another time: as far as the symptom says when it hurts."""
+    if profile is None:
+        return OTHER_TIME
+    return (OTHER_TIME + (1.0 - OTHER_TIME) * profile.contrast) * profile.known
 
 
 def _neighbours(seen: Observation) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
@@ -159,20 +195,54 @@ def _latency(
     rise: dict[str, float] = {}
     for row, node in enumerate(panel.nodes):
         if scored.usable[row] and scored.kinds[row] is Kind.LATENCY and not node.startswith("_"):
-            value = max(0.0, float(scored.typical[row]))
-            if profile is not None and value > 0:
-                fit = agreement(scored.z[row], profile.pain)
-                value *= 1.0 - profile.contrast * (1.0 - fit)
-            elif profile is None and not runs_on(panel.times):
-                value *= OTHER_TIME
-            if profile is not None and profile.currency is not Kind.LATENCY:
-                value *= OTHER_CURRENCY
+            value = _when_it_hurts(float(scored.typical[row]), scored.z[row], profile, Kind.LATENCY)
             rise[node] = max(rise.get(node, 0.0), value)
+    return _not_inherited(rise, callees, half)
+
+
+def _errors(
+    panel: Panel,
+    failures: Mapping[str, tuple[float, int, FloatArray]],
+    callees: Mapping[str, tuple[str, ...]],
+    profile: Profile | None,
+    half: float,
+    scope: Scope,
+    books: Collection[Account],
+) -> dict[str, float]:
+    """Node id -> rise of its failures, as `_latency`, where `budget` could not count them one by one. The symptom's own series
+    is the question and says little here."""
+    counted = {a.node for a in books} if profile is not None and profile.currency is Kind.ERRORS else set()
+    rise = {}
+    for node, (value, row, z) in sorted(failures.items()):
+        if node in counted:
+            continue
+        asked = node == scope.symptom_node and panel.metrics[row] == scope.symptom_metric
+        rise[node] = _when_it_hurts(value, z, profile, Kind.ERRORS) * (CIRCULAR if asked else 1.0)
+    return _not_inherited(rise, callees, half)
+
+
+def _when_it_hurts(value: float, z: FloatArray, profile: Profile | None, currency: Kind) -> float:
+    """How much of a rise counts."""
+    value = max(0.0, value)
+    if profile is not None and value > 0:
+        value *= 1.0 - profile.contrast * (1.0 - agreement(z, profile.pain))
+    if profile is not None and profile.currency is not currency:
+        value *= OTHER_CURRENCY
+    return value
+
+
+def _not_inherited(rise: Mapping[str, float], callees: Mapping[str, tuple[str, ...]], half: float) -> dict[str, float]:
+    """Each rise, explained away by each callee that rose as well."""
     own = {}
     for node, value in rise.items():
         inherited = (relative({"_": rise.get(c, 0.0)}, half).get("_", 0.0) for c in callees.get(node, ()))
         own[node] = value * float(np.prod([1.0 - 0.8 * q for q in inherited]))
     return own
+
+
+def _either(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+    """Two independent signs of one thing."""
+    return {n: 1.0 - (1.0 - a.get(n, 0.0)) * (1.0 - b.get(n, 0.0)) for n in sorted({*a, *b})}
 
 
 def _waiting(
@@ -298,6 +368,7 @@ def _template_words(shift: TemplateShift) -> str:
 def _anomalies(panel: Panel, scored: Scored) -> tuple[Anomaly, ...]:
     """Series whose typical incident sample lies outside the band, sorted by node and metric."""
     incident_times = panel.times[panel.incident]
+    described = features(panel.values[:, panel.incident])
     side = np.sign(scored.typical)[:, None]
     onset = first_run(scored.common * side > BAND_SIGMAS, PERSISTENT).astype(np.int64)
     found = []
@@ -315,7 +386,7 @@ def _anomalies(panel: Panel, scored: Scored) -> tuple[Anomaly, ...]:
                 series=int(row),
                 band=(lower, upper),
                 value=float(panel.values[row, panel.incident][onset[row]]),
-                features={"location": float(scored.location[row]), "scale": float(scored.scale[row])},
+                features={n: v for n, v in zip(NAMES, described[row].tolist(), strict=True) if math.isfinite(v)},
             )
         )
     return tuple(sorted(found, key=lambda a: (a.node, a.metric, a.series)))

@@ -33,7 +33,7 @@ MEAN_LIKE = 1  # largest `statistic_rank` that adds up
 class Account:
     """One node's books over the incident. `excess` in `unit` per sample, `own` = excess less the callees', `agreement` the
     squared correlation with the symptom, `unusual` = own in robust sigmas of the node's own baseline; `evidence` =
-    own x agreement as a share of the largest, times how unusual that is here and how much the symptom hurts at all."""
+    own x agreement as a share of the largest, times how unusual that is here and how far the symptom's profile can be trusted."""
 
     node: str
     unit: str
@@ -47,18 +47,20 @@ class Account:
 @dataclass(frozen=True, slots=True)
 class Profile:
     """How much the symptom hurts: `pain` (I,) above its best incident sample, its `currency` (latency or errors), and
-    `contrast` in [0, 1]: how far pain leaves what quiet samples differ by."""
+    `contrast` in [0, 1]: how far pain leaves what quiet samples differ by; `known` = (n - 1) / n for n samples: how much of
+    it is not one sample's accident."""
 
     pain: FloatArray
     currency: Kind
     contrast: float
+    known: float
 
 
 def accounts(panel: Panel, profile: Profile | None, callees: Mapping[str, tuple[str, ...]]) -> list[Account]:
     """Accounts of all nodes in the currency of the violated symptom metric; [] when the symptom shows no contrast."""
     if profile is None:
         return []
-    pain, currency, contrast = profile.pain, profile.currency, profile.contrast
+    pain, currency, trust = profile.pain, profile.currency, profile.contrast * profile.known
     books, unheard = _spending(panel, currency), _unheard_of(panel)
     spent = {node: values[panel.incident] for node, values in books.items()}
     sigma = {node: _sigma(values[~panel.incident], currency) for node, values in books.items()}
@@ -78,7 +80,7 @@ def accounts(panel: Panel, profile: Profile | None, callees: Mapping[str, tuple[
     if top <= 0:
         return []
     return [
-        dataclasses.replace(a, evidence=a.evidence / top * contrast * _half_at(a.unusual, UNUSUAL_HALF)) for a in found
+        dataclasses.replace(a, evidence=a.evidence / top * trust * _half_at(a.unusual, UNUSUAL_HALF)) for a in found
     ]
 
 
@@ -118,7 +120,7 @@ def symptom_profile(panel: Panel, scope: Scope) -> Profile | None:
     if sigmas < HURTS:
         return None
     currency = Kind.LATENCY if kind is Kind.LATENCY else Kind.ERRORS
-    return Profile(pain, currency, _half_at(sigmas, CONTRAST_HALF))
+    return Profile(pain, currency, _half_at(sigmas, CONTRAST_HALF), (len(pain) - 1) / len(pain))
 
 
 def _spending(panel: Panel, currency: Kind) -> dict[str, FloatArray]:

@@ -13,6 +13,7 @@ from aiops.kernels.robust import location_scale, quantiles, saturate, standard_s
 RELATIVE_FLOOR = 0.05  # of |median|: a steadier series than 5 % is a matter of taste, not of trouble
 FULL_SCALE_FLOOR = 0.005  # of a percentage's full scale: one failure in 200
 PEER_FLOOR = 0.2  # of the same metric's typical scale over services: an idle column may not shout
+FAILURES = (Kind.ERRORS, Kind.AVAILABILITY)
 PEERS = 4  # fewer services than that with the same metric are no crowd to compare with
 
 
@@ -43,7 +44,8 @@ def score_series(panel: Panel) -> Scored:
     scale = np.fmax(scale, _floors(kinds, panel, location, scale))
     z = standard_scores(incident, location, scale)
     usable = _speaks_for_one_node(panel, kinds) & np.isfinite(location)
-    common = z - _crowd(panel.metrics, z, usable)
+    shared = usable & np.array([kind not in FAILURES for kind in kinds], dtype=bool)
+    common = z - _crowd(panel.metrics, z, shared)
     return Scored(kinds, location, scale, z, common, typical(common), usable)
 
 
@@ -74,7 +76,8 @@ def full_scale(values: FloatArray) -> float:
 
 
 def _crowd(metrics: tuple[str, ...], z: FloatArray, usable: BoolArray) -> FloatArray:
-    """(S, I) the median over services of the same metric: what happens to all is caused by none of them."""
+    """(S, I) the median over services of the same metric: what happens to all is caused by none of them. Failures are left
+    alone: they climb from one service to all that call it, which may be most of a small system."""
     crowd = np.zeros_like(z)
     for rows in _by_metric(metrics):
         peers = rows[usable[rows]]
@@ -106,9 +109,12 @@ def _speaks_for_one_node(panel: Panel, kinds: tuple[Kind, ...]) -> BoolArray:
     return usable
 
 
-def relative(values: dict[str, float], half: float) -> dict[str, float]:
-    """Each v -> v^2 / (v^2 + half^2) x v / max v: half strength at `half`, and how it compares with the strongest. Zeros are left out."""
+def relative(values: dict[str, float], half: float, at_most: float = 1.0) -> dict[str, float]:
+    """Each v -> at_most x v^2 / (v^2 + half^2) x v / max v: half strength at `half`, and how it compares with the strongest.
+    Zeros are left out."""
     top = max(values.values(), default=0.0)
     if top <= 0:
         return {}
-    return {node: float(saturate(np.array([v]), half)[0]) * v / top for node, v in sorted(values.items()) if v > 0}
+    return {
+        node: at_most * float(saturate(np.array([v]), half)[0]) * v / top for node, v in sorted(values.items()) if v > 0
+    }
