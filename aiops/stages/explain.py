@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -11,22 +12,28 @@ import numpy as np
 from aiops.domain import (
     NS,
     Anomaly,
+    BoolArray,
     CausalGraph,
     Chart,
     Event,
     Findings,
+    FloatArray,
     Gap,
     Intent,
+    Logs,
     Panel,
     Recording,
     Remediation,
     Report,
     RootCause,
     RootCauses,
+    Spans,
     Symptom,
     Verdict,
     to_ns,
 )
+from aiops.stages.detect.window import incident_window
+from aiops.stages.expected import expected
 
 SHOWN = 3  # root causes in a report
 CHARTS_PER_NODE = 2
@@ -81,7 +88,7 @@ def _loudest(events: Iterable[Event]) -> tuple[Event, ...]:
 def _summary(
     recording: Recording, findings: Findings, causes: RootCauses, gaps: tuple[Gap, ...]
 ) -> tuple[str, str, str]:
-    if recording.task.intent in (Intent.DETECT, Intent.QUERY, Intent.FORECAST):
+    if recording.task.intent in (Intent.DETECT, Intent.QUERY):
         return _seen(recording, findings, gaps)
     if causes.verdict is Verdict.INCONCLUSIVE or not causes.candidates:
         return _inconclusive(causes, gaps)
@@ -175,30 +182,36 @@ def _charts(recording: Recording, findings: Findings, causes: tuple[RootCause, .
     by_node: dict[str, list[Anomaly]] = {}
     for anomaly in _strongest(findings.anomalies):
         by_node.setdefault(anomaly.node, []).append(anomaly)
+    # The fault begins a little before it is noticed; what `detect` took for the incident is no baseline here either.
+    quiet = replace(recording.observation, logs=Logs.empty(), spans=Spans.empty())
+    incident = incident_window(quiet, recording.scope).panel.incident
     return tuple(
-        _chart(panel, anomaly, recording.scope.at)
+        _chart(panel, incident, anomaly, recording.scope.at)
         for node in nodes
         for anomaly in by_node.get(node, ())[:CHARTS_PER_NODE]
     )
 
 
-def _chart(panel: Panel, anomaly: Anomaly, at: datetime) -> Chart:
-    """Incident rows and as many baseline rows before them as fit `CHART_POINTS`."""
-    values, incident = panel.values[anomaly.series], panel.incident
-    after = np.flatnonzero(incident)
+def _chart(panel: Panel, incident: BoolArray, anomaly: Anomaly, at: datetime) -> Chart:
+    """Incident rows and as many baseline rows before them as fit `CHART_POINTS`, with what the baseline made expect of them."""
+    values = panel.values[anomaly.series]
+    band = expected(panel.times, values, incident, anomaly.band)
+    after = np.flatnonzero(panel.incident)
     after = after[:: max(1, math.ceil(len(after) / (CHART_POINTS // 2)))]
-    before = np.flatnonzero(~incident)[-(CHART_POINTS - len(after)) :]
+    before = np.flatnonzero(~panel.incident)[-(CHART_POINTS - len(after)) :]
     rows = np.concatenate([before, after])
-    lower, upper = anomaly.band
-    times = tuple(int(t) for t in panel.times[rows] // NS)
-    marks = (("onset", to_ns(anomaly.onset) // NS), ("noticed", to_ns(at) // NS))
     return Chart(
         title=f"{anomaly.node} {anomaly.metric}",
         node=anomaly.node,
         metric=anomaly.metric,
-        times=times,
-        values=tuple(None if math.isnan(v) else float(v) for v in values[rows]),
-        lower=(lower,) * len(rows),
-        upper=(upper,) * len(rows),
-        marks=marks,
+        times=tuple(int(t) for t in panel.times[rows] // NS),
+        values=_column(values[rows]),
+        lower=_column(band.lower[rows]),
+        upper=_column(band.upper[rows]),
+        marks=(("onset", to_ns(anomaly.onset) // NS), ("noticed", to_ns(at) // NS)),
+        caption=band.caption,
     )
+
+
+def _column(values: FloatArray) -> tuple[float | None, ...]:
+    return tuple(None if math.isnan(v) else float(v) for v in values)
