@@ -381,22 +381,25 @@ class Session(requests.Session):
     def _joined(self, response: http.client.HTTPResponse) -> NDArray[np.uint8]:
         """A body in chunks: read as it comes, since the standard library handles each chunk for itself."""
         room = np.empty(_FIRST_ROOM, np.uint8)
+        # What came with the headers is in the reader's buffer. Past that its raw side is read: asked for more than it holds,
+        # `readinto1` waits for the next bytes, which after the end of the body never come.
+        count = response.fp.readinto1(room.data[: len(response.fp.peek(1))])
         size = filled = left = 0
-        done = False
-        while not done:
-            if filled == len(room):
-                room = np.concatenate([room, np.empty(len(room), np.uint8)])
-            if not (count := response.fp.readinto1(room.data[filled : filled + _PIECE])):
-                raise http.client.IncompleteRead(b"")
-            if filled > _BULK and count < _BULK:
-                # A server that flushes each chunk is a system call for each: let some come together.
-                time.sleep(_NAP_S)
+        while count:
             size, filled, left, done = chunked.join(room, size, filled + count, left)
             if size == chunked.MALFORMED:
                 raise self.garbled("an answer whose chunks are none")
             self._bound(size)
-        response.close()  # read to its end: the connection is free again
-        return room[:size]
+            if done:
+                response.close()  # read to its end: the connection is free again
+                return room[:size]
+            if filled == len(room):
+                room = np.concatenate([room, np.empty(len(room), np.uint8)])
+            if filled > _BULK and count < _BULK:
+                # A server that flushes each chunk is a system call for each: let some come together.
+                time.sleep(_NAP_S)
+            count = response.fp.raw.readinto(room.data[filled : filled + _PIECE]) or 0
+        raise http.client.IncompleteRead(b"")
 
     def _unpacked(self, response: http.client.HTTPResponse) -> NDArray[np.uint8]:
         """A compressed body; no more of it is unpacked than is allowed."""
