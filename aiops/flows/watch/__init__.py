@@ -20,6 +20,7 @@ import numpy as np
 from aiops.domain import BoolArray, from_ns
 from aiops.errors import DataError, SourceBusy, SourceError, StoreError
 from aiops.flows.watch import saved, shown
+from aiops.flows.watch.fleet import Fleet
 from aiops.flows.watch.names import Names
 from aiops.flows.watch.plan import EVERYTHING, Plan
 from aiops.flows.watch.selection import Selection
@@ -27,7 +28,7 @@ from aiops.kernels.digests import Digests
 from aiops.ports import MetricsSource
 from aiops.schema.exposition import Family
 
-__all__ = ["EVERYTHING", "FILE", "Names", "Plan", "Watch", "saved"]
+__all__ = ["EVERYTHING", "FILE", "Fleet", "Names", "Plan", "Watch", "saved"]
 
 log = logging.getLogger(__name__)
 FILE = "watch.npz"

@@ -32,7 +32,8 @@ TOO_MANY = 10_000  # whatever they look like
 GROWTH, SHARED, RANDOM = 2.0, 2.0, 16.0
 DAY_S = 86_400
 K = 1024  # hashes kept: distinct values are counted to 3 %
-_SHOWN = 256  # texts kept
+_SHOWN = 256  # texts looked at
+_RECENT = 10_000
 _SPACE = float(1 << 64)
 _MIXED = re.compile(r"\d{6}|(?:[a-zA-Z]+\d+){2}|(?:\d+[a-zA-Z]+){2}")
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9_]")
@@ -84,13 +85,24 @@ class Sketch:
 class Label:
     """What is known of one label."""
 
-    __slots__ = ("before", "compressed", "day", "pairs", "series", "values")
+    __slots__ = ("_recent", "before", "compressed", "day", "pairs", "series", "values")
 
     def __init__(self) -> None:
         self.series = 0  # that ever had it
         self.values, self.pairs = Sketch(), Sketch()  # its values, and each with the metric it stood at
         self.day, self.before = 0, 0.0  # the day, and how many values there were when it began
         self.compressed = ""  # why, or "" while it is not
+        self._recent: set[tuple[str, str]] = set()  # counted already: most labels have few values
+
+    def add(self, metric: str, value: str) -> None:
+        """Counts a series at which the label stands."""
+        self.series += 1
+        if (metric, value) not in self._recent:
+            if len(self._recent) >= _RECENT:
+                self._recent.clear()
+            self._recent.add((metric, value))
+            self.values.add(value)
+            self.pairs.add(f"{metric}\0{value}")
 
     @property
     def growth(self) -> float:
@@ -146,9 +158,7 @@ class Names:
             known = self.labels.get(name)
             if known is None:
                 known = self.labels[name] = Label()
-            known.series += 1
-            known.values.add(value)
-            known.pairs.add(f"{metric}\0{value}")
+            known.add(metric, value)
 
     def judge(self, now_s: int) -> None:
         """Looks at all labels again, where new series came; another compressed one is another version of the names."""
