@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, tzinfo
 
-from aiops.domain import Event, Gap, Remediation, Report, RootCause, Verdict
+from aiops.domain import Event, Evidence, Gap, Remediation, Report, RootCause, Verdict
 from aiops.render import forecast
 from aiops.render.clean import clean, link
-from aiops.render.path import one_line, telling
+from aiops.render.path import cut_edges, one_line, sum_of_costs, telling
 from aiops.render.shell import command
 from aiops.render.units import clock, percent, stamp
 
@@ -25,6 +25,7 @@ def markdown(report: Report, *, tz: tzinfo = UTC) -> str:
         list(_summary(report)),
         list(_forecasts(report, tz)),
         list(_causes(report, tz)),
+        list(_cut(report)),
         list(_events(report.events, tz)),
         list(_gaps(report.gaps)),
         list(_remediation(report.remediation)),
@@ -86,12 +87,26 @@ def _cause(cause: RootCause, report: Report, tz: tzinfo) -> Iterable[str]:
     fault = f" ({escape(cause.fault, 40)})" if cause.fault else ""
     yield f"{cause.rank}. {code(cause.node, 120)} {percent(cause.score)} {code(cause.metric, 120)}".rstrip() + fault
     yield f"   - Path: {code(one_line(cause, report, tz))}"
+    if costs := sum_of_costs(cause):
+        yield f"   - Costs: {escape(costs)}"
     for evidence in telling(cause)[:_MOST]:
         target = _target(evidence.link)
         query = f" {code(evidence.query, 400)}" if evidence.query else ""
-        yield f"   - {escape(evidence.summary, 600)}{query}" + (f" ([source]({target}))" if target else "")
+        yield f"   - {_weighed(evidence)}{escape(evidence.summary, 600)}{query}" + (
+            f" ([source]({target}))" if target else ""
+        )
     if cause.why_not:
         yield f"   - Why not: {escape(cause.why_not)}"
+
+
+def _weighed(evidence: Evidence) -> str:
+    return f"{evidence.weight:.2f} " if evidence.weight else ""
+
+
+def _cut(report: Report) -> Iterable[str]:
+    """Edges that no path may use."""
+    if report.dropped:
+        yield f"Left out to break cycles: {escape(cut_edges(report))}"
 
 
 def _events(events: tuple[Event, ...], tz: tzinfo) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import tzinfo
 
@@ -11,6 +12,11 @@ from aiops.render.units import figure, lag, moments, zone
 
 # What `Scope.symptom` calls the symptom that maps to no node.
 VIRTUAL = "_symptom"
+
+# The source of an edge that nobody stated.
+LEARNED = "learned"
+
+MOST_CUT = 20
 
 # How an edge reads from cause to effect.
 _RELATION = {"CALLS": "called by", "RUNS_ON": "hosts"}
@@ -67,6 +73,25 @@ def one_line(cause: RootCause, report: Report, tz: tzinfo, arrow: str = "→") -
     known = [onset for onset in cause.path.onsets if onset]
     words = f" {arrow} ".join(f"{hop.node} {hop.onset}".rstrip() for hop in steps)
     return f"{words} {zone(known[0].astimezone(tz))}" if known else words
+
+
+def sum_of_costs(cause: RootCause) -> str:
+    """What the path costs, to be checked by hand: "0.05 declared + 0.69 guessed = 0.74, probability 0.48"; "" without edges."""
+    path = cause.path
+    if not path.edges:
+        return ""
+    steps = (
+        f"{cost:.2f} {'guessed' if edge.source == LEARNED else clean(edge.source, 40)}"
+        for edge, cost in zip(path.edges, path.costs, strict=True)
+    )
+    return f"{' + '.join(steps)} = {path.cost:.2f}, probability {math.exp(-path.cost):.2f}"
+
+
+def cut_edges(report: Report, arrow: str = "→") -> str:
+    """Edges that were left out to break cycles, "a → b, c → d"; "" when there were none."""
+    told = [f"{clean(e.cause, 80)} {arrow} {clean(e.effect, 80)}" for e in report.dropped[:MOST_CUT]]
+    more = len(report.dropped) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more else "")
 
 
 def spoken(node: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, tzinfo
 
-from aiops.domain import Event, Remediation, Report, RootCause, Verdict
+from aiops.domain import Event, Evidence, Remediation, Report, RootCause, Verdict
 from aiops.render import forecast
 from aiops.render.clean import clean, width, wrap
-from aiops.render.path import one_line, telling
+from aiops.render.path import cut_edges, one_line, sum_of_costs, telling
 from aiops.render.shell import command
 from aiops.render.units import clock, percent
 
@@ -25,6 +25,7 @@ def text(report: Report, *, tz: tzinfo = UTC, columns: int = 100) -> str:
         [clean(line) for line in report.summary],
         list(_forecasts(report, tz, columns)),
         list(_causes(report, tz, columns)),
+        list(_cut(report, columns)),
         list(_events(report.events, tz, columns)),
         list(_gaps(report, columns)),
         list(_remediation(report.remediation, columns)),
@@ -55,10 +56,22 @@ def _cause(cause: RootCause, report: Report, tz: tzinfo, columns: int) -> Iterab
     what = " ".join(clean(word, 120) for word in (cause.metric, cause.fault) if word)
     yield from _item(f"  {cause.rank}. ", f"{clean(cause.node, 120)} {percent(cause.score)} {what}", columns)
     yield from _item("     path: ", one_line(cause, report, tz, arrow="->"), columns)
+    if costs := sum_of_costs(cause):
+        yield from _item("     costs: ", costs, columns)
     for evidence in telling(cause)[:_MOST_EVIDENCE]:
-        yield from _item("     - ", clean(evidence.summary, 600), columns)
+        yield from _item("     - ", f"{_weighed(evidence)}{clean(evidence.summary, 600)}", columns)
     if cause.why_not:
         yield from _item("     why not: ", clean(cause.why_not), columns)
+
+
+def _weighed(evidence: Evidence) -> str:
+    return f"{evidence.weight:.2f} " if evidence.weight else ""
+
+
+def _cut(report: Report, columns: int) -> Iterable[str]:
+    """Edges that no path may use."""
+    if report.dropped:
+        yield from _item("Left out to break cycles: ", cut_edges(report, arrow="->"), columns)
 
 
 def _events(events: tuple[Event, ...], tz: tzinfo, columns: int) -> Iterable[str]:

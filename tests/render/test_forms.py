@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -304,3 +305,17 @@ def test_hostile_text_is_only_text_in_the_picture(attack: str, found: Report):
     tags = {e.tag.rpartition("}")[2] for e in ET.fromstring(source).iter()}
     assert tags <= {"svg", "title", "style", "rect", "text", "path", "g", "desc", "circle"}
     assert "href" not in re.sub(r">[^<]*<", "><", source)
+
+
+@pytest.mark.parametrize("form", [text.text, markdown.markdown])
+def test_costs_can_be_added_by_hand_and_guesses_and_cuts_are_named(form: Callable[[Report], str]) -> None:
+    report = sample.found()
+    first = report.root_causes[0]
+    path = replace(first.path, edges=(replace(first.path.edges[0], source="learned"), *first.path.edges[1:]))
+    edge = path.edges[0]
+    told = " ".join(form(replace(report, root_causes=(replace(first, path=path),), dropped=(edge,))).split())
+    for cost in path.costs:
+        assert f"{cost:.2f} " in told
+    assert f"{path.costs[0]:.2f} guessed" in told
+    assert f"= {path.cost:.2f}, probability" in told
+    assert "Left out to break cycles" in told
