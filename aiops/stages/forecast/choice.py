@@ -53,9 +53,9 @@ def forecast(
     season = _season(len(values), asked.step_s)
     on = ground(values, season, asked.horizon)
     tried, trials = _trials(on, asked, tick)
-    chosen = _best(tried)
+    chosen, failing = _best(tried)
     last = len(on.history) - 1
-    reason = _doubt(on, chosen, tried)
+    reason = _doubt(on, chosen, failing)
     if reason or chosen is None:
         method, mean, lower, upper = FALLBACK, *_robust(values, asked.horizon)
         coverage = None
@@ -138,20 +138,24 @@ def _why_not(method: Method, on: Ground, left: float) -> str:
     return ""
 
 
-def _best(tried: Mapping[str, Tried]) -> Method | None:
-    """The method with the least product of interval score and error: a band is worth little without a centre. First of equals."""
+def _best(tried: Mapping[str, Tried]) -> tuple[Method | None, str]:
+    """(method, why it can't be trusted or ""): of those that can be, else of all, the one with the least product of interval
+    score and error, since a band is worth little without a centre. First of equals."""
+    naive = min((tried[name].mase for name in NAIVE if name in tried), default=math.inf)
     known = [method for method in METHODS if method.name in tried]
-    return min(known, key=lambda m: tried[m.name].msis * tried[m.name].mase, default=None)
+    failing = {method.name: _failing(method.name, tried[method.name], naive) for method in known}
+    sound = [method for method in known if not failing[method.name]]
+    best = min(sound or known, key=lambda m: tried[m.name].msis * tried[m.name].mase, default=None)
+    return best, failing[best.name] if best else ""
 
 
-def _doubt(on: Ground, chosen: Method | None, tried: Mapping[str, Tried]) -> str:
+def _doubt(on: Ground, chosen: Method | None, failing: str) -> str:
     """Why no method can be trusted here; "" where the chosen one can."""
     if blind := _blind(on):
         return blind
     if chosen is None or len(on.judged) < LEAST_JUDGED:
         return f"the history is too short for a backtest at this horizon: {len(on.judged)} of at least {LEAST_JUDGED} origins"
-    naive = min((tried[name].mase for name in NAIVE if name in tried), default=math.inf)
-    return _failing(chosen.name, tried[chosen.name], naive)
+    return failing
 
 
 def _blind(on: Ground) -> str:
@@ -166,13 +170,13 @@ def _blind(on: Ground) -> str:
 
 
 def _failing(name: str, best: Tried, naive: float) -> str:
-    """What is wrong with the best method beside the `naive` error; "" where nothing is."""
+    """What is wrong with a method beside the `naive` error; "" where nothing is."""
     if best.coverage < LEAST_COVERAGE:
-        return f"the best method, {name}, covered {best.coverage:.0%} of its backtest, below {LEAST_COVERAGE:.0%}"
+        return f"even the best method, {name}, covered {best.coverage:.0%} of its backtest, below {LEAST_COVERAGE:.0%}"
     if best.latest < LEAST_LATEST:
-        return f"it has left its past: the latest forecast of the best method, {name}, covered {best.latest:.0%}"
+        return f"it has left its past: the latest forecast of even the best method, {name}, covered {best.latest:.0%}"
     if best.mase > WORST_ERROR * naive:
-        return f"the best method, {name}, erred {best.mase / naive:.2f} times as much as a naive one"
+        return f"even the best method, {name}, erred {best.mase / naive:.2f} times as much as a naive one"
     return ""
 
 
