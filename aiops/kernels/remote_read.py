@@ -233,10 +233,30 @@ def _frame(data: Bytes, at: int, checked: bool) -> tuple[int, int, int]:
 def _labels(data: Bytes, at: int, last: int) -> int:
     """Where the labels at the beginning of a series end, or -1 where one is none."""
     while at < last and data[at] == 10:
+        quick = _short_label(data, at, last)
+        if quick >= 0:
+            at = quick
+            continue
         _, begin, at = next_field(data, at, last)
         if at < 0 or not sound(data, begin, at):
             return -1
     return at
+
+
+@njit(cache=True, inline="always")
+def _short_label(data: Bytes, at: int, last: int) -> int:
+    """Where a label ends whose lengths take one byte each, as nearly all do; -1 for any other, sound or not."""
+    begin = at + 2
+    if begin > last or data[at + 1] > 127:
+        return -1
+    end = begin + int(data[at + 1])
+    if end > last:
+        return -1
+    while begin < end:
+        if begin + 2 > end or (data[begin] != 10 and data[begin] != 18) or data[begin + 1] > 127:
+            return -1
+        begin += 2 + int(data[begin + 1])
+    return end if begin == end else -1
 
 
 @njit(cache=True)

@@ -26,8 +26,8 @@ def decompress(block: bytes, limit: int = LIMIT) -> bytes:
     size, begin = uvarint(data, 0, len(data))
     if begin < 0:
         raise DataError("snappy block: it ends too early")
-    if size > limit:
-        raise DataError(f"snappy block: it unpacks to {size} bytes, allowed are {limit}")
+    if size < 0 or size > limit:
+        raise DataError(f"snappy block: it unpacks to {size & (1 << 64) - 1} bytes, allowed are {limit}")
     # A snappy copy is at most 64 bytes from 3: more than that from a small block is a lie told in the header.
     if size > 32 * len(block) + 64:
         raise DataError(f"snappy block: {len(block)} bytes cannot unpack to {size}")
