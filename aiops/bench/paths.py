@@ -2,8 +2,11 @@
 
 The graph is a random DAG: a tenth of the edges leads to one node in a hundred, as in a call graph with its databases; no edge
 leads further than a tenth of the order, so that a search meets its full fan-out and doesn't run out of graph; costs are -log of
-a strength. Each question is a pair that a random walk of up to five edges connects. networkx is asked some of the same questions,
+a strength. Questions are of two kinds: `connected`, a pair that a random walk of up to five edges connects, as a symptom and its
+cause are; and `any`, two nodes drawn at random, most of which no path connects. networkx is asked some of the same questions,
 between ours: all simple paths with that cutoff, of which the ten cheapest are taken. Its other way, Yen's, knows no cutoff.
+
+The graph store's own figures stand beside them (graphstore.py).
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from aiops.bench import graphstore
+from aiops.bench.figure import Figure as Stored
 from aiops.bench.progress import progress
 from aiops.domain import FloatArray, IntArray
 from aiops.errors import ConfigError
@@ -26,6 +31,7 @@ from aiops.kernels.topk import Graph, cheapest
 
 SIZES = ((10_000, 50_000, 20), (100_000, 1_000_000, 3))  # nodes, edges, questions that networkx is asked too
 QUESTIONS = 1_000
+STORE = (graphstore.NODES, graphstore.EDGES, graphstore.QUESTIONS)
 K, DEPTH = 10, 5
 WINDOW = 10
 Csr = tuple[IntArray, IntArray, FloatArray]
@@ -33,8 +39,9 @@ Csr = tuple[IntArray, IntArray, FloatArray]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One size. Times in milliseconds; `equal`: of the questions put to both, how many have one answer."""
+    """One size and kind of question. Times in milliseconds; `equal`: of the questions put to both, how many have one answer."""
 
+    pairs: str
     nodes: int
     edges: int
     questions: int
@@ -49,27 +56,57 @@ class Figure:
         return self.networkx_p50_ms / self.p50_ms
 
 
-def run(as_json: bool = False, sizes: tuple[tuple[int, int, int], ...] = SIZES, questions: int = QUESTIONS) -> str:
+def run(
+    as_json: bool = False,
+    sizes: tuple[tuple[int, int, int], ...] = SIZES,
+    questions: int = QUESTIONS,
+    store: tuple[int, int, int] = STORE,
+) -> str:
     """The table, or JSON. ConfigError without networkx (the extra `graph`)."""
     _networkx()
-    figures = [_measure(*size, questions) for size in sizes]
+    measured = [figure for size in sizes for figure in _measure(*size, questions)]
+    figures = sorted(measured, key=lambda f: f.pairs != "connected")
+    stored = graphstore.figures(*store)
     if as_json:
         told = [{**asdict(f), "ratio": f.ratio} for f in figures]
-        return json.dumps({"k": K, "depth": DEPTH, "figures": told}, indent=2)
-    head = f"{'nodes':>9}{'edges':>11}{'p50 ms':>9}{'p99 ms':>9}{'networkx':>11}{'ratio':>9}  equal"
+        kept = [{**asdict(f), "ratio": f.ratio} for f in stored]
+        return json.dumps({"k": K, "depth": DEPTH, "figures": told, "store": kept}, indent=2)
+    return f"{_paths_text(figures)}\n\n{_store_text(stored, *store[:2])}"
+
+
+def _paths_text(figures: list[Figure]) -> str:
+    head = f"{'pairs':<11}{'nodes':>9}{'edges':>11}{'p50 ms':>9}{'p99 ms':>9}{'networkx':>11}{'ratio':>9}  equal"
     rows = [
-        f"{f.nodes:>9,}{f.edges:>11,}{f.p50_ms:>9.3f}{f.p99_ms:>9.3f}{f.networkx_p50_ms:>11,.0f}{f.ratio:>9,.0f}"
+        f"{f.pairs:<11}{f.nodes:>9,}{f.edges:>11,}{f.p50_ms:>9.3f}{f.p99_ms:>9.3f}{f.networkx_p50_ms:>11,.0f}{f.ratio:>9,.0f}"
         f"  {f.equal}/{f.networkx_questions}"
         for f in figures
     ]
     return "\n".join([f"{K} cheapest paths of at most {DEPTH} edges", head, *rows])
 
 
-def _measure(nodes: int, edges: int, references: int, questions: int) -> Figure:
+def _store_text(figures: list[Stored], nodes: int, edges: int) -> str:
+    rows = [f"{f.name:<44}{f.value:>12,.2f} {f.unit}" + _beside(f) for f in figures]
+    return "\n".join([f"embedded graph store, {nodes:,} nodes and {edges:,} edges", *rows])
+
+
+def _beside(figure: Stored) -> str:
+    return f"   {figure.reference_name}: {figure.reference:,.2f}" if figure.reference is not None else ""
+
+
+def _measure(nodes: int, edges: int, references: int, questions: int) -> list[Figure]:
     starts, targets, costs = dag(nodes, edges)
     graph, reference = Graph.of(starts, targets, costs), _reference(starts, targets, costs)
-    pairs = list(_pairs(starts, targets, questions))
-    cheapest(graph, *pairs[0], K, DEPTH)  # compiled before the clock starts
+    draw = np.random.default_rng(13)
+    asked = {
+        "connected": list(_pairs(starts, targets, questions)),
+        "any": [(int(a), int(b)) for a, b in draw.integers(0, nodes, (questions, 2))],
+    }
+    cheapest(graph, *asked["connected"][0], K, DEPTH)  # compiled before the clock starts
+    return [_asked(name, graph, reference, pairs, references) for name, pairs in asked.items()]
+
+
+def _asked(kind: str, graph: Graph, reference: Any, pairs: list[tuple[int, int]], references: int) -> Figure:
+    questions = len(pairs)
     every = max(1, questions // references)
     ours: list[float] = []
     theirs: list[float] = []
@@ -86,9 +123,10 @@ def _measure(nodes: int, edges: int, references: int, questions: int) -> Figure:
             progress(len(theirs), references)
     ranks = statistics.quantiles(ours, n=100)
     return Figure(
-        nodes,
-        len(targets),
-        len(ours),
+        kind,
+        len(graph.starts) - 1,
+        len(graph.targets),
+        questions,
         statistics.median(ours),
         ranks[98],
         statistics.median(theirs),

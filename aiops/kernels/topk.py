@@ -73,7 +73,8 @@ def cheapest(
         found, nodes = _search(
             g.starts, g.targets, g.costs, g.ends, g.origins, g.prices, g.bound, g.mark, source, target, k, depth
         )
-    return [(float(cost), tuple(int(n) for n in row if n >= 0)) for cost, row in zip(found, nodes, strict=True)]
+    rows = (row[: row.index(-1)] if row[-1] < 0 else row for row in nodes.tolist())
+    return [(cost, tuple(row)) for cost, row in zip(found.tolist(), rows, strict=True)]
 
 
 @njit(cache=True, nogil=True)
