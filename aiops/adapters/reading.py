@@ -8,6 +8,7 @@ request stay unbiased, and the reading says as a Gap what it left out.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
@@ -102,6 +103,31 @@ def drain(
             cut, start, taken = cut + 1, start + 1, Counter()
         else:
             start, taken = last, Counter(identity for at, identity in map(key, found) if at == last)
+    return out, cut
+
+
+def complete(
+    fetch: Callable[[int, int], list[E]], start: int, end: int, page: int, expected: float, time_of: Callable[[E], int]
+) -> tuple[list[E], int]:
+    """Every entry in [start, end) from a source whose full answers can't be trusted to their end: (entries, moments cut off).
+
+    Only an answer with fewer than `page` entries is taken. A window that gives more is parted at the middle one of them, until
+    it is a single moment, which is then cut off and counted. `expected` entries decide into how many windows it is cut at first.
+    """
+    parts = min(math.ceil(2 * expected / page) or 1, end - start)
+    edges = [start + (end - start) * i // max(parts, 1) for i in range(parts + 1)]
+    waiting = [*pairwise(edges)][::-1]
+    out: list[E] = []
+    cut = 0
+    while waiting:
+        start, end = waiting.pop()
+        found = fetch(start, end)
+        if len(found) < page or end - start == 1:
+            cut += len(found) >= page
+            out += found
+            continue
+        middle = min(max(time_of(found[len(found) // 2]), start + 1), end - 1)
+        waiting += [(middle, end), (start, middle)]
     return out, cut
 
 

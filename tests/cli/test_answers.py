@@ -108,7 +108,7 @@ def test_a_report_is_listed_shown_and_replayed(run: Run, demo_case: Path, tmp_pa
     (row,) = json.loads(run("reports", "--format", "json").out)
     assert (row["id"], row["verdict"]) == (made["id"], made["verdict"])
     assert yaml.safe_load(run("reports", "--format", "yaml").out) == [row]
-    assert run("reports", "--format", "md").out.count("|") == 18
+    assert run("reports", "--format", "md").out.count("|") == 21
     assert unstamped(run("reports", made["id"], "--format", "json").out) == made
     assert unstamped(run("replay", made["id"], "--format", "json").out) == made
     assert "<html" in run("reports", made["id"], "--format", "html").out
