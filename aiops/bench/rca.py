@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from aiops import app, pipeline
+from aiops.bench.calibration import VARIANTS, WITHOUT, Point, point, table
 from aiops.bench.progress import progress
 from aiops.bench.quiet import windows
 from aiops.bench.rankers import RANKERS
@@ -118,6 +119,38 @@ def run_fault_free(directory: Path) -> tuple[str, int]:
         share, (low, high) = statistics.fmean(kept), wilson(statistics.fmean(kept), len(kept))
         lines.append(f"{dataset:<22}{kind:<12}{len(kept):>6}  {share:.3f} [{low:.2f}, {high:.2f}]")
     return "\n".join(lines) + "\n", 0
+
+
+def run_calibration(directory: Path) -> tuple[str, int]:
+    """(table, exit code): the score refitted and judged (`calibration`). DataError where there is no case or no truth."""
+    folders = list(cases(directory))
+    truths = _truths(None, folders)
+    points: list[Point | None] = []
+    for done, folder in enumerate(folders, 1):
+        case_id, dataset = _named(folder)
+        cause = str(truths[case_id]["root_cause_service"]) if case_id in truths else None
+        with app.connect(f"case:{folder}", keep=False, flags={"model.url": ""}) as ops:
+            ranking, whole = ops.rules.ranking, _recorded(ops, 0.0, None)
+            seen = [(name, _recorded(ops, late, until)) for name, late, until in VARIANTS] if cause else []
+        for name, recording in seen:
+            causes = _concluded(recording.observation, recording.scope, ranking)
+            points.append(point(dataset, name, causes, cause))
+        for name, without in WITHOUT.items() if cause else ():
+            less = without(whole.observation)
+            if _size(less) < _size(whole.observation):
+                points.append(point(dataset, name, _concluded(less, whole.scope, ranking), cause))
+        for window in windows(case_id, json.loads((folder / "case.json").read_bytes()), whole):
+            causes = _concluded(window.observation, window.scope, ranking)
+            points.append(point(dataset, "quiet", causes, None))
+        progress(done, len(folders))
+    known = [p for p in points if p is not None]
+    if len({p.dataset for p in known if p.part == "whole"}) < 2:
+        raise DataError(f"{directory}: two data sets with truth are needed, to judge each by the other")
+    return table(known), 0
+
+
+def _size(seen: Observation) -> int:
+    return len(seen.panel.labels) + len(seen.logs) + len(seen.spans) + len(seen.calls)
 
 
 def cases(directory: Path) -> Iterator[Path]:

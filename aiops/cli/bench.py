@@ -42,6 +42,7 @@ def intake(file: Path, catalog: Path | None, now: datetime | None, predictions: 
 @click.option("--late", type=float, default=0.0, metavar="SECONDS", help="Notice the symptom this much later.")
 @click.option("--until", type=float, metavar="SECONDS", help="Cut the data this much after the symptom.")
 @click.option("--fault-free", is_flag=True, help="Count how often nothing is named in windows without a fault.")
+@click.option("--calibrate", is_flag=True, help="Refit the score and judge it on data sets left out.")
 def rca(
     directory: Path,
     truth: Path | None,
@@ -49,6 +50,7 @@ def rca(
     late: float,
     until: float | None,
     fault_free: bool,
+    calibrate: bool,
 ) -> int:
     """Diagnose every recorded incident in DIRECTORY and count how often the true cause comes first, beside published methods.
 
@@ -59,6 +61,8 @@ def rca(
     try:
         if fault_free:
             table, code = bench_rca.run_fault_free(directory)
+        elif calibrate:
+            table, code = bench_rca.run_calibration(directory)
         else:
             table, code = bench_rca.run(directory, truth, predictions, late, until)
     except OSError as error:
@@ -95,10 +99,11 @@ def anomaly(directory: Path, predictions: Path | None) -> int:
 
 @bench.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def speed(as_json: bool) -> int:
+@click.option("--metrics", default="", metavar="URL", help="Measure reading too, at this Prometheus of yours.")
+def speed(as_json: bool, metrics: str) -> int:
     """Measure forecast, band and features per series beside statsmodels and tsfresh, in the same run."""
     from aiops.bench import speed as bench_speed
 
-    text, code = bench_speed.run(as_json)
+    text, code = bench_speed.run(as_json, metrics=metrics)
     common.put(text, None)
     return code

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import numpy as np
 
 from aiops.domain import FloatArray, IntArray
 
+Csr: TypeAlias = tuple[IntArray, IntArray, FloatArray]
 
-def csr(count: int, edges: Iterable[tuple[int, int, float]]) -> tuple[IntArray, IntArray, FloatArray]:
+
+def csr(count: int, edges: Iterable[tuple[int, int, float]]) -> Csr:
     """CSR of `count` nodes; of parallel edges the cheapest stays, self loops go. ValueError for a negative or NaN cost."""
     cheapest: dict[tuple[int, int], float] = {}
     for source, target, cost in edges:

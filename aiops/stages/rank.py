@@ -24,7 +24,8 @@ from typing import Any
 
 from aiops.domain import CausalGraph, CausalPath, Evidence, Findings, Gap, RootCause, RootCauses, Scope, Verdict
 from aiops.kernels.order import neutral
-from aiops.kernels.paths import csr, dijkstra, walk_back
+from aiops.kernels.paths import Csr, csr, dijkstra, walk_back
+from aiops.kernels.topk import Graph, cheapest
 
 SOURCE_DEPTH = 5
 SOURCE_LIMIT = 8.0
@@ -141,17 +142,32 @@ def _cases(
     sink = len(graph.nodes)
     edges = [(index[e.effect], index[e.cause], c) for e, c in zip(graph.edges, _costs(graph), strict=True)]
     ends = [(index[node], sink, cost) for node, cost in terminal.items()]
-    distance, before = dijkstra(*csr(sink + 1, [*edges, *ends]), index[symptom])
+    network = csr(sink + 1, [*edges, *ends])
+    rows = [index[node] for node in terminal]
+    ways = _short_ways(network, index[symptom], rows) if source else _ways(network, index[symptom], rows)
     found = []
     for node, cost in terminal.items():
-        if math.isinf(distance[index[node]]):
+        if index[node] not in ways:
             continue
-        path = _path(graph, findings, walk_back(before, index[node]))
-        if source and (len(path.edges) > SOURCE_DEPTH or path.cost >= SOURCE_LIMIT):
+        path = _path(graph, findings, ways[index[node]])
+        if source and path.cost >= SOURCE_LIMIT:
             continue
         shares = tuple(sorted(evidence[node].items(), key=lambda item: (-item[1], item[0])))
         found.append(Case(node, shares, sums[node], path, cost))
     return sorted(found, key=lambda c: (round(c.cost, 12), neutral(c.node)))
+
+
+def _ways(network: Csr, symptom: int, rows: list[int]) -> dict[int, list[int]]:
+    """Row -> cheapest way from it to the symptom, of those that have one. One search for all."""
+    distance, before = dijkstra(*network, symptom)
+    return {row: walk_back(before, row) for row in rows if not math.isinf(distance[row])}
+
+
+def _short_ways(network: Csr, symptom: int, rows: list[int]) -> dict[int, list[int]]:
+    """As `_ways`, of at most `SOURCE_DEPTH` edges: the cheapest of those, even where a longer way costs less."""
+    graph = Graph.of(*network)
+    ways = {row: cheapest(graph, symptom, row, 1, SOURCE_DEPTH) for row in rows}
+    return {row: list(reversed(found[0][1])) for row, found in ways.items() if found}
 
 
 def _costs(graph: CausalGraph) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -166,3 +167,67 @@ def test_what_was_learned_before_supports_evidence_and_accuses_nobody_alone() ->
     (prior,) = (e for e in after.candidates[0].evidence if e.kind == "prior")
     assert prior.weight == pytest.approx(-math.log(1 - ranking["weights"]["prior"]))
     assert "x" not in order(after)
+
+
+def test_two_faults_at_once_make_the_first_less_sure() -> None:
+    series = system.faulty("leaf")
+    alone = diagnose(system.observe(series))
+    series["side", "cpu_usage"][-4:] += 0.6
+    both = diagnose(system.observe(series))
+    assert both.candidates[0].score < alone.candidates[0].score
+    assert both.candidates[1].why_not
+
+
+def test_where_everything_moves_alike_nothing_is_named() -> None:
+    series = system.quiet()
+    for key, values in series.items():
+        if key[1] == "cpu_usage":
+            values[-4:] += 0.6
+    causes = diagnose(system.observe(series))
+    assert causes.verdict is Verdict.INCONCLUSIVE
+    assert "below" in causes.reason
+
+
+def test_in_a_cycle_the_cause_is_found_and_the_cut_edge_is_told() -> None:
+    observation = system.observe(system.faulty("leaf"), calls=(*system.EDGES, ("leaf", "mid"), ("side", "entry")))
+    scope, ranking = system.scope(), system.ranking()
+    findings = detect(observation, scope, ranking)
+    graph = link(findings, observation, scope, ranking)
+    assert {("entry", "side")} <= {(e.cause, e.effect) for e in graph.dropped}
+    assert any({e.cause, e.effect} == {"leaf", "mid"} for e in graph.dropped)
+    assert order(rank(graph, findings, scope, ranking))[0] == "leaf"
+
+
+def test_with_no_path_to_the_symptom_the_cause_is_found_by_a_guessed_edge() -> None:
+    causes = diagnose(system.observe(system.faulty(), calls=(("entry", "side"), ("mid", "leaf"))))
+    assert order(causes)[0] == "leaf"
+    assert "learned" in {e.source for e in causes.candidates[0].path.edges}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 500), st.permutations(["w", "alpha", "m-1", "entry2"]))
+def test_names_decide_nothing(seed: int, others: list[str]) -> None:
+    names = dict(zip(system.NODES, others, strict=True))
+    series = system.faulty("mid", seed=seed)
+    one = diagnose(system.observe(series))
+    renamed = {(names[n], m): values for (n, m), values in series.items()}
+    calls = tuple((names[a], names[b]) for a, b in system.EDGES)
+    other = diagnose(system.observe(renamed, calls), system.scope(node=names["entry"]))
+    told = {names[c.node]: c.score for c in one.candidates}
+    assert told == pytest.approx({c.node: c.score for c in other.candidates})
+
+
+def test_the_source_cost_model_takes_the_cheapest_of_the_short_ways() -> None:
+    """A long way that costs less than a short one is no answer where only five edges are allowed."""
+    chain = ["entry", "a", "b", "c", "d", "e", "leaf"]
+    calls = (*pairwise(chain), ("entry", "leaf"))
+    observation = system.observe(system.faulty("leaf"), calls=calls)
+    scope, ranking = system.scope(), system.ranking(cost_model="source")
+    findings = detect(observation, scope, ranking)
+    graph = link(findings, observation, scope, ranking)
+    edges = tuple(
+        dataclasses.replace(e, strength=0.5 if (e.cause, e.effect) == ("leaf", "entry") else 0.99) for e in graph.edges
+    )
+    causes = rank(dataclasses.replace(graph, edges=edges), findings, scope, ranking)
+    leaf = next(c for c in causes.candidates if c.node == "leaf")
+    assert leaf.path.nodes == ("leaf", "entry")

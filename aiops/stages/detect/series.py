@@ -13,7 +13,7 @@ from aiops.kernels.robust import location_scale, quantiles, saturate, standard_s
 RELATIVE_FLOOR = 0.05  # of |median|: a steadier series than 5 % is a matter of taste, not of trouble
 FULL_SCALE_FLOOR = 0.005  # of a percentage's full scale: one failure in 200
 PEER_FLOOR = 0.2  # of the same metric's typical scale over services: an idle column may not shout
-FAILURES = (Kind.ERRORS, Kind.AVAILABILITY)
+CLIMBING = (Kind.LATENCY, Kind.CLIENT_LATENCY, Kind.ERRORS, Kind.AVAILABILITY)  # signs that callers inherit
 PEERS = 4  # fewer services than that with the same metric are no crowd to compare with
 
 
@@ -44,7 +44,7 @@ def score_series(panel: Panel) -> Scored:
     scale = np.fmax(scale, _floors(kinds, panel, location, scale))
     z = standard_scores(incident, location, scale)
     usable = _speaks_for_one_node(panel, kinds) & np.isfinite(location)
-    shared = usable & np.array([kind not in FAILURES for kind in kinds], dtype=bool)
+    shared = usable & np.array([kind not in CLIMBING for kind in kinds], dtype=bool)
     common = z - _crowd(panel.metrics, z, shared)
     return Scored(kinds, location, scale, z, common, typical(common), usable)
 
@@ -76,8 +76,8 @@ def full_scale(values: FloatArray) -> float:
 
 
 def _crowd(metrics: tuple[str, ...], z: FloatArray, usable: BoolArray) -> FloatArray:
-    """(S, I) the median over services of the same metric: what happens to all is caused by none of them. Failures are left
-    alone: they climb from one service to all that call it, which may be most of a small system."""
+    """(S, I) the median over services of the same metric: what happens to all is caused by none of them. What callers inherit
+    is left alone: from one service it reaches most of a small system."""
     crowd = np.zeros_like(z)
     for rows in _by_metric(metrics):
         peers = rows[usable[rows]]
