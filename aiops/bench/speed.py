@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from aiops.bench import logs
+from aiops.bench import logs, reading
 from aiops.bench.figure import Figure
 from aiops.bench.progress import progress
 from aiops.domain import FloatArray, IntArray
@@ -30,8 +30,11 @@ ROUNDS, REFERENCE_SERIES = 5, 8
 _STEP = 60
 
 
-def run(as_json: bool = False, series: int = SERIES, ticks: int = TICKS, rounds: int = ROUNDS) -> tuple[str, int]:
-    """(text, exit code). ConfigError without the `forecast` extra, which holds the reference."""
+def run(
+    as_json: bool = False, series: int = SERIES, ticks: int = TICKS, rounds: int = ROUNDS, metrics: str = ""
+) -> tuple[str, int]:
+    """(text, exit code). `metrics`: a server to measure reading with. ConfigError without the `forecast` extra, which holds
+    the reference."""
     slow = _reference()
     times, values = fleet(series, WINDOW + ticks)
     ours: dict[str, list[float]] = {"both": [], "tick": [], "features": []}
@@ -51,8 +54,11 @@ def run(as_json: bool = False, series: int = SERIES, ticks: int = TICKS, rounds:
         _held("state, first tier", tick.fresh(8)),
         _held("state, second tier", tick.fresh(8, memory=tick.MEMORY)),
         *logs.figures(),
+        *(reading.figures(metrics, rounds) if metrics else ()),
     ]
-    return (_json(figures, series, ticks) if as_json else _text(figures, series, ticks)), 0
+    if as_json:
+        return _json(figures, series, ticks), 0
+    return _text(figures, series, ticks) + ("" if metrics else f"{reading.NO_SERVER}\n"), 0
 
 
 def fleet(series: int, length: int) -> tuple[IntArray, FloatArray]:
