@@ -73,24 +73,25 @@ def source_costs(panel: Panel) -> dict[str, float]:
 
 
 def _calls(observation: Observation, onsets: Mapping[str, datetime], strength: Mapping[str, float]) -> list[Edge]:
-    """One edge per pair of nodes: the best known source wins. Self loops say nothing about causes."""
-    best: dict[tuple[str, str], Edge] = {}
+    """One edge per pair of nodes: the best known source wins, a strength that was declared before that of its source. Self loops
+    say nothing about causes."""
+    best: dict[tuple[str, str], tuple[tuple[bool, float, str], Edge]] = {}
     for call in observation.calls:
         if not call.caller or not call.callee or call.caller == call.callee:
             continue
         edge = Edge(
             call.callee,
             call.caller,
-            min(1.0, max(1e-9, strength.get(call.source, strength[GUESS]))),
+            min(1.0, max(1e-9, strength.get(call.source, strength[GUESS]) if call.strength is None else call.strength)),
             _lag(onsets, call.callee, call.caller),
             call.source,
             call.kind,
             call.last_seen,
         )
-        other = best.get((edge.cause, edge.effect))
-        if other is None or (-edge.strength, edge.source) < (-other.strength, other.source):
-            best[edge.cause, edge.effect] = edge
-    return [best[key] for key in sorted(best)]
+        place, key = (call.strength is None, -edge.strength, edge.source), (edge.cause, edge.effect)
+        if key not in best or place < best[key][0]:
+            best[key] = place, edge
+    return [best[key][1] for key in sorted(best)]
 
 
 def _edge(cause: str, effect: str, strength: float, source: str, onsets: Mapping[str, datetime]) -> Edge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import networkx as nx
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stages import system
 
-from aiops.domain import Anomaly, CausalGraph, Direction, Findings
+from aiops.domain import Anomaly, Call, CausalGraph, Direction, Findings
 from aiops.stages.link import link, source_costs
 
 NAMES = st.sampled_from(["a", "b", "c", "d", "e", "entry"])
@@ -46,6 +47,23 @@ def test_an_edge_leads_from_callee_to_caller_with_its_lag() -> None:
     (edge,) = graph.edges
     assert (edge.cause, edge.effect, edge.lag) == ("a", "entry", timedelta(seconds=60))
     assert 0 < edge.strength <= 1
+
+
+def test_a_declared_strength_is_taken_before_that_of_any_source() -> None:
+    calls = (
+        Call("entry", "a", "traces"),
+        Call("entry", "a", "declared", strength=0.25),
+        Call("entry", "b", "learned"),
+        Call("entry", "b", "traces"),
+        Call("entry", "c", "learned"),
+        Call("c", "c", "traces"),
+    )
+    seen = replace(system.observe({}), calls=calls)
+    graph = link(findings({}), seen, system.scope(), system.ranking())
+    assert [(e.cause, e.source) for e in graph.edges] == [("a", "declared"), ("b", "traces"), ("c", "learned")]
+    strengths = [e.strength for e in graph.edges]
+    assert strengths[0] == 0.25
+    assert strengths[2] < strengths[1]
 
 
 def test_in_a_cycle_the_earlier_onset_is_the_cause() -> None:
