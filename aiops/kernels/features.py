@@ -28,6 +28,7 @@ NAMES = (
     'linear_trend__attr_"slope"',
 )
 
+_COUNTED = 128  # values whose median is found by counting
 _LEAF = 128  # numpy adds up to here with eight running sums, and halves what is longer
 
 
@@ -79,6 +80,13 @@ def _moments(x: FloatArray, work: FloatArray, row: FloatArray) -> None:
 def _order(x: FloatArray, work: FloatArray, row: FloatArray) -> None:
     """Median, maximum, absolute maximum and minimum."""
     count = len(x)
+    low = high = x[0]
+    for v in x:
+        low, high = min(low, v), max(high, v)
+    row[7], row[8], row[9] = high, max(abs(high), abs(low)), low
+    if count <= _COUNTED:
+        row[1] = _counted_median(x)
+        return
     work[:] = x
     upper = _select(work, count // 2)
     row[1] = upper
@@ -87,10 +95,22 @@ def _order(x: FloatArray, work: FloatArray, row: FloatArray) -> None:
         for j in range(count // 2):
             lower = max(lower, work[j])
         row[1] = (lower + upper) / 2
-    low = high = x[0]
-    for v in x:
-        low, high = min(low, v), max(high, v)
-    row[7], row[8], row[9] = high, max(abs(high), abs(low)), low
+
+
+@njit(cache=True, error_model="numpy")
+def _counted_median(x: FloatArray) -> float:
+    """Median by counting what lies below each value: O(n^2), but without a branch that a processor could guess wrong."""
+    count, middle = len(x), len(x) // 2
+    lower = upper = -np.inf
+    for i in range(count):
+        v, below = x[i], np.int32(0)
+        for j in range(count):  # by index: numba makes vectors of this loop, not of one over the values
+            below += np.int32(x[j] < v)
+        if below <= middle and v > upper:
+            upper = v
+        if below < middle and v > lower:
+            lower = v
+    return upper if count % 2 else (lower + upper) / 2
 
 
 @njit(cache=True, error_model="numpy")

@@ -124,8 +124,8 @@ class State(NamedTuple):
     week: Single  # (S, 28) deviation from the day's slot, per 6 hours of the week
     ring: Single  # (S, 48) last values
     blocks: Single  # (S, 16) means of the last blocks of 12 values
-    counts: Counts  # (S, V, 20) histogram of each view
-    edges: Edges  # (S, V, 2) its lowest bin and its bins per octave
+    counts: Counts  # (S, V, 21) histogram of each view, and its sum
+    edges: Edges  # (S, V, 3) its lowest bin, its bins per octave, where its tail begins
     octave: Single  # (S, V) mean log2 of each view while its histogram is being placed
     memory: Single  # (S, 2, M) last values, and their means over 12
     counter: BoolArray  # (S,) read as increase per second
@@ -158,8 +158,8 @@ def fresh(series: int, counter: BoolArray | None = None, memory: int = 0) -> Sta
         np.zeros((series, _WEEK_SLOTS), np.float32),
         np.zeros((series, RING), np.float32),
         np.zeros((series, BLOCKS), np.float32),
-        np.zeros((series, seen, BINS), np.uint16),
-        np.zeros((series, seen, 2), np.int16),
+        np.zeros((series, seen, BINS + 1), np.uint16),
+        np.zeros((series, seen, 3), np.int16),
         np.zeros((series, seen), np.float32),
         np.zeros((series, 2, memory), np.float32),
         np.zeros(series, np.bool_) if counter is None else np.array(counter, np.bool_),

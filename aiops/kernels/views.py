@@ -44,7 +44,7 @@ _RAMP = 48  # samples that only place a histogram
 _FINEST = 8  # bins per octave at first
 _TINY = 1e-300
 _NEIGHBOURS = 3
-_TAIL, _FEWEST = 0.01, 12  # share of the samples that make the tail, and their least number
+_TAIL, _FEWEST = 0.01, 12.0  # share of the samples that make the tail, and their least number
 _PRIOR = 3.0  # samples' worth of belief in a tail that falls by e with each octave
 _STEEPEST = 25.0  # e-folds that are told apart beyond the tail's beginning
 _SLOWEST = 3.0  # octaves per e-fold, at most
@@ -122,40 +122,49 @@ def nearest(memory: Single, count: int, span: int, stride: int, gap: int) -> flo
 
 @njit(cache=True, error_model="numpy")
 def rarity(count: int, counts: Counts, edges: Edges, octave: Single, j: int, magnitude: float) -> float:
-    """1 / tail probability of `magnitude` among view j's before, at least 1; then it is counted in."""
-    power = math.log2(magnitude) if magnitude > _TINY else -1000.0
+    """1 / tail probability of `magnitude` among view j's before, at least 1; then it is counted in.
+
+    counts: (V, BINS + 1) samples per bin and of all bins. edges: (V, 3) number of the lowest bin, bins per octave, where the tail begins.
+    """
+    # A double's bits are its binary logarithm, the mantissa taken for linear: monotone, and ten times as fast as the true one.
+    power = np.float64(magnitude).view(np.int64) * 2.0**-52 - 1023.0 if magnitude > _TINY else -1000.0
     if count < _RAMP:
         if magnitude > _TINY:
             octave[j] += (power - octave[j]) / (count + 1) if octave[j] != 0 else power
         return 1.0
     held, edge = counts[j], edges[j]
-    if count == _RAMP:
-        edge[1] = _FINEST
-        edge[0] = math.floor((octave[j] - 1.5) * _FINEST)
-    every = 0
-    for b in range(BINS):
-        every += held[b]
+    if edge[1] == 0:
+        edge[0], edge[1] = math.floor((octave[j] - 1.5) * _FINEST), _FINEST
     place = math.floor(power * edge[1]) - edge[0]
     while place >= BINS:
-        _make_room(held, edge, place - BINS + 1, every)
+        _make_room(held, edge, place - BINS + 1)
         place = math.floor(power * edge[1]) - edge[0]
-    odds = _odds(held, every, power * edge[1] - edge[0], float(edge[1])) if place > 0 else 1.0
-    held[max(place, 0)] += 1
-    if every >= _FULL:
+    place = max(place, 0)
+    # Most samples lie far below the tail, which moves slowly: where it begins is found anew when a sample reaches it, or after 32.
+    odds = 1.0
+    if place > 0 and (place >= edge[2] or held[BINS] % 32 == 0):
+        odds = _odds(held, edge, power * edge[1] - edge[0])
+    held[place] += 1
+    held[BINS] += 1
+    if held[BINS] >= _FULL:
+        held[BINS] = 0
         for b in range(BINS):
             held[b] = held[b] // 2
+            held[BINS] += held[b]
     return odds
 
 
 @njit(cache=True, error_model="numpy")
-def _odds(held: Counts, every: int, place: float, per_octave: float) -> float:
+def _odds(held: Counts, edge: Edges, place: float) -> float:
     """1 / the share that lies at or above `place` (in bins, > 0): by the tail's power, by rank where too few make a tail."""
-    need = max(_TAIL * every, float(_FEWEST))
+    every = float(held[BINS])
+    need = max(_TAIL * every, _FEWEST)
     cut, taken, excess = BINS, 0, 0
     while cut > 1 and taken < need:
         cut -= 1
         taken += held[cut]
         excess += taken  # each value once for its bin and each bin below it: the sum of what they exceed the cut by
+    edge[2] = cut
     if taken < need:
         above = 0
         for b in range(int(place), BINS):
@@ -163,14 +172,14 @@ def _odds(held: Counts, every: int, place: float, per_octave: float) -> float:
         return max((every + 1.0) / (above + 0.5), 1.0)
     if place < cut:
         return 1.0
-    decay = min((excess - 0.5 * taken + _PRIOR * per_octave) / (taken + _PRIOR), _SLOWEST * per_octave)
+    decay = min((excess - 0.5 * taken + _PRIOR * edge[1]) / (taken + _PRIOR), _SLOWEST * edge[1])
     return max((every + 1.0) / (taken + 0.5) * math.exp(min((place - cut) / decay, _STEEPEST)), 1.0)
 
 
 @njit(cache=True, error_model="numpy")
-def _make_room(held: Counts, edge: Edges, by: int, every: int) -> None:
+def _make_room(held: Counts, edge: Edges, by: int) -> None:
     """Move the bins up by `by`, what falls below joining the lowest; where that would swallow the tail, halve the bins per octave."""
-    need, kept = max(_TAIL * every, float(_FEWEST)), 0
+    need, kept = max(_TAIL * held[BINS], _FEWEST), 0
     for b in range(by + 1, BINS):
         kept += held[b]
     moved = np.zeros(BINS, np.uint16)
@@ -183,4 +192,5 @@ def _make_room(held: Counts, edge: Edges, by: int, every: int) -> None:
         for b in range(BINS):
             moved[(edge[0] + b) // 2 - low] += held[b]
         edge[0], edge[1] = low, edge[1] // 2
-    held[:] = moved
+    held[:BINS] = moved
+    edge[2] = 0
