@@ -14,11 +14,13 @@ from aiops.domain import (
     Anomaly,
     CausalPath,
     Chart,
+    Crossing,
     Direction,
     Edge,
     Event,
     EventKind,
     Evidence,
+    Forecast,
     Gap,
     Inputs,
     Intent,
@@ -27,6 +29,8 @@ from aiops.domain import (
     RootCause,
     Symptom,
     Task,
+    TimeRange,
+    Trial,
     Verdict,
 )
 
@@ -279,6 +283,86 @@ def chinese() -> Report:
     )
 
 
+def foreseen() -> Report:
+    """A disk that will be full, and a series too young to say anything about."""
+    steps = range(1, 25)
+    mean = tuple(88 + 0.5 * step for step in steps)
+    trials = (
+        Trial("seasonal naive", 0.97, 1.31, 9.2, 24),
+        Trial("Gaussian process", 0.942, 0.71, 4.4, 24),
+        Trial("ETS", why_not="needs statsmodels: pip install '.[forecast]'"),
+    )
+    disk = Forecast(
+        series='disk_used_percent{service="db-3"}',
+        node="db-3",
+        metric="disk_used_percent",
+        times=tuple(int(at(60 * step).timestamp()) for step in steps),
+        mean=mean,
+        lower=tuple(m - 1.0 for m in mean),
+        upper=tuple(m + 3.0 for m in mean),
+        level=0.95,
+        coverage=0.942,
+        method="Gaussian process",
+        trusted=True,
+        reason="",
+        trials=trials,
+        history=TimeRange(at(-20160), at(0)),
+        samples=336,
+        gaps=3,
+        step_s=3600,
+        season_s=86_400,
+        last=88.0,
+        features=MappingProxyType({"mean": 80.5, 'linear_trend__attr_"slope"': 0.5}),
+        crossing=Crossing(100.0, False, at(18 * 60), at(24 * 60), None),
+    )
+    young = replace(
+        disk,
+        node="",
+        metric="load",
+        trusted=False,
+        coverage=None,
+        method="robust band",
+        crossing=None,
+        samples=7,
+        reason="only 7 of at least 12 samples: still warming up",
+        trials=(Trial("ETS", why_not="still warming up"),),
+    )
+    past = tuple(int(at(60 * (step - 72)).timestamp()) for step in range(73))
+    charts = tuple(
+        Chart(
+            title=f"{one.metric} of {one.node}",
+            node=one.node,
+            metric=one.metric,
+            times=(*past, *one.times),
+            values=(*(52 + 0.5 * step + 0.3 * wobble(step, 0.0) for step in range(73)), *[None] * 24),
+            lower=(*[None] * 73, *one.lower),
+            upper=(*[None] * 73, *one.upper),
+            marks=(("now", past[-1]), ("full at the earliest", int(at(18 * 60).timestamp()))),
+            mean=(*[None] * 73, *one.mean) if one.trusted else (),
+            limit=one.crossing.limit if one.crossing else None,
+            caption="95% band by Gaussian process; it covered 94.2% in the backtest",
+        )
+        for one in (disk, young)
+    )
+    return Report(
+        id="7c41e0b2d95f3a68",
+        verdict=Verdict.FOUND,
+        summary=("disk_used_percent of db-3: up to 100 from 03:00Z on", "By Gaussian process", "Rests on 14 d"),
+        task=Task("forecast_disk", Intent.FORECAST, Inputs(query="disk_used_percent", horizon=timedelta(days=1))),
+        symptom=Symptom("db-3", "disk_used_percent", at(0)),
+        root_causes=(),
+        anomalies=(),
+        events=(),
+        gaps=(),
+        remediation=None,
+        charts=charts,
+        dropped=(),
+        versions=MappingProxyType({"aiops": "0.1.0"}),
+        hashes=MappingProxyType({}),
+        forecasts=(disk, young),
+    )
+
+
 def filled(report: Report, text: str) -> Report:
     """The same report with `text` in every field that takes text from outside."""
     hostile = _fill(report, text)
@@ -297,5 +381,8 @@ def _fill(value: Any, text: str) -> Any:
         return tuple(_fill(item, text) for item in value)
     if isinstance(value, MappingProxyType):
         # Keys by which the page looks things up stay, the others are hostile too.
-        return MappingProxyType({**dict.fromkeys(value, text), text: text})
+        return MappingProxyType(
+            {key: _fill(one, text) for key, one in value.items()}
+            | {text: _fill(next(iter(value.values()), text), text)}
+        )
     return value

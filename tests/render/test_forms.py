@@ -240,8 +240,8 @@ def test_pictures_speak_or_are_silent_on_purpose(found: Report):
 # ---------------------------------------------------------------- harmless
 
 
-def test_hostile_text_is_only_text_in_the_page(attack: str, found: Report):
-    source = html.html(sample.filled(found, attack))
+def test_hostile_text_is_only_text_in_the_page(attack: str, rich: Report):
+    source = html.html(sample.filled(rich, attack))
     source.encode("utf-8")
     page = Page(source)
     assert {tag for tag, _ in page.elements} <= ELEMENTS
@@ -267,14 +267,15 @@ def test_links_are_web_links(url: str, found: Report):
     assert "<script" not in html.html(report)
 
 
-def test_hostile_text_is_only_text_in_markdown(attack: str, found: Report):
-    source = markdown.markdown(sample.filled(found, attack))
+def test_hostile_text_is_only_text_in_markdown(attack: str, rich: Report):
+    source = markdown.markdown(sample.filled(rich, attack))
     source.encode("utf-8")
-    calm = markdown.markdown(sample.filled(found, "calm"))
+    calm = markdown.markdown(sample.filled(rich, "calm"))
     tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(source)
     blocks = [t.type for t in tokens]
     flat = [c for t in tokens for c in (t.children or [t])]
-    assert not {"html_block", "html_inline", "image", "link_open", "table_open", "fence", "blockquote_open", "hr"} & {
+    assert len([t for t in blocks if t == "table_open"]) == len(rich.forecasts) or not attack
+    assert not {"html_block", "html_inline", "image", "link_open", "fence", "blockquote_open", "hr"} & {
         *blocks, *(c.type for c in flat)
     }  # fmt: skip
     if attack:
@@ -291,8 +292,8 @@ def test_a_code_span_holds_any_text():
     assert markdown.code("") == ""
 
 
-def test_hostile_text_is_only_text_in_the_terminal(attack: str, found: Report):
-    shown = text.text(sample.filled(found, attack))
+def test_hostile_text_is_only_text_in_the_terminal(attack: str, rich: Report):
+    shown = text.text(sample.filled(rich, attack))
     shown.encode("utf-8")
     assert not re.search(
         r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]", shown
@@ -300,8 +301,8 @@ def test_hostile_text_is_only_text_in_the_terminal(attack: str, found: Report):
     assert len(shown.splitlines()) < 900
 
 
-def test_hostile_text_is_only_text_in_the_picture(attack: str, found: Report):
-    source = svg.svg(sample.filled(found, attack))
+def test_hostile_text_is_only_text_in_the_picture(attack: str, rich: Report):
+    source = svg.svg(sample.filled(rich, attack))
     tags = {e.tag.rpartition("}")[2] for e in ET.fromstring(source).iter()}
     assert tags <= {"svg", "title", "style", "rect", "text", "path", "g", "desc", "circle"}
     assert "href" not in re.sub(r">[^<]*<", "><", source)
