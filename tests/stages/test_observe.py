@@ -12,7 +12,7 @@ import pytest
 from aiops import resources, rules
 from aiops.adapters.case import CaseLogs, CaseMetrics, CaseTraces
 from aiops.adapters.sqlite import GraphDB
-from aiops.domain import Labels, Logs, Panel, Scope, TimeRange
+from aiops.domain import Call, Calls, Gap, Labels, Logs, Panel, Scope, TimeRange
 from aiops.errors import SourceError, SourceUnreachable
 from aiops.stages.observe import observe
 
@@ -132,3 +132,37 @@ def test_a_symptom_that_nothing_mentions_is_a_gap(graph: GraphDB) -> None:
     asked = dataclasses.replace(scope(), symptom_node="ts-gateway-service")
     seen = observe(asked, CaseMetrics(DEMO), None, None, None, graph, (), *NAMES, 30)
     assert not any(g.what.startswith("symptom") for g in seen.gaps)
+
+
+class Related(Unlabelled):
+    """A source whose metrics state that `a`, which was asked about, calls `new`, and `far` calls `further`."""
+
+    def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:
+        name = "traces_service_graph_request_total"
+        pairs = (("a", "new"), ("far", "further"), ("a", "known"), ("a", "a"))
+        return tuple({"__name__": name, "client": client, "server": server} for client, server in pairs)
+
+
+def test_a_dependency_learned_too_late_to_be_read_is_a_gap(graph: GraphDB) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    graph.upsert([Call("a", "known", "traces")])
+    asked = Scope(at, TimeRange(at - timedelta(1), at), TimeRange(at, at + timedelta(1)), nodes=("a",))
+    seen = observe(asked, Related(), None, None, None, graph, (), *NAMES, 5)
+    (gap,) = (g for g in seen.gaps if "learned" in g.why)
+    assert gap.what == "what new measured"
+    assert {(c.caller, c.callee, c.last_seen) for c in seen.calls} >= {("a", "new", at), ("far", "further", at)}
+    everything = dataclasses.replace(asked, nodes=())
+    again = observe(everything, Related(), None, None, None, graph, (), *NAMES, 5)
+    assert not any("learned" in g.why for g in again.gaps)
+
+
+def test_what_the_graph_says_about_itself_is_a_gap(graph: GraphDB) -> None:
+    class Stale:
+        def calls(self, nodes: object = (), hops: int = 0) -> Calls:
+            return Calls.of([Call("a", "b", "traces")], (Gap("dependencies", "out of date"),))
+
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    asked = Scope(at, TimeRange(at - timedelta(1), at), TimeRange(at, at + timedelta(1)))
+    seen = observe(asked, Unlabelled(), None, None, None, Stale(), (), *NAMES, 5)
+    assert Gap("dependencies", "out of date") in seen.gaps
+    assert [(c.caller, c.callee) for c in seen.calls] == [("a", "b")]

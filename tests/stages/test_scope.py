@@ -11,7 +11,7 @@ from aiops import resources, rules
 from aiops.adapters.sqlite import GraphDB
 from aiops.domain import Call, Inputs, Intent, Symptom, Task, TimeRange
 from aiops.errors import UsageError
-from aiops.stages.scope import LOOK_BACK, queries, scope_of
+from aiops.stages.scope import LOOK_BACK, MOST_ALONE, queries, scope_of
 
 AT = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 ENTITIES = rules.load(resources.folder("rules")).entities
@@ -67,3 +67,21 @@ def test_names_from_outside_cannot_leave_their_string() -> None:
     evil = 'x"} or vector(1) or y{z="\\'
     for query in queries([evil], ENTITIES):
         assert re.fullmatch(r'\{\w+=~"(?:[^"\\\n]|\\.)*"\}', query.text), query.text
+
+
+def test_what_nothing_ties_to_anything_is_read_too(graph: GraphDB) -> None:
+    """Nobody knows that it can't be the cause."""
+    graph.upsert([Call("queue", "queue", "labels")])
+    scope = scope_of(task(symptom=Symptom("cart", None, AT)), None, graph, ENTITIES)
+    assert scope.nodes == ("cart", "db", "queue", "web")
+    graph.upsert([Call(f"alone-{i}", f"alone-{i}", "labels") for i in range(MOST_ALONE)])
+    everything = scope_of(task(symptom=Symptom("cart", None, AT)), None, graph, ENTITIES)
+    assert everything.nodes == ()
+
+
+def test_a_graph_that_fails_costs_only_what_it_knew(graph: GraphDB) -> None:
+    graph.close()
+    scope = scope_of(task(symptom=Symptom("cart", None, AT)), None, graph, ENTITIES)
+    assert scope.nodes == ()
+    (gap,) = scope.gaps
+    assert "closed" in gap.why
