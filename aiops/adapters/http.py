@@ -416,6 +416,7 @@ class Session(requests.Session):
                 raise self.garbled(f"a compressed answer that can't be unpacked: {error}") from error
         if packed and not unpack.eof:
             raise http.client.IncompleteRead(b"")
+        response.close()  # `read1` leaves a body of known length open at its end, and the connection with it
         return np.frombuffer(body, np.uint8)
 
     def _bound(self, size: int, packed: int | None = None) -> None:
