@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,9 @@ from aiops.adapters.prometheus import MAX_POINTS, Prometheus
 from aiops.domain import NS, Panel, Query, Samples, Scope, TimeRange, from_ns, quote, series_key
 from aiops.errors import ConfigError, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
 from aiops.kernels.labels import encode
+from aiops.kernels.remote_read import crc32c
+from aiops.kernels.snappy import compress
+from aiops.kernels.wire import field, integer, varint
 from aiops.ports import MetricsSource
 
 import servers
@@ -559,3 +563,128 @@ def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with web(says(200, matrix())) as url:
         assert Prometheus(url, step=MINUTE).read(SHORT, 5).labels == ()
+
+
+# ---------------------------------------------------------------- prometheus: samples, by every route, from broken servers
+
+
+SELECTOR = 'x{job="q\\""}'
+KEY = encode({"__name__": "x", "job": 'q"'})
+STREAM = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse"
+
+
+def chunk(*samples: tuple[int, float]) -> bytes:
+    """A series' chunk of samples a step apart, each with its own value."""
+    (first, value), *rest = samples
+    bits = "".join(format(byte, "08b") for byte in varint(first << 1) + struct.pack(">d", value))
+    before = struct.unpack(">Q", struct.pack(">d", value))[0]
+    for k, (_, other) in enumerate(rest):
+        bits += "".join(format(b, "08b") for b in varint(rest[0][0] - first)) if k == 0 else "0"
+        now = struct.unpack(">Q", struct.pack(">d", other))[0]
+        bits += "11" + format(0, "05b") + format(0, "06b") + format(now ^ before, "064b")
+        before = now
+    bits += "0" * (-len(bits) % 8)
+    return struct.pack(">H", len(samples)) + int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def stream(*series: tuple[bytes, int, bytes]) -> bytes:
+    """A frame for each series: (key, encoding, chunk)."""
+    body = b""
+    for key, encoding, data in series:
+        message = field(1, key + field(2, integer(1, 0) + integer(2, 1) + integer(3, encoding) + field(4, data)))
+        body += varint(len(message)) + struct.pack(">I", crc32c(message)) + message
+    return body
+
+
+def remote(body: bytes, kind: str = STREAM) -> Answer:
+    return says(200, body, Content_Type=kind)
+
+
+T_MS = T0 * 1000
+GOOD = chunk((T_MS, 1.5), (T_MS + 1000, 2.5))
+WINDOW = SHORT.baseline
+
+
+def test_remote_read_is_used_where_it_is_offered():
+    asked = []
+
+    def note(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        asked.append(handler.path)
+        remote(stream((KEY, 1, GOOD)))(handler, form)
+
+    with web(note) as url:
+        source = Prometheus(url)
+        told = source.samples(SELECTOR, WINDOW, 5)
+        again = source.samples(SELECTOR, WINDOW, 5)
+    assert asked == ["/api/v1/read"] * 3  # once to see that it is offered
+    assert list(told.labels) == [{"__name__": "x", "job": 'q"'}]
+    assert told.values.tolist() == again.values.tolist() == [1.5, 2.5]
+    assert told.times.tolist() == [T0 * NS, (T0 + 1) * NS]
+
+
+def test_plain_samples_are_understood_where_chunks_are_not_offered():
+    series = field(1, KEY + field(2, b"\x09" + struct.pack("<d", 7.0) + integer(2, T_MS)))
+    with web(remote(compress(field(1, series)), "application/x-protobuf")) as url:
+        told = Prometheus(url).samples(SELECTOR, WINDOW, 5)
+    assert (list(told.keys), told.values.tolist(), told.times.tolist()) == ([KEY], [7.0], [T0 * NS])
+
+
+@pytest.mark.parametrize("broken", [(1, GOOD[:-6]), (1, b""), (2, b"\0\1"), (9, b"xx")])
+def test_one_broken_series_is_a_gap_that_names_it(broken: tuple[int, bytes]):
+    other = encode({"__name__": "y"})
+    with web(remote(stream((KEY, *broken), (other, 1, GOOD)))) as url:
+        told = Prometheus(url).samples(SELECTOR, WINDOW, 5)
+    assert list(told.keys) == [other]
+    assert told.values.tolist() == [1.5, 2.5]
+    assert len(told.gaps) == 1
+    assert SELECTOR in told.gaps[0].what
+    assert told.gaps[0].mend
+
+
+def test_a_wrong_checksum_or_a_cut_stream_is_garbage_that_names_what_was_asked():
+    good = stream((KEY, 1, GOOD))
+    for body in (good[:-1] + bytes([good[-1] ^ 1]), good[:-3]):
+        with web(remote(body)) as url, pytest.raises(SourceGarbled, match="frame 0"):
+            Prometheus(url).samples(SELECTOR, WINDOW, 5)
+
+
+def refuses_read(answer: Answer) -> Answer:
+    def both(handler: BaseHTTPRequestHandler, form: dict[str, list[str]]) -> None:
+        (says(404, b"no such path") if handler.path.endswith("/read") else answer)(handler, form)
+
+    return both
+
+
+def test_native_histograms_are_gaps_among_samples():
+    histogram = {"count": "4", "sum": "1.5", "buckets": [[0, "0", "1", "4"]]}
+    body = matrix(
+        {"metric": {"__name__": "latency"}, "histograms": [[T0, histogram]]},
+        {"metric": {"__name__": "x"}, "values": [[T0, "1"]]},
+    )
+    with web(refuses_read(says(200, body))) as url:
+        told = Prometheus(url).samples("x", WINDOW, 5)
+    assert [gap.what for gap in told.gaps] == ["native histogram latency{}"]
+    assert list(told.labels) == [{"__name__": "x"}]
+
+
+def test_samples_out_of_order_or_at_the_same_time_are_put_in_order():
+    values = [[T0 + 2, "2"], [T0 + 1, "1"], [T0 + 2, "3"], [T0 - 1, "9"]]
+    with web(refuses_read(says(200, matrix({"metric": {"b": "1", "a": "2"}, "values": values})))) as url:
+        told = Prometheus(url).samples("x", WINDOW, 5)
+    assert [at // NS - T0 for at in told.times.tolist()] == [1, 2]
+    assert told.values.tolist() == [1.0, 3.0]
+    assert list(told.keys) == [encode({"a": "2", "b": "1"})]
+
+
+def test_json_as_no_server_writes_it_is_read_all_the_same():
+    told = json.loads(matrix({"values": [[float(T0), "1e-05"], [T0 + 0.5, "NaN"]], "metric": {"__name__": "ü\n\\"}}))
+    with web(refuses_read(says(200, json.dumps(told, indent=2).encode()))) as url:
+        samples = Prometheus(url).samples("x", WINDOW, 5)
+    assert list(samples.labels) == [{"__name__": "ü\n\\"}]
+    assert np.array_equal(samples.values, [1e-05, np.nan], equal_nan=True)
+    assert (samples.times - T0 * NS).tolist() == [0, NS // 2]
+
+
+def test_a_wrong_password_is_not_taken_for_a_missing_endpoint():
+    with web(says(401, b"who are you?")) as url, pytest.raises(SourceRefused, match="who are you"):
+        Prometheus(url).samples("x", WINDOW, 5)
