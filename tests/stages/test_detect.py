@@ -311,3 +311,28 @@ def test_a_node_that_falls_silent_is_accused_and_late_scrapes_are_not() -> None:
     silence = channel(system.observe(series), "silence")
     assert list(silence) == ["leaf"]
     assert channel(system.observe(system.quiet()), "silence") == {}
+
+
+def test_a_node_that_does_not_count_its_requests_gets_its_callers() -> None:
+    """Without that its failures would be its caller's own."""
+    series = {key: v for key, v in system.quiet().items() if key != ("leaf", "requests_total")}
+    for node in ("leaf", "mid", "entry"):
+        series[node, "availability"] = np.full_like(series[node, "availability"], 99.9)
+        series[node, "availability"][-4:] -= 20.0
+    budget = channel(system.observe(series), "budget", metric="availability")
+    assert max(budget, key=lambda n: budget[n]) == "leaf"
+    assert budget["leaf"] > 5 * budget.get("mid", 0.0)
+
+
+def test_two_samples_are_trusted_less_than_five() -> None:
+    series = system.faulty("leaf")
+    whole = system.observe(series)
+    panel = whole.panel
+    keep = np.arange(len(panel.times)) < len(panel.times) - 2
+    cut = dataclasses.replace(
+        whole,
+        panel=dataclasses.replace(
+            panel, times=panel.times[keep], values=panel.values[:, keep], incident=panel.incident[keep]
+        ),
+    )
+    assert 0 < channel(cut, "budget")["leaf"] < channel(whole, "budget")["leaf"]

@@ -61,7 +61,7 @@ def accounts(panel: Panel, profile: Profile | None, callees: Mapping[str, tuple[
     if profile is None:
         return []
     pain, currency, trust = profile.pain, profile.currency, profile.contrast * profile.known
-    books, unheard = _spending(panel, currency), _unheard_of(panel)
+    books, unheard = _spending(panel, currency, callees), _unheard_of(panel)
     spent = {node: values[panel.incident] for node, values in books.items()}
     sigma = {node: _sigma(values[~panel.incident], currency) for node, values in books.items()}
     hurting = pain / pain.sum()
@@ -123,8 +123,10 @@ def symptom_profile(panel: Panel, scope: Scope) -> Profile | None:
     return Profile(pain, currency, _half_at(sigmas, CONTRAST_HALF), (len(pain) - 1) / len(pain))
 
 
-def _spending(panel: Panel, currency: Kind) -> dict[str, FloatArray]:
-    """Node id -> (T,) busy seconds or failed requests of each sample, where latency (availability) and requests are known."""
+def _spending(panel: Panel, currency: Kind, callees: Mapping[str, tuple[str, ...]]) -> dict[str, FloatArray]:
+    """Node id -> (T,) busy seconds or failed requests of each sample, where latency (availability) and requests are known.
+
+    A node that does not count its requests is taken to get those of its busiest caller, one for one."""
     rows: dict[str, dict[Kind, int]] = {}
     for row, node in enumerate(panel.nodes):
         kind, known = kind_of(panel.metrics[row]), rows.setdefault(node, {})
@@ -134,11 +136,13 @@ def _spending(panel: Panel, currency: Kind) -> dict[str, FloatArray]:
         if node and (other is None or _stands_better(panel.metrics[row], panel.metrics[other])):
             known[kind] = row
     values = panel.values
+    counted = {n: np.nan_to_num(values[known[Kind.TRAFFIC]]) for n, known in rows.items() if Kind.TRAFFIC in known}
+    requested = {**_passed_on(counted, callees), **counted}
     spent: dict[str, FloatArray] = {}
     for node, known in rows.items():
-        if Kind.TRAFFIC not in known:
+        requests = requested.get(node)
+        if requests is None:
             continue
-        requests = np.nan_to_num(values[known[Kind.TRAFFIC]])
         if currency is Kind.LATENCY and Kind.LATENCY in known:
             spent[node] = np.nan_to_num(values[known[Kind.LATENCY]]) * requests
         elif currency is Kind.ERRORS and Kind.AVAILABILITY in known:
@@ -146,6 +150,16 @@ def _spending(panel: Panel, currency: Kind) -> dict[str, FloatArray]:
             full = full_scale(panel.values[row])
             spent[node] = (1.0 - np.nan_to_num(values[row], nan=full) / full) * requests
     return spent
+
+
+def _passed_on(counted: Mapping[str, FloatArray], callees: Mapping[str, tuple[str, ...]]) -> dict[str, FloatArray]:
+    """Node id -> (T,) requests of its busiest caller."""
+    busiest: dict[str, FloatArray] = {}
+    for caller in sorted(counted.keys() & callees.keys()):
+        for callee in callees[caller]:
+            if callee not in busiest or counted[caller].sum() > busiest[callee].sum():
+                busiest[callee] = counted[caller]
+    return busiest
 
 
 def _stands_better(metric: str, other: str) -> bool:
