@@ -79,6 +79,11 @@ INCIDENTS ?= ../shared/incidents
 bench: dev ## accuracy and speed on the recorded incidents in INCIDENTS
 	@$(BIN)/aiops bench rca $(INCIDENTS)
 
+SOAK ?= 50
+.PHONY: soak
+soak: llm servers ## the property tests with SOAK times as many examples: an hour or more
+	@$(BIN)/python -m pytest --soak $(SOAK) $(PYTEST_ARGS)
+
 .PHONY: clean
 clean: ## remove all that was made here
 	@rm -rf .venv .cache .servers .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

@@ -9,11 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from aiops import resources
 
 import servers
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", type=int, metavar="N", help="only the properties, with N times as many examples each")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`--soak N`: what `make soak` runs for an hour or a night."""
+    if not (times := config.getoption("soak")):
+        return
+    properties = [item for item in items if hypothesis.is_hypothesis_test(getattr(item, "obj", None))]
+    for test in {getattr(item.obj, "__func__", item.obj) for item in properties}:
+        usual = test._hypothesis_internal_use_settings  # there is no public way to a decorated test's settings
+        test._hypothesis_internal_use_settings = hypothesis.settings(usual, max_examples=usual.max_examples * times)
+    config.hook.pytest_deselected(items=[item for item in items if item not in properties])
+    items[:] = properties
 
 
 @contextmanager
