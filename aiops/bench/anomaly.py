@@ -2,7 +2,7 @@
 
 Every detector sees a series row by row, in the order of the file, and nothing of its name, length or labels; those are read
 afterwards, for the table. A directory holds parquet files (series, timestamp, value, and label where known) and perhaps a
-`manifest.json` that names each series' labelled windows.
+`manifest.json` that names each series' labelled windows. A slash in a series' name parts its group from the rest.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from aiops.errors import DataError
 from aiops.kernels import tick
 from aiops.kernels.ahead import Course, ahead
 
-ENGINE = "engine"
+ENGINE, DENSE = "engine", "engine, no silence"
 _WEEK = 7 * 86_400
 _FEW = 3  # series with no more distinct values are left out of the bands' table, as no band fits them
 _AHEAD, _ORIGINS = 48, 20  # steps ahead, and the origins in a series' second half from which they are forecast
 _HISTORY = 3000  # values that such a forecast may look back
+_SPLITS = 10  # random halves of a source's files
 _COLUMNS = ("series", "timestamp", "value")
 
 
@@ -54,6 +55,7 @@ class Tally:
     """What one detector did over the series of one source."""
 
     files: list[tuple[FloatArray, Sequence[nab.Window]]] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)  # of those files
     events: list[measures.Events] = field(default_factory=list)
     volumes: list[float] = field(default_factory=list)
     quiet_alerts: int = 0
@@ -89,6 +91,12 @@ def engine(times: IntArray, values: FloatArray, memory: int = 0) -> Detection:
     return Detection(ticks.score[0], ticks.lower[0], ticks.upper[0])
 
 
+def dense(times: IntArray, values: FloatArray) -> Detection:
+    """The engine's strength: what each row is worth, without silence after an alert."""
+    ticks = tick.advance(tick.fresh(1), times, values[None])
+    return Detection(ticks.strength[0], ticks.lower[0], ticks.upper[0])
+
+
 def remembering(times: IntArray, values: FloatArray) -> Detection:
     """The engine's second tier."""
     return engine(times, values, tick.MEMORY)
@@ -97,6 +105,7 @@ def remembering(times: IntArray, values: FloatArray) -> Detection:
 DETECTORS: Mapping[str, Callable[[IntArray, FloatArray], Detection]] = {
     ENGINE: engine,
     "engine, tier 2": remembering,
+    DENSE: dense,
     **REFERENCES,
 }
 
@@ -111,7 +120,7 @@ def _judge(one: Series, tallies: dict[tuple[str, str], Tally]) -> Detection:
         tally = tallies.setdefault((one.source, name), Tally())
         if one.windows is not None:
             _count(one, answer.score, one.windows, tally)
-        if bands:
+        if bands and name != DENSE:
             covered = measures.coverage(one.values[late], answer.lower[late], answer.upper[late])
             points = int(np.isfinite(one.values[late]).sum())
             tally.coverages.append(covered)
@@ -150,6 +159,7 @@ def _width(one: Series, answer: Detection, rows: slice) -> float:
 
 def _count(one: Series, score: FloatArray, windows: Sequence[nab.Window], tally: Tally) -> None:
     tally.files.append((score, windows))
+    tally.groups.append(one.name.rpartition("/")[0])
     tally.events.append(measures.events(score, windows))
     tally.volumes.append(measures.vus_pr(score, windows))
     if not windows:
@@ -238,6 +248,7 @@ def _report(series: Sequence[Series], tallies: Mapping[tuple[str, str], Tally]) 
     ]
     for source in sources:
         lines += [_found(source, name, tallies[source, name]) for name in DETECTORS if tallies[source, name].files]
+    lines += _grouped(sources, tallies)
     lines += [
         "",
         f"{'source':<10}{'detector':<19}{'series':>7}{'in tolerance':>14}{'coverage':>10}{'least':>8}{'most':>8}{'MSIS ratio':>12}",
@@ -256,6 +267,7 @@ def _report(series: Sequence[Series], tallies: Mapping[tuple[str, str], Tally]) 
     lines += [
         "",
         f"{len(series)} series, {points} points. NAB: standard profile at its best threshold and at 1.0.",
+        "halves: NAB of one random half of the files at the threshold that is best for the other, mean and deviation.",
         "prec, recall: alerts and windows at 1.0, without point adjustment. false/week: alerts per week of a series without labels.",
         "Bands: nominal 95 %, second half of real series; MSIS over that of EWMA + t64 (one step) or of the seasonal naive (48), geometric mean.",
     ]
@@ -272,6 +284,35 @@ def _found(source: str, name: str, tally: Tally) -> str:
         f"{source:<10}{name:<19}{best.value:>7.1f}{best.threshold:>8.3f}{plain.value:>7.1f}{alerts:>8}"
         f"{true / alerts if alerts else math.nan:>6.2f}{hit / windows if windows else math.nan:>8.2f}{volume:>8.3f}{false:>12.2f}"
     )
+
+
+def _grouped(sources: Sequence[str], tallies: Mapping[tuple[str, str], Tally]) -> Iterator[str]:
+    """NAB by the folders of each source that has several, at the source's best threshold, and over random halves of its files."""
+    for source in sources:
+        told = [(name, tallies[source, name]) for name in DETECTORS if tallies[source, name].files]
+        groups = sorted(set(told[0][1].groups)) if told else []
+        if len(groups) < 2:
+            continue
+        yield ""
+        yield f"{source:<29}{'series':>7}{'windows':>9}" + "".join(f"{name:>19}" for name, _ in told)
+        best = {name: nab.optimised(tally.files).threshold for name, tally in told}
+        for group in groups:
+            shares = {name: [f for f, g in zip(t.files, t.groups, strict=True) if g == group] for name, t in told}
+            files = shares[told[0][0]]
+            cells = "".join(f"{nab.fixed(shares[name], best[name]).value:>19.1f}" for name, _ in told)
+            yield f"{group:<29}{len(files):>7}{sum(len(w) for _, w in files):>9}{cells}"
+        yield f"{'halves':<45}" + "".join(f"{_halves(tally.files):>19}" for _, tally in told)
+
+
+def _halves(files: Sequence[tuple[FloatArray, Sequence[nab.Window]]]) -> str:
+    rng, scores = np.random.default_rng(0), []
+    for _ in range(_SPLITS):
+        order = rng.permutation(len(files))
+        half = [files[k] for k in order[: len(files) // 2]], [files[k] for k in order[len(files) // 2 :]]
+        for one, other in (half, half[::-1]):
+            if any(windows for _, windows in other):
+                scores.append(nab.fixed(other, nab.optimised(one).threshold).value)
+    return f"{np.mean(scores):.1f} +-{np.std(scores):5.1f}" if scores else "-"
 
 
 def _distant(source: str, name: str, tally: Tally) -> str:

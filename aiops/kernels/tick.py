@@ -27,9 +27,7 @@ increase and is left out, and one that is far earlier begins anew, because then 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from numba import njit
@@ -58,7 +56,7 @@ from aiops.kernels.views import (
     windows,
 )
 
-VERSION = 2  # of the saved state; another one is refused by `load`
+VERSION = 2  # of the arrays; whoever keeps them on disk refuses another
 WARM = 60  # samples before a series is scored
 ONSET = 2.0  # -log10 p at which a score is 1.0
 WARY, BUDGET = 0.2, 2000.0  # what each alert adds to that, and the ticks in which it wears off
@@ -103,20 +101,19 @@ _RESUMED = 2.5  # steps without a sample after which the next one is no jump
     _LAG,
     _LAG2,
     _LAG3,
-    _MISSED,
     _DAY_ERROR,
     _WEEK_ERROR,
-) = range(31)
-_SCALARS = 31
+) = range(30)
+_SCALARS = 30
 
 
 class State(NamedTuple):
-    """Everything known of S series: 1,993 bytes each in the first tier (M = 0, V = 12), 18.5 kB in the second (M = 2048, V = 14).
+    """Everything known of S series: 1,973 bytes each in the first tier (M = 0, V = 11), 18.5 kB in the second (M = 2048, V = 13).
 
     Rows are independent; `advance` changes the arrays in place.
     """
 
-    scalars: FloatArray  # (S, 31)
+    scalars: FloatArray  # (S, 30)
     weights: FloatArray  # (S, 6) of the regression
     inverse: FloatArray  # (S, 21) its packed inverse covariance
     day: Single  # (S, 96) mean per slot of the day
@@ -200,46 +197,10 @@ def samples(state: State) -> FloatArray:
     return state.scalars[:, _COUNT].copy()
 
 
-def missed(state: State) -> FloatArray:
-    """(S,) consecutive points that brought no finite value."""
-    return state.scalars[:, _MISSED].copy()
-
-
 def warming(state: State, series: int) -> str | None:
     """'warming: 37 of 60 samples', or None once the series is scored."""
     count = int(state.scalars[series, _COUNT])
     return f"warming: {count} of {WARM} samples" if count < WARM else None
-
-
-def save(state: State, path: Path) -> None:
-    """Write `state` atomically as an uncompressed npz."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as stream:
-        np.savez(stream, version=np.int64(VERSION), **state._asdict())
-    part.replace(path)
-
-
-def load(path: Path) -> State:
-    """Read what `save` wrote. DataError for another version or a file that is no state; the file is left as it is."""
-    try:
-        # Opened here, because np.load leaves its own handle to the collector when the archive is damaged.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
-            version = int(held["version"])
-            if version != VERSION:
-                raise DataError(
-                    f"{path} holds engine state version {version}, this program reads {VERSION}; start afresh or use the program that wrote it"
-                )
-            state = State._make(held[name] for name in State._fields)
-    except (KeyError, ValueError, EOFError, BadZipFile, TypeError) as error:
-        raise DataError(f"{path} is no engine state: {error}") from error
-    expected = fresh(len(state.scalars), memory=state.memory.shape[-1])._asdict()
-    for name, got in state._asdict().items():
-        want = expected[name]
-        if got.shape != want.shape or got.dtype != want.dtype:
-            raise DataError(
-                f"{path} is no engine state: {name} is {got.dtype} {got.shape}, not {want.dtype} {want.shape}"
-            )
-    return state
 
 
 @njit(cache=True, error_model="numpy")
@@ -288,10 +249,8 @@ def _advance(state: State, times: NDArray[np.int64], values: FloatArray, out: Ti
 def _arrival(x: FloatArray, is_counter: bool, time: int, raw: float) -> float:
     """The value to learn from: NaN for a gap, the increase per second for a counter."""
     if not abs(raw) <= _MOST:
-        x[_MISSED] += 1.0
         return np.nan
     value, gone, before = raw, time - x[_TIME], float(x[_RAW])
-    x[_MISSED] = 0.0
     if is_counter and -_SKEW * x[_STEP] <= gone <= 0:
         return np.nan
     x[_TIME], x[_RAW] = time, raw
