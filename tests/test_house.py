@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "ops": CELLAR | {"stages", "pipeline", "flows"},
     "app": CELLAR | {"adapters", "pipeline", "ops", "settings"},
     "render": {"domain", "schema"},
-    "bench": CELLAR | {"stages", "pipeline", "ops", "app", "settings"},
+    "bench": CELLAR | {"stages", "pipeline", "flows", "ops", "app", "settings"},
     "service": CELLAR | {"stages", "flows", "ops", "app", "settings", "render"},
     "cli": CELLAR | {"stages", "flows", "ops", "app", "settings", "render", "service", "bench", "pipeline"},
 }

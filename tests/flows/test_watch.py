@@ -192,6 +192,21 @@ def test_what_cannot_be_gone_on_with_is_kept_aside_and_told(tmp_path: Path, capl
         assert watched.untils == {'{__name__!=""}': BEGIN + 720 - 600}
 
 
+def test_a_clock_that_went_back_is_told_when_waiting_for_it_would_be_long(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, file = fleet(2), tmp_path / "watch.npz"
+    run(source, first := watch(source, 40, file), 40, 42)
+    first.save(end(42))
+    waiting = watch(source, 41, file)  # a minute: it waits
+    run(source, waiting, 41, 41.5)
+    assert_same(first, waiting)
+    watched = watch(source, 10, file)
+    assert "was evaluated up to" in caplog.text
+    assert file.with_name("watch.npz.aside-1").exists()
+    assert run(source, watched, 10, 12).selections[0].until == BEGIN + 720
+
+
 def test_a_full_disk_leaves_the_saved_state_and_the_watch_as_they_are(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

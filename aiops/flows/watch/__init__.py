@@ -170,13 +170,13 @@ class Watch:
         if self._file is None or not self._file.exists():
             return
         try:
-            self._take(self._file)
+            self._take(self._file, now_s)
         except DataError as error:
             self._begin(now_s)
             self.tally.errors["state"] += 1
             log.error("%s. It is kept as %s; the watch starts afresh", error, saved.aside(self._file))  # noqa: TRY400 - as above
 
-    def _take(self, file: Path) -> None:
+    def _take(self, file: Path, now_s: float) -> None:
         ours = self.plan.identity()
         with saved.opened(file) as (head, column):
             if other := [
@@ -186,6 +186,11 @@ class Watch:
             for k, (selection, told) in enumerate(zip(self.selections, head["selections"], strict=True)):
                 selection.fleet.take(lambda name, k=k: column(f"{k}.{name}"))  # type: ignore[misc]  # `k` at this moment
                 selection.until, selection.fresh = int(told["until"]), bool(told["fresh"])
+                if selection.until > now_s + self.plan.catch_up_s:
+                    raise DataError(
+                        f"{file} was evaluated up to {_told(selection.until)}, and it is {_told(int(now_s))} now: "
+                        "this clock is wrong, or the one then was"
+                    )
             self.names.take(head["names"])
 
 

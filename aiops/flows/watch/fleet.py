@@ -237,10 +237,14 @@ class Fleet:
             for name in _OWN:
                 getattr(self, name)[rows] = column(name, getattr(self, name))
             for j, (name, like) in enumerate(tick.fresh(0, memory=memory)._asdict().items()):
-                found, done = column(name, like), 0
-                for block, local in self._split(rows):
-                    block.state[j][local] = found[done : done + len(local)]
-                    done += len(local)
+                self._fill(rows, j, column(name, like))  # no name here: one column at a time is in memory
+
+    def _fill(self, rows: IntArray, j: int, column: NDArray[Any]) -> None:
+        """Put a column of the engine's state where `rows` are."""
+        done = 0
+        for block, local in self._split(rows):
+            block.state[j][local] = column[done : done + len(local)]
+            done += len(local)
 
     def _columns(self) -> dict[str, NDArray[Any]]:
         names = ("digests", *_OWN)
