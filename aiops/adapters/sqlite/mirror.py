@@ -61,8 +61,8 @@ class MirroredGraph:
         return self._written(self._copy.cut(caller, callee, post=True))
 
     def purge(self, before: datetime) -> int:
-        """Forgets what was last seen before `before`; returns how many the copy had."""
-        return self._written(self._copy.purge(before, post=True))
+        """Forgets what was last seen before `before`; returns how many the copy had. There is no hurry: the next call sends it."""
+        return self._copy.purge(before, post=True)
 
     # ------------------------------------------------------------ read
 
