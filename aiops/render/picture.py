@@ -63,14 +63,20 @@ def _numbers(column: Sequence[float | None], size: int) -> Sequence[float]:
     return tuple(math.nan if value is None or not abs(value) <= _LARGEST else value for value in column)
 
 
-def extreme(drawn: Samples) -> int | None:
-    """The sample farthest outside its band, in widths of the band; None when none is outside."""
+def extreme(drawn: Samples, onset: float = -math.inf) -> int | None:
+    """The sample farthest outside its band, in widths of the band, since `onset` if any is; None when none is outside."""
+    outside = [i for i in range(len(drawn.values)) if drawn.outside(i)]
+    outside = [i for i in outside if drawn.times[i] >= onset] or outside
 
     def departure(i: int) -> float:
         breadth = max(drawn.upper[i] - drawn.lower[i], 1e-12)
         return max(drawn.lower[i] - drawn.values[i], drawn.values[i] - drawn.upper[i]) / breadth
 
-    return max((i for i in range(len(drawn.values)) if drawn.outside(i)), key=departure, default=None)
+    return max(outside, key=departure, default=None)
+
+
+def _onset(chart: Chart) -> float:
+    return next((at for label, at in chart.marks if label == "onset"), -math.inf)
 
 
 def describe(chart: Chart, tz: tzinfo) -> str:
@@ -82,7 +88,7 @@ def describe(chart: Chart, tz: tzinfo) -> str:
     first, last = from_s(min(drawn.times)), from_s(max(drawn.times))
     words = [f"{clean(chart.metric, 120)} of {clean(chart.node, 120)} from {stamp(first, tz)} to {stamp(last, tz)}"]
     words.extend(f"{clean(label, 80)} at {stamp(from_s(at), tz)}" for label, at in chart.marks)
-    far = extreme(drawn)
+    far = extreme(drawn, _onset(chart))
     if math.isfinite(drawn.upper[-1]) and not math.isfinite(drawn.values[-1]):
         words.append(f"at its end {between(drawn.lower[-1], drawn.upper[-1], chart.metric)} is expected")
     elif far is None:
@@ -238,7 +244,7 @@ def _mark_lines(chart: Chart, across: TimeAxis) -> Iterable[str]:
 
 
 def _extreme_label(chart: Chart, drawn: Samples, across: TimeAxis, up: ValueAxis) -> str:
-    far = extreme(drawn)
+    far = extreme(drawn, _onset(chart))
     if far is None:
         return ""
     stretch = next(s for s in across.stretches if s.first <= far < s.last)

@@ -1,9 +1,9 @@
 """What was expected of a series, by its baseline alone: the band that a report draws, and how well such a band has held.
 
-Before the incident it is what the online engine said one step ahead. From there on nothing is learnt: the band is that of a
-forecast over the whole incident, never narrower than the engine's last one. The same is done once more from an earlier point
-of the baseline, and what it covered there is said. Where the baseline is of another time, or that band did not hold, the robust
-range of the baseline is drawn instead. docs/forecasting.md has the measurements behind this choice.
+Before the incident it is what the online engine said one step ahead, once it is warm, and the robust range until then. From
+there on nothing is learnt: the band is that of a forecast over the whole incident, never narrower than the engine's last one.
+The same is done once more from an earlier point of the baseline, and what it covered there is said. Where the baseline is of
+another time, or that band did not hold, the robust range is drawn throughout. docs/forecasting.md has the measurements behind it.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def expected(times: IntArray, values: FloatArray, incident: BoolArray, robust: t
         share = _covered(times, values, first - held_out, first)
         if share is not None and share >= LEAST_COVERAGE:
             lower, upper = _band(times, values, first)
+            cold = (np.cumsum(np.isfinite(values)) <= tick.WARM) & baseline
+            lower[cold], upper[cold] = robust
             tried = f"tried on the {held_out} samples before, it held {share:.0%}"
             return Expected(lower, upper, _caption("forecast from the baseline", tried, warming))
     inside = known & (values >= robust[0]) & (values <= robust[1])

@@ -47,7 +47,10 @@ def test_the_caption_says_how_and_what_it_covered() -> None:
 
 
 def test_a_short_history_says_that_it_is_warming() -> None:
-    assert expected(*series(42, 37), (7.0, 13.0)).caption.endswith("(warming: 37 of 60 samples)")
+    band = expected(*series(42, 37), (7.0, 13.0))
+    assert band.caption.endswith("(warming: 37 of 60 samples)")
+    assert set(band.lower[:37]) == {7.0}
+    assert band.lower[37] != 7.0
 
 
 def test_a_baseline_of_another_time_gives_its_robust_range() -> None:

@@ -22,7 +22,7 @@ REFITS = 3
 _NEAR = 4  # neighbouring steps that share their misses
 # Share of the nominal tail that is left outside: overlapping origins repeat each other's misses, the future differs from the past,
 # and the best of several has also been the luckiest. docs/forecasting.md has what other values cost.
-_TAIL = 0.4
+_TAIL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _age(on: Ground, k: int) -> IntArray:
 def band(missed: FloatArray, age: IntArray) -> tuple[FloatArray, FloatArray]:
     """(H,) lower and upper offsets from misses (K, H) of earlier origins, of which those within their `age` (K,) are known.
 
-    NaN where nothing is known. Few misses give no quantile so far out: then the largest one is widened."""
+    NaN where nothing is known; wider where few horizons lie behind."""
     horizon = missed.shape[1]
     told = np.where(np.arange(1, horizon + 1) <= age[:, None], missed, np.nan)
     # Neighbouring steps share their misses, so a quantile at each of a few says as much as one at all.
@@ -130,8 +130,18 @@ def band(missed: FloatArray, age: IntArray) -> tuple[FloatArray, FloatArray]:
         near = near[np.isfinite(near)]
         if len(near):
             bounds[:, place] = np.quantile(near, [tail, 1 - tail])
+    bounds *= _widened(age, horizon)
     low, high = (np.interp(np.arange(horizon), steps, _forward(bound)) for bound in bounds)
     return np.minimum(low, 0.0), np.maximum(high, 0.0)
+
+
+def _widened(age: IntArray, horizon: int) -> float:
+    """Student's t over the normal quantile, at 97.5 %, for as many degrees of freedom as whole horizons lie behind.
+
+    Origins closer together than a horizon miss alike; a few such horizons say little of the next (the first terms of Cornish and
+    Fisher's expansion; Abramowitz and Stegun, 26.7.5)."""
+    told = max(1.0, float(age.max(initial=0)) / horizon)
+    return 1.0 + 1.211 / told + 1.44 / told**2
 
 
 def _forward(bound: FloatArray) -> FloatArray:
