@@ -96,12 +96,16 @@ def _library(url: str, name: str, window: TimeRange) -> tuple[Callable[[], Any],
     library = PrometheusConnect(url.removeprefix("prometheus+"))
     end = window.end - MS
 
+    def frame(told: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pandas warns of how the library uses it
+            return MetricRangeDataFrame(told)
+
     def raw() -> Any:
-        return MetricRangeDataFrame(library.get_metric_range_data(name, start_time=window.start, end_time=end))
+        return frame(library.get_metric_range_data(name, start_time=window.start, end_time=end))
 
     def stepped() -> Any:
-        told = library.custom_query_range(name, window.start, end, f"{STEP.total_seconds():.0f}")
-        return MetricRangeDataFrame(told)
+        return frame(library.custom_query_range(name, window.start, end, f"{STEP.total_seconds():.0f}"))
 
     return raw, stepped
 
