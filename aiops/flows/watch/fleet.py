@@ -220,30 +220,34 @@ class Fleet:
                 pieces = (b.state[j][r] for b, r in zip(blocks, rows, strict=True))
                 yield f"{memory}.{name}", Column(empty.dtype, (len(where), *empty.shape[1:]), pieces)
 
-    def take(self, kept: Callable[[str], NDArray[Any]]) -> None:
+    def take(self, kept: Callable[[str], Column]) -> None:
         """Rows as `kept` gave them, by name, into an empty fleet. ValueError where they don't fit."""
         for memory in SIZES:
-            held = kept(f"{memory}.digests")
+            count = kept(f"{memory}.digests").shape[0]
 
-            def column(name: str, like: NDArray[Any], tier: int = memory, rows: int = len(held)) -> NDArray[Any]:
-                found = kept(f"{tier}.{name}")
-                if (found.dtype, found.shape) != (like.dtype, (rows, *like.shape[1:])):
-                    raise ValueError(
-                        f"{name} is {found.dtype} {found.shape}, not {like.dtype} {(rows, *like.shape[1:])}"
-                    )
-                return found
+            def column(name: str, like: NDArray[Any], tier: int = memory, rows: int = count) -> Iterator[NDArray[Any]]:
+                found, shape = kept(f"{tier}.{name}"), (rows, *like.shape[1:])
+                if (found.dtype, found.shape) != (like.dtype, shape):
+                    raise ValueError(f"{name} is {found.dtype} {found.shape}, not {like.dtype} {shape}")
+                return found.pieces
 
-            rows = self.add(column("digests", self.digests), column("is_counter", self.counter), memory, 0)
+            def whole(name: str, like: NDArray[Any], column: Any = column) -> NDArray[Any]:
+                return np.concatenate([like[:0], *column(name, like)])
+
+            rows = self.add(whole("digests", self.digests), whole("is_counter", self.counter), memory, 0)
             for name in _OWN:
-                getattr(self, name)[rows] = column(name, getattr(self, name))
+                getattr(self, name)[rows] = whole(name, getattr(self, name))
             for j, (name, like) in enumerate(tick.fresh(0, memory=memory)._asdict().items()):
-                self._fill(rows, j, column(name, like))  # no name here: one column at a time is in memory
+                done = 0
+                for piece in column(name, like):
+                    self._fill(rows[done : done + len(piece)], j, piece)
+                    done += len(piece)
 
-    def _fill(self, rows: IntArray, j: int, column: NDArray[Any]) -> None:
-        """Put a column of the engine's state where `rows` are."""
+    def _fill(self, rows: IntArray, j: int, piece: NDArray[Any]) -> None:
+        """Put a piece of a column of the engine's state where `rows` are."""
         done = 0
         for block, local in self._split(rows):
-            block.state[j][local] = column[done : done + len(local)]
+            block.state[j][local] = piece[done : done + len(local)]
             done += len(local)
 
     def _columns(self) -> dict[str, NDArray[Any]]:

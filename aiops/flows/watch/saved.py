@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,8 @@ from aiops.kernels import tick
 
 VERSION = f"1.{tick.VERSION}"  # of this file and of the engine's state in it
 HEAD = "head"
-Columns = Callable[[str], NDArray[Any]]
+PIECE = 1 << 16  # rows that are read at once
+Columns = Callable[[str], Column]
 
 
 def write(path: Path, head: Mapping[str, Any], columns: Iterable[tuple[str, Column]]) -> None:
@@ -47,17 +49,16 @@ def write(path: Path, head: Mapping[str, Any], columns: Iterable[tuple[str, Colu
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Mapping[str, Any], Columns]]:
-    """(head, columns by name, each read when it is asked for). DataError for what is no state, also while it is being read."""
+    """(head, columns by name). DataError for what is no state, also while it is being read."""
     try:
-        # Opened here, because np.load leaves its own handle to the collector when the archive is damaged.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            head = json.loads(archive[HEAD])
+        with ZipFile(path) as archive:
+            head = json.loads(archive.read(HEAD))
             if head.get("version") != VERSION:
                 raise DataError(
                     f"{path} holds state of version {head.get('version')}, and this program writes {VERSION}; "
                     "the program that wrote it can go on with it"
                 )
-            yield head, archive.__getitem__
+            yield head, lambda name: _held(archive, name)
     except (OSError, LookupError, ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
         raise DataError(f"{path} is no state of a watch, or a damaged one: {error}") from error
 
@@ -104,6 +105,28 @@ def _column(archive: ZipFile, name: str, column: Column) -> None:
         npy.write_array_header_1_0(entry, shape)
         for piece in column.pieces:
             entry.write(np.ascontiguousarray(piece).data.cast("B") if piece.size else b"")
+
+
+def _held(archive: ZipFile, name: str) -> Column:
+    """A column as `_column` wrote it; its checksum is checked once the last piece is read."""
+    entry = archive.open(f"{name}.npy")
+    if npy.read_magic(entry) != (1, 0):
+        raise ValueError(f"{name} is no array")
+    shape, fortran, dtype = npy.read_array_header_1_0(entry)
+    if fortran or dtype.hasobject:
+        raise ValueError(f"{name} is an array of another kind")
+
+    def pieces() -> Iterator[NDArray[Any]]:
+        with entry:
+            for done in range(0, shape[0], PIECE):
+                part = (min(PIECE, shape[0] - done), *shape[1:])
+                size = math.prod(part) * dtype.itemsize
+                data = entry.read(size)
+                if len(data) < size:
+                    raise EOFError(f"{name} is cut off")
+                yield np.frombuffer(data, dtype).reshape(part)
+
+    return Column(dtype, shape, pieces())
 
 
 def _sync(folder: Path) -> None:
