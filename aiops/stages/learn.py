@@ -32,13 +32,13 @@ class Thing:
 
 
 def dependencies(observation: Observation, scope: Scope) -> tuple[Call, ...]:
-    """The calls that this diagnosis observed itself, and each node that no call ties to any other as a call of itself.
+    """The calls that this diagnosis observed itself, and each node that none of them ties to another as a call of itself.
 
     What was declared stays where it was declared; what was guessed is not kept, or one diagnosis would teach the next its guesses.
     """
     since = scope.baseline.start
     calls = [c for c in observation.calls if c.source in OBSERVED and c.last_seen and c.last_seen >= since]
-    tied = {end for call in observation.calls for end in (call.caller, call.callee)}
+    tied = {end for call in calls for end in (call.caller, call.callee)}
     watched = {*observation.panel.nodes, *observation.logs.nodes, *observation.spans.nodes}
     alone = sorted(node for node in watched - tied if _real(node))
     return (*calls, *(Call(node, node, LABELS) for node in alone))

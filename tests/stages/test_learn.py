@@ -93,9 +93,11 @@ def test_only_what_was_observed_now_is_kept():
     assert dependencies(observation(calls), SCOPE) == calls[:3]
 
 
-def test_what_nothing_ties_to_anything_is_kept_as_a_node():
-    seen = observation((Call("web", "cart", "declared"),), ("web", "cart", "queue", "_entry", ""))
-    assert dependencies(seen, SCOPE) == (Call("queue", "queue", "labels"),)
+def test_what_no_observed_call_ties_to_anything_is_kept_as_a_node():
+    """Also what only a declaration ties, which may stand in the rules and not in the store."""
+    calls = (Call("web", "db", "declared"), Call("web", "cart", "traces", "CALLS", NOON, NOON))
+    seen = observation(calls, ("web", "cart", "db", "queue", "_entry", ""))
+    assert dependencies(seen, SCOPE) == (calls[1], Call("db", "db", "labels"), Call("queue", "queue", "labels"))
 
 
 def entity(kind: EntityKind, service: str, name: str = "") -> Entity:
