@@ -18,7 +18,9 @@ def test_the_fleet_is_distinct_and_reproducible() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # the libraries of the reference warn of each other
-def test_each_figure_is_told_with_its_reference() -> None:
+def test_each_figure_is_told_with_its_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "MANY", 1000)
+    monkeypatch.setattr(speed, "LARGE", 100)
     pytest.importorskip("tsfresh")
     pytest.importorskip("statsmodels")
     text, code = speed.run(as_json=True, series=16, ticks=2, rounds=1)
@@ -27,3 +29,5 @@ def test_each_figure_is_told_with_its_reference() -> None:
     assert figures["forecast + band + 12 features"]["reference_name"] == "statsmodels ETS + tsfresh"
     assert figures["forecast + band + 12 features"]["ratio"] > 0
     assert figures["state, first tier"]["value"] <= 2000
+    assert figures["state of 1,000 series"]["value"] <= 2_000_000
+    assert figures["tick of 100 series"]["value"] > 0

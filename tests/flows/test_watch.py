@@ -106,8 +106,8 @@ def test_late_samples_are_learnt_in_their_own_place() -> None:
     assert len(ours) == 5
     for key, columns in ours.items():
         for j, (a, b) in enumerate(zip(columns, theirs[key], strict=True)):
-            # But for how many steps in a row brought nothing: the last ones did so in time, and only then came late.
-            kept = np.arange(np.size(a)) != (tick._MISSED if j == 0 else -1)
+            # But for how many steps in a row brought nothing new: the last ones did so in time, and only then came late.
+            kept = np.arange(np.size(a)) != (tick._RUN if j == 0 else -1)
             np.testing.assert_array_equal(np.ravel(a)[kept], np.ravel(b)[kept], err_msg=f"column {j}")
 
 
