@@ -51,8 +51,9 @@ def join(data: Bytes, size: int, filled: int, left: int) -> tuple[int, int, int,
 @njit(cache=True)
 def _move(data: Bytes, first: int, to: int, count: int) -> int:
     """Move `count` bytes back; where they end."""
-    for k in range(count):
-        data[to + k] = data[first + k]
+    if first != to:  # a large chunk is read to where it belongs
+        for k in range(count):
+            data[to + k] = data[first + k]
     return to + count
 
 
