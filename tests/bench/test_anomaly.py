@@ -95,3 +95,24 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("no parquet")
     with pytest.raises(DataError, match=r"x\.parquet"):
         anomaly.run(tmp_path)
+
+
+def test_groups_and_random_halves_are_told_apart(tmp_path: Path) -> None:
+    table = write(tmp_path)
+    names = ["first/a" if name == "a" else "second/b" for name in table["series"].to_pylist()]
+    pq.write_table(table.set_column(0, "series", pa.array(names)), tmp_path / "small.parquet")
+    text, _ = anomaly.run(tmp_path)
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line.split()}
+    assert rows["first"][1:3] == ["1", "1"]
+    assert float(rows["first"][3]) > 90
+    assert rows["second"][1:4] == ["1", "0", "nan"]
+    assert "halves" in rows
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 5])
+def test_a_series_of_few_rows_is_answered(tmp_path: Path, rows: int) -> None:
+    columns = {"series": ["a"] * rows, "timestamp": START + np.arange(rows) * np.timedelta64(300_000, "ms")}
+    pq.write_table(pa.table(columns | {"value": np.arange(rows, dtype=float)}), tmp_path / "few.parquet")
+    anomaly.run(tmp_path, tmp_path.parent / "few_told.parquet")
+    told = pq.read_table(tmp_path.parent / "few_told.parquet")
+    assert told["score"].to_pylist() == [0.0] * rows
