@@ -72,9 +72,17 @@ class Ops:
             timeout=self.model_timeout_s,
             noticed=noticed,
         )
+        plan = dataclasses.replace(plan, task=self._pinned(plan.task, now))
         if session:
             self.store.save_session(session, plan.slots, now + timedelta(hours=8))
         return plan
+
+    @staticmethod
+    def _pinned(task: Task, now: datetime) -> Task:
+        """A forecast with its moment: the same question at another time is another forecast, and has a report of its own."""
+        if task.intent is not Intent.FORECAST or task.inputs.symptom or task.inputs.window:
+            return task
+        return dataclasses.replace(task, inputs=dataclasses.replace(task.inputs, symptom=Symptom(at=now)))
 
     def _now(self, now: datetime | None) -> tuple[datetime, datetime]:
         """What `now` means, and since when trouble is assumed where nobody says: in a recorded incident both are when it
@@ -153,10 +161,7 @@ class Ops:
             raise Refused(task.question or "this request is outside what aiops may do")
         if task.intent is Intent.CLARIFY:
             raise UsageError(task.question or "a clarification is needed")
-        if task.intent is Intent.FORECAST and task.inputs.symptom is None and task.inputs.window is None:
-            # The same question at another time is another forecast, and has a report of its own.
-            asked = dataclasses.replace(task.inputs, symptom=Symptom(at=self._now(None)[0]))
-            task = dataclasses.replace(task, inputs=asked)
+        task = self._pinned(task, self._now(None)[0])
         report_id = report_id or job_id(f"{self.identity}\n{wire.encode(task).decode()}")
         recording = pipeline.record(report_id, task, self.sources, self.rules, self.deadline_s)
         if self.priors:

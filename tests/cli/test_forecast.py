@@ -106,6 +106,18 @@ def test_words_lead_to_the_same_door(run: Run, month: Path) -> None:
     assert report["task"]["intent"] == "forecast"
     assert [one["metric"] for one in report["forecasts"]] == ["cpu"]
     assert len(report["forecasts"][0]["times"]) == 6
+    earlier = run(
+        "ask",
+        "forecast cpu of checkout for 6h",
+        "--now",
+        f"{START + 400 * HOUR}",
+        "--metrics",
+        f"case:{month}",
+        "--format",
+        "json",
+    )
+    assert public(earlier)["forecasts"][0]["times"][0] == START + 401 * HOUR
+    assert public(earlier)["id"] != report["id"]
     assert public(run("replay", report["id"], "--format", "json")) == report
 
 

@@ -77,7 +77,8 @@ def look_back(task: Task, metrics: MetricsSource, entities: Entities, timeout: f
     rows = [k for k, node in enumerate(nodes) if not wanted or node in wanted]
     gaps = [gap for samples in read for gap in samples.gaps]
     if not rows:
-        raise NotFound(f"no sample of {' or '.join(q.text for q in queries)} between {_span(plan.window)}")
+        named = " of ".join(", ".join(names) for names in (inputs.metrics, inputs.services) if names)
+        raise NotFound(f"no sample of {inputs.query or named} between {_span(plan.window)}")
     if len(rows) > MOST_SERIES:
         gaps.append(
             Gap(
