@@ -30,7 +30,7 @@ from aiops.domain import (
     to_ns,
 )
 from aiops.errors import DataError, SourceGarbled, SourceRefused
-from aiops.kernels.labels import encode
+from aiops.kernels.wire.labels import encode
 from aiops.recording import Files
 from aiops.schema import selector
 

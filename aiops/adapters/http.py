@@ -34,7 +34,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from aiops.adapters.gate import REQUESTS, Gate, Shut
 from aiops.errors import ConfigError, SourceBusy, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
-from aiops.kernels import chunked
+from aiops.kernels.wire import chunked
 
 MAX_BODY = 1 << 30  # bytes, unpacked; an answer beyond it is no answer one can work with
 EXPANSION = 300  # times that an honest answer unpacks to, at most; zeros and little else give 1,000

@@ -21,7 +21,7 @@ from aiops.bench.figure import Figure
 from aiops.bench.progress import progress
 from aiops.domain import Samples, TimeRange
 from aiops.errors import DataError
-from aiops.kernels.labels import encode
+from aiops.kernels.wire.labels import encode
 from aiops.ports import MetricsSource
 
 SERIES = 1000

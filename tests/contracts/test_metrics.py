@@ -25,10 +25,10 @@ from aiops.adapters.http import Access
 from aiops.adapters.prometheus import MAX_POINTS, Prometheus
 from aiops.domain import NS, Panel, Query, Samples, Scope, TimeRange, from_ns, quote, series_key
 from aiops.errors import ConfigError, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
-from aiops.kernels.labels import encode
-from aiops.kernels.remote_read import crc32c
-from aiops.kernels.snappy import compress
-from aiops.kernels.wire import field, integer, varint
+from aiops.kernels.wire.labels import encode
+from aiops.kernels.wire.protobuf import field, integer, varint
+from aiops.kernels.wire.remote_read import crc32c
+from aiops.kernels.wire.snappy import compress
 from aiops.ports import MetricsSource
 
 import servers

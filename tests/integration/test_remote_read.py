@@ -12,8 +12,8 @@ import pytest
 
 from aiops import recording
 from aiops.domain import Samples
-from aiops.kernels import remote_read
-from aiops.kernels.labels import encode
+from aiops.kernels.wire import remote_read
+from aiops.kernels.wire.labels import encode
 
 import servers
 

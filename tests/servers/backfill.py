@@ -9,9 +9,9 @@ import numpy as np
 
 from aiops import recording
 from aiops.domain import NS, Panel, quote
-from aiops.kernels.labels import encode
-from aiops.kernels.snappy import compress
-from aiops.kernels.wire import field, integer
+from aiops.kernels.wire.labels import encode
+from aiops.kernels.wire.protobuf import field, integer
+from aiops.kernels.wire.snappy import compress
 
 from servers import promtool
 

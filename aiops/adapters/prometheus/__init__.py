@@ -23,8 +23,8 @@ from aiops.adapters.prometheus.answer import Matrix
 from aiops.adapters.prometheus.grid import MAX_POINTS, Grid, pieces
 from aiops.domain import Labels, Panel, Query, Samples, Scope, Symptom, TimeRange, quote, series_key, to_ns
 from aiops.errors import DataError, SourceError
-from aiops.kernels import remote_read
-from aiops.kernels.series import FARTHEST_MS, columns
+from aiops.kernels.wire import remote_read
+from aiops.kernels.wire.series import FARTHEST_MS, columns
 from aiops.schema.selector import Matcher, parse
 
 __all__ = ["MAX_POINTS", "Prometheus"]

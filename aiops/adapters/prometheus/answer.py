@@ -15,9 +15,8 @@ import numpy as np
 
 from aiops.domain import FloatArray, IntArray, series_key
 from aiops.errors import DataError
-from aiops.kernels import labels, matrix
-from aiops.kernels.series import FARTHEST_MS
-from aiops.kernels.wire import Bytes
+from aiops.kernels.wire import Bytes, labels, matrix
+from aiops.kernels.wire.series import FARTHEST_MS
 
 KEYS = 1 << 20  # that are remembered
 

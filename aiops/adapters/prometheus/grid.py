@@ -9,8 +9,8 @@ import numpy as np
 from aiops.adapters.prometheus.answer import Matrix, counts_and_sums
 from aiops.domain import FloatArray, IntArray, Labels, Panel, Query, Scope, series_key, to_ns
 from aiops.errors import DataError
-from aiops.kernels import labels
-from aiops.kernels.series import misplaced, spread
+from aiops.kernels.wire import labels
+from aiops.kernels.wire.series import misplaced, spread
 
 MAX_POINTS = 10_000  # per series and request; Prometheus refuses more than 11,000
 

@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 
 from aiops.domain import FloatArray, IntArray
-from aiops.kernels.decimals import DIGITS, EXACT, EXACT_POWER, EXACT_POWERS, HARD, SIGN, nearest, number
 from aiops.kernels.wire import Bytes
+from aiops.kernels.wire.decimals import DIGITS, EXACT, EXACT_POWER, EXACT_POWERS, HARD, SIGN, nearest, number
 
 _QUOTE, _COMMA, _MINUS, _POINT, _0, _LIST, _END = b'",-.0[]'
 _1, _2, _TEN = (np.uint64(k) for k in (1, 2, 10))

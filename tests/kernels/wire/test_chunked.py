@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiops.kernels import chunked
+from aiops.kernels.wire import chunked
 
 
 def joined(raw: bytes, cuts: list[int]) -> tuple[bytes, bool]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
+from aiops.kernels.wire import Bytes
 
 
 def varint(number: int) -> bytes:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from aiops.domain import Gap, IntArray, Samples, series_key
 from aiops.errors import DataError
-from aiops.kernels.labels import decode, sound
-from aiops.kernels.series import columns
-from aiops.kernels.snappy import compress, decompress
-from aiops.kernels.wire import Bytes, field, integer, next_field, uvarint
-from aiops.kernels.xor import Words, big_endian, capacity, unpack
+from aiops.kernels.wire import Bytes
+from aiops.kernels.wire.labels import decode, sound
+from aiops.kernels.wire.protobuf import field, integer, next_field, uvarint
+from aiops.kernels.wire.series import columns
+from aiops.kernels.wire.snappy import compress, decompress
+from aiops.kernels.wire.xor import Words, big_endian, capacity, unpack
 
 STREAMED = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse"
 FRAME_LIMIT = 64 << 20  # bytes; Prometheus sends about 1 MiB a frame

@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aiops.errors import DataError
-from aiops.kernels import matrix, series
-from aiops.kernels.decimals import HARD, number
-from aiops.kernels.labels import decode, encode
+from aiops.kernels.wire import matrix, series
+from aiops.kernels.wire.decimals import HARD, number
+from aiops.kernels.wire.labels import decode, encode
 
 
 def bits(value: float) -> bytes:

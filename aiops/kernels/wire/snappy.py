@@ -6,7 +6,8 @@ import numpy as np
 from numba import njit
 
 from aiops.errors import DataError
-from aiops.kernels.wire import Bytes, uvarint, varint
+from aiops.kernels.wire import Bytes
+from aiops.kernels.wire.protobuf import uvarint, varint
 
 LIMIT = 1 << 30  # bytes that a block may unpack to
 

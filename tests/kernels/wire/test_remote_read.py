@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from aiops.domain import Samples
 from aiops.errors import DataError
-from aiops.kernels import remote_read, snappy
-from aiops.kernels.labels import encode
-from aiops.kernels.wire import field, integer, varint
+from aiops.kernels.wire import remote_read, snappy
+from aiops.kernels.wire.labels import encode
+from aiops.kernels.wire.protobuf import field, integer, varint
 
 Sample = tuple[int, float]
 STALE = struct.unpack(">d", bytes.fromhex("7ff0000000000002"))[0]

@@ -13,7 +13,8 @@ from numba import njit
 
 from aiops.domain import Labels
 from aiops.errors import DataError
-from aiops.kernels.wire import Bytes, field, next_field
+from aiops.kernels.wire import Bytes
+from aiops.kernels.wire.protobuf import field, next_field
 
 
 def encode(labels: Mapping[str, str]) -> bytes:

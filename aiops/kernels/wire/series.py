@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from aiops.domain import FloatArray, Gap, IntArray, Samples
-from aiops.kernels.labels import Decoded
+from aiops.kernels.wire.labels import Decoded
 
 FARTHEST_MS = (1 << 63) // 1_000_000 - 1  # whose nanoseconds are an int64
 _MS = 1_000_000  # ns

@@ -10,7 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from aiops.domain import IntArray
-from aiops.kernels.wire import Bytes, uvarint
+from aiops.kernels.wire import Bytes
+from aiops.kernels.wire.protobuf import uvarint
 
 Words = NDArray[np.uint64]
 
