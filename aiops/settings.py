@@ -206,9 +206,16 @@ def _typed(setting: Setting, given: Value, origin: str) -> Value:
         raise ConfigError(f"{setting.name} ({origin}): {given!r} is no {kind.__name__}") from error
 
 
+def _has_password(name: str, value: str) -> bool:
+    try:
+        return "://" in value and urlsplit(value).password is not None
+    except ValueError:  # which may tell a password
+        raise ConfigError(f"{name}: holds :// and is no URL") from None
+
+
 def _check(values: Mapping[str, Value]) -> None:
     for name, value in values.items():
-        if isinstance(value, str) and "://" in value and urlsplit(value).password:
+        if isinstance(value, str) and _has_password(name, value):
             raise ConfigError(f"{name}: a URL must not hold a password; use sources.user and sources.password_file")
         if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
             raise ConfigError(f"{name}: {value} must be above 0")

@@ -46,6 +46,7 @@ def test_template_is_toml_and_each_line_is_a_known_setting(clean: Path) -> None:
         ({"diagnosis.deadline_s": "-1"}, "above 0"),
         ({"diagnosis.timezone": "Mars/Base"}, "no time zone"),
         ({"sources.metrics": "prometheus+http://user:hush@host"}, "must not hold a password"),
+        ({"sources.metrics": "prometheus+http://user:hush@[::1"}, "is no URL"),
         ({"nothing.such": "1"}, "no such setting"),
         ({"diagnosis.priors": "maybe"}, "neither true nor false"),
         ({"model.timeout_s": "121"}, "above 120"),

@@ -78,7 +78,7 @@ class Guard:
         if _hostname(f"//{host}") not in self._hosts:
             raise _Denied(421, f"this server is not {host!r}; set external_url if that is its name")
         origin = headers.get("origin")
-        if origin and urlsplit(origin).netloc != host:
+        if origin and origin.partition("://")[2] != host:
             raise _Denied(403, "requests from pages of another origin are not answered")
 
     async def _read(self, scope: Scope, receive: Receive) -> Receive:

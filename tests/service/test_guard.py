@@ -61,7 +61,7 @@ def test_our_own_names_are_answered(shared: httpx.Client, host: str) -> None:
     assert shared.get("/healthz", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://["])
 def test_a_page_of_another_origin_can_start_nothing(shared: httpx.Client, origin: str) -> None:
     assert shared.post(HOOK, content=EMPTY, headers={"origin": origin}).status_code == 403
 
