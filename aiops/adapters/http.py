@@ -55,9 +55,9 @@ class Access:
     (in `tls`); a `tenant`, where one server keeps several."""
 
     url: str
-    token: str = ""
+    token: str = field(default="", repr=False)
     user: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     tenant: str = ""
     tls: ssl.SSLContext | None = field(default=None, compare=False)
     gate: Gate = field(default_factory=Gate, compare=False)
@@ -139,12 +139,13 @@ class Access:
 
 def _base(address: str, scheme: str, source: str) -> str:
     address = address.rstrip("/")
-    parts = urlsplit(address)
+    form = f"that is {scheme}+http(s)://HOST[:PORT][/PREFIX]"
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # which may tell the address, and a password in it
+        raise ConfigError(f"the address of the {source} is none; {form}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not _port_is_valid(parts):
-        raise ConfigError(
-            f"{parts.scheme}://{parts.hostname or ''} is no address of a {source}; "
-            f"that is {scheme}+http(s)://HOST[:PORT][/PREFIX]"
-        )
+        raise ConfigError(f"{parts.scheme}://{parts.hostname or ''} is no address of a {source}; {form}")
     if parts.username or parts.password:
         raise ConfigError(f"the address of the {source} {parts.hostname} holds a password; name a file with it instead")
     if parts.query or parts.fragment:
@@ -250,7 +251,7 @@ class Session(requests.Session):
             raise self.garbled(f"{error}: {_head(bytes(body))}") from error
 
     def garbled(self, came_back: str) -> SourceGarbled:
-        return SourceGarbled(self.what, self._access.url, self._hide(came_back))
+        return SourceGarbled(self.what, self._access.url, self.shown(came_back))
 
     def close(self) -> None:
         super().close()
@@ -293,7 +294,7 @@ class Session(requests.Session):
                 answer = self._once(request)
             except _Broken as error:
                 if not left or wait >= self.remaining():
-                    raise SourceUnreachable(self.what, self._access.url, self._hide(str(error))) from error
+                    raise SourceUnreachable(self.what, self._access.url, self.shown(str(error))) from error
             else:
                 asked = _retry_after(answer)
                 again = answer.status in _AGAIN or (answer.status == 429 and asked is not None)
@@ -334,7 +335,7 @@ class Session(requests.Session):
             if isinstance(error, OSError | http.client.HTTPException | ValueError):
                 self.remaining()  # says so when the time is up
                 if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-                    raise SourceUnreachable(self.what, self._access.url, self._hide(_reason(error))) from error
+                    raise SourceUnreachable(self.what, self._access.url, self.shown(_reason(error))) from error
                 raise _Broken(_reason(error)) from error
             raise
         finally:
@@ -437,15 +438,16 @@ class Session(requests.Session):
         # Too busy, too late or broken inside: another time it may answer.
         busy = SourceBusy if status in (429, 503, 504) else SourceUnreachable
         kind = busy if status >= 500 or status in (408, 429) else SourceRefused
-        return kind(self.what, self._access.url, self._hide(f"HTTP {status} {head}".rstrip()))
+        return kind(self.what, self._access.url, self.shown(f"HTTP {status} {head}".rstrip()))
 
     def _late(self) -> SourceBusy:
         return SourceBusy(self.what, self._access.url, f"no whole answer within {self._timeout:g} s")
 
-    def _hide(self, text: str) -> str:
+    def shown(self, text: str) -> str:
+        """What came back as a message may show it: on one line, printable, without a secret."""
         for secret in self._access.secrets:
             text = text.replace(secret, "***")
-        return text
+        return _printable(text)
 
 
 class _Broken(Exception):
@@ -472,8 +474,11 @@ def _retry_after(answer: _Answer) -> float | None:
 
 def _head(body: bytes) -> str:
     """The start of an answer, on one line and printable."""
-    text = " ".join(body[:400].decode("utf-8", "replace").split())
-    return "".join(char if char.isprintable() else "?" for char in text)[:200]
+    return _printable(body[:400].decode("utf-8", "replace"))[:200]
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
 
 
 def _reason(error: BaseException) -> str:

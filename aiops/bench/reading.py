@@ -92,20 +92,25 @@ def _library(url: str, name: str, window: TimeRange) -> tuple[Callable[[], Any],
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what its plotting would need
         from prometheus_api_client import MetricRangeDataFrame, PrometheusConnect
+        from prometheus_api_client.exceptions import PrometheusApiClientException
+        from requests import RequestException
 
     library = PrometheusConnect(url.removeprefix("prometheus+"))
     end = window.end - MS
 
-    def frame(told: Any) -> Any:
+    def frame(ask: Callable[[], Any]) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pandas warns of how the library uses it
-            return MetricRangeDataFrame(told)
+            try:
+                return MetricRangeDataFrame(ask())
+            except (PrometheusApiClientException, RequestException) as error:
+                raise DataError(f"{name} read with prometheus-api-client, without any secret: {error}") from error
 
     def raw() -> Any:
-        return frame(library.get_metric_range_data(name, start_time=window.start, end_time=end))
+        return frame(lambda: library.get_metric_range_data(name, start_time=window.start, end_time=end))
 
     def stepped() -> Any:
-        return frame(library.custom_query_range(name, window.start, end, f"{STEP.total_seconds():.0f}"))
+        return frame(lambda: library.custom_query_range(name, window.start, end, f"{STEP.total_seconds():.0f}"))
 
     return raw, stepped
 

@@ -386,6 +386,14 @@ def test_garbage_is_called_garbage(body: bytes):
         Prometheus(url, step=MINUTE).read(SHORT, 5)
 
 
+def test_what_came_back_is_shown_on_one_line_and_printable():
+    told = b'{"status": "error", "error": "\\u001b[2J\\nbad", "data": null}'
+    with web(says(200, told)) as url, pytest.raises(SourceGarbled) as caught:
+        Prometheus(url, step=MINUTE).read(SHORT, 5)
+    assert "(?[2J bad)" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"data": [3]}', b'{"data": null}'])
 def test_a_garbled_catalog_is_called_garbage(body: bytes):
     with web(says(200, body)) as url, pytest.raises(SourceGarbled):
@@ -501,12 +509,22 @@ def test_secrets_are_sent_but_never_shown():
     assert seen[0] == "Bearer s3cret-token"
     assert seen[1].startswith("Basic ")
     assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in repr([Access(url, token="s3cret-token"), Access(url, user="me", password="s3cret-word")])
     assert seen[1].split()[1] not in str(basic.value)
 
 
 @pytest.mark.parametrize(
     "url",
-    ["http://me:s3cret@host:9090", "ftp://host", "http://", "nonsense", "http://host?x=s3cret", "http://host:notaport"],
+    [
+        "http://me:s3cret@host:9090",
+        "http://me:s3cret@[::1",
+        "http://me:s3cret@\u2100",
+        "ftp://host",
+        "http://",
+        "nonsense",
+        "http://host?x=s3cret",
+        "http://host:notaport",
+    ],
 )
 def test_a_wrong_address_is_refused_without_its_secret(url: str):
     with pytest.raises(ConfigError) as caught:
@@ -552,9 +570,9 @@ def test_not_a_number_and_infinity_are_gaps():
 
 
 def test_warnings_are_logged(caplog: pytest.LogCaptureFixture):
-    with web(says(200, matrix(warnings=["a store is down"]))) as url:
+    with web(says(200, matrix(warnings=["a store\nis \x1b[31mdown"]))) as url:
         Prometheus(url, step=MINUTE).read(SHORT, 5)
-    assert "a store is down" in caplog.text
+    assert "a store is ?[31mdown" in caplog.text
 
 
 def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch):

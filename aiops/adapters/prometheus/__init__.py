@@ -192,7 +192,7 @@ class Prometheus:
         except DataError as error:
             raise session.garbled(str(error)) from error
         for warning in warnings:
-            _log.warning("%s from %s: %s", session.what, self._url, warning)
+            _log.warning("%s", session.shown(f"{session.what} from {self._url}: {warning}"))
         return found
 
     def _step_ms(self, session: Session, queries: Sequence[Query], scope: Scope) -> int:
@@ -240,7 +240,7 @@ def _since(found: Matrix, start: int) -> Matrix:
 
 
 def _seconds(ms: int) -> str:
-    return f"{ms // 1000}.{ms % 1000:03d}"
+    return f"{ms / 1000:.3f}"
 
 
 class _BuildInfo(msgspec.Struct):

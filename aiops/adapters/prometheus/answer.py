@@ -135,7 +135,8 @@ def _no_matrix(body: Bytes) -> DataError:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return DataError(f"{error}: {head}")
     kind = told.data.result_type if told.data else "no data"
-    return DataError(f"status {told.status!r} {told.error}, {kind} where a matrix should be: {head}")
+    why = f" ({told.error})" if told.error else ""
+    return DataError(f"status {told.status!r}{why}, {kind} where a matrix should be: {head}")
 
 
 def _completed(
