@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ import click
 from aiops.cli import common
 
 if TYPE_CHECKING:
+    from aiops.domain import TimeRange
     from aiops.flows.watch import Plan, Watch
     from aiops.ports import MetricsSource
     from aiops.settings import Settings
@@ -48,9 +51,14 @@ def watch(once: bool, report: bool, home: str | None, **given: Any) -> int:
         raise ConfigError("no metrics source: give --metrics prometheus+http://HOST:PORT")
     plan = _plan(settings)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    with app.metrics(settings) as source, saved.locked(settings.home):
-        watched = Watch(source, plan, settings.home / FILE, _now(source))
-        return _once(watched, source) if once else _serve(watched, settings)
+    with app.metrics(settings) as source:
+        if recording := source.window():
+            if not once:
+                raise ConfigError("a recording has an end: aiops watch evaluates it with --once")
+            return _recorded(source, plan, recording)
+        with saved.locked(settings.home):
+            watched = Watch(source, plan, settings.home / FILE, time.time())
+            return _once(watched) if once else _serve(watched, settings)
 
 
 def _flags(given: dict[str, Any]) -> dict[str, str]:
@@ -89,19 +97,33 @@ def _plan(settings: Settings) -> Plan:
     )
 
 
-def _now(source: MetricsSource) -> float:
-    """The time; of a recording its end."""
-    window = source.window()
-    return window.end.timestamp() if window else time.time()
-
-
-def _once(watched: Watch, source: MetricsSource) -> int:
-    from aiops.schema import exposition
-
-    now = _now(source)
+def _once(watched: Watch) -> int:
+    now = time.time()
     watched.tick(now)
     watched.save(now)
+    return _tell(watched)
+
+
+def _recorded(source: MetricsSource, plan: Plan, window: TimeRange) -> int:
+    """Evaluates the whole of a recording. It is over: no state is kept, and that of a watch under way is left alone."""
+    from aiops.flows.watch import Watch
+
+    whole = math.ceil(window.duration.total_seconds()) + 2 * plan.step_s
+    plan = replace(plan, catch_up_s=whole, expire_s=max(plan.expire_s, whole))
+    last = math.ceil(window.end.timestamp() / plan.step_s) * plan.step_s
+    now = last + plan.tolerance_ns / 1e9  # when the last step can be evaluated
+    watched = Watch(source, plan, None, now)
+    watched.tick(now)
+    return _tell(watched)
+
+
+def _tell(watched: Watch) -> int:
+    """The page, and for people how far it is."""
+    from aiops.schema import exposition
+
     common.put(exposition.page(watched.families()), None)
+    for line in watched.summary():
+        common.note(line)
     return 0 if watched.ready else 3
 
 
@@ -110,10 +132,17 @@ def _serve(watched: Watch, settings: Settings) -> int:
 
     # The server raises the signal again once it has drained; this way everything is closed then, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    watcher = watching.Watcher(watched, settings.number("watch.save_s"))
+
+    def end() -> None:
+        running.should_exit = True
+
+    watcher = watching.Watcher(watched, settings.number("watch.save_s"), failed=end)
     with server.bind(settings.text("watch.listen"), "watch.listen") as opened:
         told = f"aiops watch tells at {server.url(opened)}/metrics"
-        server.of(watching.create(watcher), ready=lambda: common.note(told)).run(sockets=[opened])
+        running = server.of(watching.create(watcher), ready=lambda: common.note(told))
+        running.run(sockets=[opened])
+    if watcher.failure:
+        raise watcher.failure
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from aiops.domain import Labels
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _OPERATOR = re.compile(r"=~|!~|!=|=")
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|`[^`]*`')
 _ESCAPE = re.compile(r"\\(?:[abfnrtv\\'\"]|[0-7]{3}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|(.?))", re.DOTALL)
@@ -74,7 +74,7 @@ def _matchers(text: str) -> list[Matcher] | None:
     at = 0
     while at < len(text):
         parts = []
-        for form in (_LABEL, _OPERATOR, _STRING):
+        for form in (LABEL, _OPERATOR, _STRING):
             part = form.match(text, at)
             if part is None:
                 return None

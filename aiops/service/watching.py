@@ -33,10 +33,19 @@ LATE_STEPS = 10  # of delay, after which the watch is not ready
 
 
 class Watcher:
-    """Ticks a watch whenever a step can be evaluated, and saves it every `save_s` seconds and at the end."""
+    """Ticks a watch whenever a step can be evaluated, and saves it every `save_s` seconds and at the end.
 
-    def __init__(self, watch: Watch, save_s: float, clock: Callable[[], float] = time.time) -> None:
-        self.watch, self._save_s, self._clock = watch, save_s, clock
+    An error that nobody foresaw is kept as `failure`, `failed` is called, and what it left half done is not saved."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        save_s: float,
+        clock: Callable[[], float] = time.time,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.watch, self._save_s, self._clock, self._failed = watch, save_s, clock, failed
+        self.failure: Exception | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._shown: list[Family] = []
@@ -55,7 +64,6 @@ class Watcher:
         """Ends after the read in hand, then saves."""
         self._stopping.set()
         self._thread.join()
-        self.watch.save(self._clock())
 
     def metrics(self) -> str:
         """What there was to expose after the last tick, and how old that is now."""
@@ -81,6 +89,14 @@ class Watcher:
         return Family("aiops_watch_lag_seconds", "gauge", "Age of the newest step that is evaluated.", rows)
 
     def _run(self) -> None:
+        try:
+            self._stream()
+            self.watch.save(self._clock())
+        except Exception as error:  # noqa: BLE001 - whatever it is, whoever started the thread has to end with it
+            self.failure = error
+            self._failed()
+
+    def _stream(self) -> None:
         while not self._stopping.is_set():
             now = self._clock()
             self.watch.tick(now, self._stopping.is_set)

@@ -16,6 +16,7 @@ from flows.system import BEGIN, Written, assert_same, end, fleet, known, noise, 
 from aiops.errors import ConfigError, Refused, SourceBusy, SourceUnreachable, StoreError
 from aiops.flows.watch import Plan, Watch, saved
 from aiops.kernels import tick
+from aiops.schema import selector
 from aiops.schema.exposition import page
 
 BUSY = SourceBusy("metrics", "http://prometheus", "HTTP 503 too many requests")
@@ -226,6 +227,19 @@ def test_a_full_disk_leaves_the_saved_state_and_the_watch_as_they_are(
     assert_same(watched, watch(source, 14, file))
 
 
+def test_a_home_that_is_taken_away_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    watched = watch(fleet(1), 10, home / "watch.npz")
+    home.rmdir()
+    for gone in (lambda: None, lambda: home.write_text("a file now")):
+        gone()
+        caplog.clear()
+        watched.save(end(10))
+        assert f"can't save the watch's state to {home / 'watch.npz'}" in caplog.text
+    assert watched.tally.errors["state"] == 2
+
+
 def test_a_home_has_one_watch(tmp_path: Path) -> None:
     with (
         saved.locked(tmp_path),
@@ -271,12 +285,29 @@ def test_a_warming_series_has_no_score() -> None:
     assert len(scores(watched)) == 2
 
 
+def test_a_person_is_told_how_far_the_series_are() -> None:
+    watched = run(source := fleet(1), watch(source, 10), 10, 20)
+    assert watched.summary() == ['{__name__!=""}: 2 series, 0 scored, 2 warming (40 of 60 samples at most)']
+    run(source, watched, 20.5, 45)
+    assert watched.summary() == ['{__name__!=""}: 2 series, 2 scored']
+    nothing = Written()
+    assert run(nothing, watch(nothing, 10), 10, 11).summary() == ['{__name__!=""}: 0 series, 0 scored']
+
+
 def test_labels_are_escaped_and_what_would_clash_is_renamed() -> None:
     source = Written()
-    labels = {"__name__": "rpc", "path": 'a"b\\c\nd', "quantile": "0.9", "metric": "mine", "job": "x", "empty": ""}
+    labels = {
+        "__name__": "rpc",
+        "path": 'a"b\\c\nd',
+        "quantile": "0.9",
+        "metric": "mine",
+        "job": "x",
+        "5xx.de": "y",
+        "empty": "",
+    }
     source.add(labels, scraped(1, 90, noise(1)))
     watched = run(source, watch(source, 10, forecast=("rpc",)), 10, 60)
-    inside = 'job="x",metric="rpc",path="a\\"b\\\\c\\nd",source_metric="mine",source_quantile="0.9"'
+    inside = '_5xx_de="y",job="x",metric="rpc",path="a\\"b\\\\c\\nd",source_metric="mine",source_quantile="0.9"'
     told = page(watched.families())
     assert f"\naiops_anomaly_score{{{inside}}} " in told
     assert f'\naiops_forecast{{{inside},quantile="0.5"}} ' in told
@@ -330,7 +361,8 @@ def test_a_busy_server_is_read_less_often_the_hot_series_still_at_every_step() -
     def source_of() -> Written:
         source = fleet(5, minutes=120)
         source.add(
-            {"__name__": "load", "instance": "odd"}, scraped(8, 120, lambda at: noise(8)(at) + 50 * (at > BEGIN + 3600))
+            {"__name__": "load", "instance": "odd", "no.name": "in a selector"},
+            scraped(8, 120, lambda at: noise(8)(at) + 50 * (at > BEGIN + 3600)),
         )
         return source
 
@@ -346,6 +378,7 @@ def test_a_busy_server_is_read_less_often_the_hot_series_still_at_every_step() -
     run(source, watched, 61.5, 61.5)
     ((query, _),) = source.asked
     assert 'instance=~"' in query
+    assert selector.parse(query) is not None
     assert "odd" in query
     assert selection.fleet.at[hot] > selection.until * 10**9
     run(source, watched, 62, 75)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
-from flows.system import BEGIN, Written, end, fleet, noise, scraped, watch
+from flows.system import BEGIN, Written, end, fleet, noise, run, scraped, watch
 
+from aiops import app, resources, settings
 from aiops.cli import run as command
 from aiops.errors import SourceUnreachable
 from aiops.flows.watch import Watch
@@ -94,6 +97,19 @@ def test_a_source_that_does_not_answer_is_counted_and_not_ready() -> None:
         assert client.get("/healthz").status_code == 200
 
 
+def test_an_error_nobody_foresaw_ends_the_service_and_saves_nothing(tmp_path: Path) -> None:
+    source, file = fleet(1), tmp_path / "watch.npz"
+    source.fails = ZeroDivisionError("nobody foresaw it")  # type: ignore[assignment]
+    ended = threading.Event()
+    watcher = watching.Watcher(watch(source, 20, file), 600, Clock(20), ended.set)
+    watcher.start()
+    assert ended.wait(30)
+    watcher.stop()
+    assert isinstance(watcher.failure, ZeroDivisionError)
+    assert not watcher.up
+    assert not file.exists()
+
+
 # ---------------------------------------------------------------- the format
 
 
@@ -108,16 +124,28 @@ def test_the_text_format() -> None:
 # ---------------------------------------------------------------- the command
 
 
-def test_once_over_a_recorded_incident_prints_the_page_and_saves(
-    demo_case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_once_over_a_recorded_incident_evaluates_all_of_it_and_keeps_nothing(
+    demo_case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    args = ["watch", "--once", "--metrics", f"case:{demo_case}", "--home", str(tmp_path), "--step", "1s"]
+    monkeypatch.setenv("AIOPS_WATCH__CATCH_UP_S", "60")
+    args = ["watch", "--once", "--metrics", f"case:{demo_case}", "--home", str(tmp_path / "home")]
     assert command([*args, "--select", '{__name__=~"Cpu.*"}']) == 0
-    told = capsys.readouterr().out
-    assert 'state="watched"} 0' not in told
-    assert (tmp_path / "watch.npz").exists()
+    told = capsys.readouterr()
+    assert 'state="watched"} 0' not in told.out
+    (samples,) = re.findall(r"\((\d+) of 60 samples at most\)", told.err)
+    with app.metrics(settings.load({"sources.metrics": f"case:{demo_case}"})) as source:
+        window = source.window()
+        assert window is not None
+        found = source.samples('{__name__=~"Cpu.*"}', window, 10)
+    assert int(samples) == np.diff(found.starts).max()
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_saved_state_tells_of_the_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    watched = run(source := fleet(3), watch(source, 10, tmp_path / "watch.npz"), 10, 12)
+    watched.save(end(12))
     assert command(["watch", "--report", "--home", str(tmp_path)]) == 0
-    assert "service" in capsys.readouterr().out
+    assert re.search(r"^instance +3 +4 ", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_once_with_nobody_there_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,6 +159,10 @@ def test_once_with_nobody_there_is_no_answer(tmp_path: Path, capsys: pytest.Capt
         ((), "no metrics source"),
         (("--report",), "there is no"),
         (("--metrics", "case:nowhere", "--once"), "nowhere"),
+        (("--metrics", f"case:{resources.demo_incident()}"), "a recording has an end"),
+        (("--metrics", "prometheus+http://[::1"), "sources.metrics"),
+        (("--metrics", "prometheus+http://127.0.0.1:9", "--listen", "0.0.0.0:0"), "watch.listen"),
+        (("--metrics", "prometheus+http://127.0.0.1:9", "--listen", "nowhere"), "watch.listen"),
         (("--metrics", "prometheus+http://127.0.0.1:9", "--remember", "sum(x)"), "watch.remember"),
         (("--metrics", "prometheus+http://127.0.0.1:9", "--step", "0s"), "above 0"),
     ],

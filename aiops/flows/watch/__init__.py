@@ -68,6 +68,10 @@ class Watch:
         """What there is to expose, but for the lag."""
         return shown.families(self.selections, self.names, self.tally)
 
+    def summary(self) -> list[str]:
+        """A line for each selection: how many series are scored, and how far the others are."""
+        return [shown.summary(selection) for selection in self.selections]
+
     @property
     def untils(self) -> dict[str, int]:
         """How far each selection is evaluated."""

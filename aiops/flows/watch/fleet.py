@@ -79,12 +79,12 @@ class Fleet:
         return np.flatnonzero(self.live)
 
     @property
-    def warming(self) -> int:
-        """How many rows are not scored yet."""
-        return sum(
-            int(np.count_nonzero(self.live[b.first : b.first + b.used] & (tick.samples(b.state)[: b.used] < tick.WARM)))
-            for b in self.blocks
+    def learnt(self) -> IntArray:
+        """How many samples each live row has learnt from; below `tick.WARM` it is warming and not scored yet."""
+        each = (
+            tick.samples(b.state)[: b.used][self.live[b.first : b.first + b.used]].astype(np.int64) for b in self.blocks
         )
+        return np.concatenate([np.empty(0, np.int64), *each])
 
     @property
     def state_bytes(self) -> int:

@@ -177,6 +177,7 @@ class Names:
         for name, value in sorted(labels.items()):
             if name != "__name__" and value:
                 shown = _NOT_NAME.sub("_", _TAKEN.get(name, name))
+                shown = f"_{shown}" if shown[0].isdigit() else shown
                 while shown in told:
                     shown = f"source_{shown}"
                 known = self.labels.get(name)

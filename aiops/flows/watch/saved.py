@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
@@ -43,7 +43,8 @@ def write(path: Path, head: Mapping[str, Any], columns: Iterable[tuple[str, Colu
         part.replace(path)
         _sync(path.parent)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where the directory is gone or read-only there is nothing to take away
+            part.unlink(missing_ok=True)
         raise StoreError(f"can't save the watch's state to {path}: {error.strerror or error}") from error
 
 

@@ -190,7 +190,7 @@ class Selection:
     def _narrow(self, matchers: tuple[Matcher, ...]) -> str:
         """A selector of the hot series, and of as few others as labels with few values can tell apart."""
         added = []
-        for name in sorted(set.intersection(*(set(labels) for labels in self.hot.values()))):
+        for name in filter(selector.LABEL.fullmatch, sorted(set.intersection(*map(set, self.hot.values())))):
             values = sorted({labels[name] for labels in self.hot.values()})
             if len(values) <= ALTERNATIVES:
                 added.append(Matcher(name, "=~", "|".join(map(re.escape, values))))

@@ -9,6 +9,7 @@ import numpy as np
 
 from aiops.flows.watch.names import Names
 from aiops.flows.watch.selection import Selection
+from aiops.kernels import tick
 from aiops.schema.exposition import Family, labels
 
 QUANTILES = (("0.025", 1), ("0.5", 0), ("0.975", 2))  # of the forecast, and where `expected` has them
@@ -50,6 +51,14 @@ def families(selections: Sequence[Selection], names: Names, tally: Tally) -> lis
     ]  # fmt: skip
 
 
+def summary(selection: Selection) -> str:
+    """How far its series are, for people."""
+    learnt = selection.fleet.learnt
+    warming = learnt[learnt < tick.WARM]
+    told = f"{selection.query}: {len(learnt)} series, {len(learnt) - len(warming)} scored"
+    return told + (f", {len(warming)} warming ({warming.max()} of {tick.WARM} samples at most)" if len(warming) else "")
+
+
 def _gauge(name: str, about: str, rows: list[tuple[str, float]]) -> Family:
     return Family(f"aiops_watch_{name}", "gauge", about, rows)
 
@@ -89,7 +98,7 @@ def _counts(selections: Sequence[Selection]) -> list[tuple[str, float]]:
         anomalous = int(np.count_nonzero(scores[s.fleet.rows] >= 1.0))
         for state, count in (
             ("watched", len(s.fleet)),
-            ("warming", s.fleet.warming),
+            ("warming", int(np.count_nonzero(s.fleet.learnt < tick.WARM))),
             ("anomalous", anomalous),
             ("exposed", shown),
             ("refused", s.refused),
