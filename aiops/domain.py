@@ -508,7 +508,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """When a series reaches `limit`: by its upper bound, its mean and its lower bound; None = not within the horizon."""
+    """When a series reaches `limit`: by its upper bound, its mean and its lower bound; None = not within the horizon.
+
+    All three are the moment of the last sample where that has reached it already."""
 
     limit: float
     falling: bool
@@ -546,6 +548,12 @@ class Forecast:
     last: float
     features: Mapping[str, float] = field(default_factory=dict)
     crossing: Crossing | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether its limit is reached already: a fact, whatever the forecast is worth."""
+        latest = self.crossing.latest if self.crossing else None
+        return latest is not None and latest < self.history.end
 
 
 class Direction(StrEnum):

@@ -70,6 +70,7 @@ _DAY_SLOTS, _NOISE_SLOTS, _WEEK_SLOTS, _DAY, _WEEK = 96, 48, 28, 86_400, 604_800
 _MISS = 0.05  # nominal share of samples outside the band
 _LEAST, _MOST = 1e-30, 1e30  # beyond these single precision ends
 _RESUMED = 2.5  # steps without a sample after which the next one is no jump
+_PUT_BACK = 10.0  # steps by which a counter's sample is earlier, beyond which the clock was put back
 
 # Columns of `State.scalars`.
 (
@@ -251,7 +252,7 @@ def _arrival(x: FloatArray, is_counter: bool, time: int, raw: float) -> float:
     if not abs(raw) <= _MOST:
         return np.nan
     value, gone, before = raw, time - x[_TIME], float(x[_RAW])
-    if is_counter and -_SKEW * x[_STEP] <= gone <= 0:
+    if is_counter and -_PUT_BACK * x[_STEP] <= gone <= 0:
         return np.nan
     x[_TIME], x[_RAW] = time, raw
     if gone > 0:

@@ -9,7 +9,7 @@ from datetime import timedelta, tzinfo
 from aiops.domain import Chart, Crossing, Forecast, Report, Trial
 from aiops.render.clean import clean
 from aiops.render.scale import from_s
-from aiops.render.units import between, figure, percent, quantity, stamp
+from aiops.units import between, figure, percent, quantity, stamp
 
 _BARS = "▁▂▃▄▅▆▇█"
 _PAST, _AHEAD = 40, 24  # letters of the picture
@@ -27,7 +27,8 @@ def lines(report: Report, tz: tzinfo) -> Iterable[tuple[str, str, bool]]:
             yield f"    {label:<6}", row, False
         yield "    ", trust(forecast), True
         yield "    history: ", history(forecast, tz), True
-        yield "    methods: ", "; ".join(trial(one) for one in forecast.trials), True
+        if trials := tried(forecast):
+            yield "    methods: ", "; ".join(map(trial, trials)), True
 
 
 def markdown(report: Report, tz: tzinfo, escape: Callable[[str], str], code: Callable[[str], str]) -> Iterable[str]:
@@ -38,11 +39,12 @@ def markdown(report: Report, tz: tzinfo, escape: Callable[[str], str], code: Cal
         words = (expected(forecast, tz), crossed(forecast, tz), trust(forecast), f"History: {history(forecast, tz)}")
         yield from (f"- {escape(line)}" for line in words if line)
         yield ""
-        yield f"| {' | '.join(_HEADS)} |"
-        yield f"|{' --- |' * len(_HEADS)}"
-        for row in map(cells, forecast.trials):
-            yield f"| {' | '.join(escape(cell) for cell in row)} |"
-        yield ""
+        if trials := tried(forecast):
+            yield f"| {' | '.join(_HEADS)} |"
+            yield f"|{' --- |' * len(_HEADS)}"
+            for row in map(cells, trials):
+                yield f"| {' | '.join(escape(cell) for cell in row)} |"
+            yield ""
 
 
 # ---------------------------------------------------------------- the card in words
@@ -58,18 +60,19 @@ def expected(forecast: Forecast, tz: tzinfo) -> str:
     metric, until = forecast.metric, stamp(from_s(forecast.times[-1]), tz)
     band = between(forecast.lower[-1], forecast.upper[-1], metric)
     if not forecast.trusted:
-        return f"now {quantity(forecast.last, metric)}; its past lay within {band}"
-    likely = quantity(forecast.mean[-1], metric)
-    return f"now {quantity(forecast.last, metric)}; {band} by {until}, most likely {likely}"
+        return f"now {quantity(forecast.last, metric)}; a robust band around its past is {band}"
+    likely = f", most likely {quantity(forecast.mean[-1], metric)}" if forecast.lower[-1] < forecast.upper[-1] else ""
+    return f"now {quantity(forecast.last, metric)}; {band} by {until}{likely}"
 
 
 def crossed(forecast: Forecast, tz: tzinfo) -> str:
     """When it is full or empty; "" where there is no limit, or nothing to believe."""
     crossing = forecast.crossing
-    if crossing is None or not forecast.trusted:
+    if crossing is None or not (forecast.trusted or forecast.passed):
         return ""
-    limit = quantity(crossing.limit, forecast.metric)
-    what = f"{'down to' if crossing.falling else 'up to'} {limit}"
+    what = f"{'down' if crossing.falling else 'up'} to {quantity(crossing.limit, forecast.metric)}"
+    if forecast.passed:
+        return f"{what} already"
     if crossing.earliest is None:
         return f"not {what} within the horizon"
     return f"{what}: {_interval(crossing, tz)}"
@@ -83,7 +86,7 @@ def _interval(crossing: Crossing, tz: tzinfo) -> str:
 def trust(forecast: Forecast) -> str:
     """Which method won and how it did, or why none can be believed."""
     if not forecast.trusted:
-        return clean(f"no method can be trusted: {forecast.reason}. Shown is a robust band of the past, no forecast")
+        return clean(f"no method can be trusted: {forecast.reason}. The band shown is no forecast")
     origins = next((t.origins for t in forecast.trials if t.method == forecast.method), 0)
     return (
         f"{clean(forecast.method, 80)}: its {percent(forecast.level)} band covered {_share(forecast.coverage)} "
@@ -97,6 +100,12 @@ def history(forecast: Forecast, tz: tzinfo) -> str:
     season = f", season of {_span(forecast.season_s)}" if forecast.season_s else ", no season"
     window = f"{stamp(forecast.history.start, tz)} to {stamp(forecast.history.end, tz)}"
     return f"{window}, {forecast.samples} samples {_span(forecast.step_s)} apart{missing}{season}"
+
+
+def tried(forecast: Forecast) -> tuple[Trial, ...]:
+    """The card's methods; none where nothing was tried, for the one reason that is told anyway."""
+    none = all(one.coverage is None and one.why_not == forecast.reason for one in forecast.trials)
+    return () if none else forecast.trials
 
 
 def trial(one: Trial) -> str:

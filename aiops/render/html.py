@@ -17,7 +17,7 @@ from aiops.render.path import hops, one_line, telling
 from aiops.render.picture import chart_svg, small_svg
 from aiops.render.scale import from_s
 from aiops.render.shell import command
-from aiops.render.units import between, clock, figure, percent, quantity, stamp, zone
+from aiops.units import between, clock, figure, percent, quantity, stamp, zone
 
 if TYPE_CHECKING:
     from jinja2 import Environment

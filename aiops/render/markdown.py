@@ -11,7 +11,7 @@ from aiops.render import forecast
 from aiops.render.clean import clean, link
 from aiops.render.path import cut_edges, one_line, sum_of_costs, telling
 from aiops.render.shell import command
-from aiops.render.units import clock, percent, stamp
+from aiops.units import clock, percent, stamp
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&#$!{}])")
 # Word joiner: invisible, and it keeps an @ from paging somebody and an address from becoming a link.

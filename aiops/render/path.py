@@ -8,7 +8,7 @@ from datetime import tzinfo
 
 from aiops.domain import Chart, Edge, Evidence, Report, RootCause
 from aiops.render.clean import clean
-from aiops.render.units import figure, lag, moments, zone
+from aiops.units import figure, lag, moments, zone
 
 # What `Scope.symptom` calls the symptom that maps to no node.
 VIRTUAL = "_symptom"

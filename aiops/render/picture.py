@@ -11,7 +11,7 @@ from html import escape
 from aiops.domain import Chart
 from aiops.render.clean import clean, width
 from aiops.render.scale import Stretch, TimeAxis, ValueAxis, from_s, time_axis, time_ticks, value_axis
-from aiops.render.units import Unit, between, quantity, stamp, unit, zone
+from aiops.units import Unit, between, quantity, stamp, unit, zone
 
 WIDE, HIGH = 520, 224
 _PLOT_TOP, _PLOT_BOTTOM = 46.0, 194.0

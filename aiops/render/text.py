@@ -10,7 +10,7 @@ from aiops.render import forecast
 from aiops.render.clean import clean, width, wrap
 from aiops.render.path import cut_edges, one_line, sum_of_costs, telling
 from aiops.render.shell import command
-from aiops.render.units import clock, percent
+from aiops.units import clock, percent
 
 MOST_CAUSES = 3
 _MOST_EVIDENCE = 4

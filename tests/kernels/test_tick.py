@@ -171,6 +171,13 @@ def test_a_counter_leaves_out_a_sample_that_is_not_later_and_keeps_its_rate() ->
     np.testing.assert_allclose(ticks.mean[0, 10:], 1.0, rtol=1e-6)
 
 
+def test_a_counter_sample_up_to_ten_steps_earlier_is_left_out() -> None:
+    state = tick.fresh(1, counter=np.array([True]))
+    times = np.concatenate([clock(100), clock(100)[-1:] - 300 * 10, clock(101)[-1:]])
+    tick.advance(state, times, np.append(300.0 * np.arange(100), [0.0, 30_000.0])[None])
+    assert tick.samples(state)[0] == 100  # one for each of the hundred, less the first, and the one after
+
+
 def test_a_counter_begins_anew_where_the_clock_was_put_back() -> None:
     times, state = clock(200), tick.fresh(1, counter=np.array([True]))
     times[100:] -= 86_400

@@ -274,7 +274,8 @@ def test_hostile_text_is_only_text_in_markdown(attack: str, rich: Report):
     tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(source)
     blocks = [t.type for t in tokens]
     flat = [c for t in tokens for c in (t.children or [t])]
-    assert len([t for t in blocks if t == "table_open"]) == len(rich.forecasts) or not attack
+    tables = sum(any(trial.coverage is not None for trial in one.trials) for one in rich.forecasts)
+    assert len([t for t in blocks if t == "table_open"]) == tables or not attack
     assert not {"html_block", "html_inline", "image", "link_open", "fence", "blockquote_open", "hr"} & {
         *blocks, *(c.type for c in flat)
     }  # fmt: skip

@@ -14,6 +14,7 @@ from aiops.stages.forecast import choice, fitted, methods
 from aiops.stages.forecast.backtest import band, ground, try_out
 from aiops.stages.forecast.choice import FALLBACK, Asked, forecast
 from aiops.stages.forecast.crossing import crossing, limit_of
+from aiops.stages.forecast.words import chart, summary
 
 DAY, HORIZON, STEP_S = 24, 12, 3600
 SOME, ALL = 1_000.0, 60_000.0  # milliseconds of work: the quick methods, every one
@@ -270,14 +271,54 @@ def test_a_filling_disk_is_full_in_an_interval_that_holds_the_truth() -> None:
 
 
 def test_what_is_left_runs_out_downwards() -> None:
-    times = tuple(range(0, 40, 10))
-    found = crossing(
-        0.0, 5.0, times, np.array([4.0, 2.0, 0.0, 0.0]), np.array([3.0, 0.0, 0.0, 0.0]), np.array([5.0, 4.0, 3.0, 2.0])
-    )
+    times, lower, upper = tuple(range(0, 40, 10)), np.array([3.0, 0.0, 0.0, 0.0]), np.array([5.0, 4.0, 3.0, 2.0])
+    found = crossing("load", 0.0, (-10, 5.0), times, np.array([4.0, 2.0, 0.0, 0.0]), lower, upper)
     assert found.falling
     assert found.earliest == datetime.fromtimestamp(10, tz=UTC)
     assert found.expected == datetime.fromtimestamp(20, tz=UTC)
     assert found.latest is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "limit", "last", "falling", "passed"),
+    [
+        ("disk_used_percent", 50.0, 90.0, False, True),
+        ("disk_used_percent", 100.0, 100.0, False, True),
+        ("disk_used_percent", 95.0, 90.0, False, False),
+        ("node_filesystem_avail_bytes", 10.0, 5.0, True, True),
+        ("node_filesystem_avail_bytes", 0.0, 0.0, True, True),
+        ("node_filesystem_avail_bytes", 0.0, 5.0, True, False),
+        ("success_ratio", 0.9, 0.99, True, False),  # such a name does not say whether it fills up or runs out
+        ("load", 5.0, 3.0, False, False),
+    ],
+)
+def test_a_limit_that_is_passed_lies_at_the_last_sample(
+    metric: str, limit: float, last: float, falling: bool, passed: bool
+) -> None:
+    found = crossing(metric, limit, (100, last), (110, 120), *(np.full(2, last),) * 3)
+    assert found.falling is falling
+    moments = (found.earliest, found.expected, found.latest)
+    assert moments == ((datetime.fromtimestamp(100, tz=UTC),) * 3 if passed else (None,) * 3)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_what_is_full_already_is_said_first_and_whatever_the_forecast_is_worth(trusted: bool) -> None:
+    steps = np.arange(20 * DAY)
+    used = 40 + 0.1 * steps + np.random.default_rng(18).normal(0, 0.1, len(steps))
+    full = told(used if trusted else used[-5:], metric="disk_used_percent", full_at=50.0)
+    assert full.trusted is trusted
+    assert full.passed
+    line = summary([told(daily(20, 19)), full], ())[0]
+    assert line.startswith("disk_used_percent of a: up to 50% already (now 87")
+    assert [label for label, _ in chart(full, [int(s) * STEP_S for s in steps], used, 0).marks] == ["now"]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 5.0, -3.3, 1e12])
+def test_a_constant_is_forecast_by_a_naive_method_though_others_err_by_a_rounding(value: float) -> None:
+    one = told(np.full(30 * DAY, value), work=ALL)
+    assert one.trusted
+    assert one.method in choice.NAIVE
+    assert one.lower == one.mean == one.upper == (pytest.approx(value, rel=1e-8),) * HORIZON
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aiops.domain import NS, Crossing, FloatArray, Forecast, Labels, TimeRange, Trial, from_ns, series_key
+from aiops.domain import NS, FloatArray, Forecast, Labels, TimeRange, Trial, from_ns, series_key
 from aiops.kernels.features import NAMES, features
 from aiops.kernels.robust import location_scale, quantiles
 from aiops.stages.forecast import fitted
@@ -89,7 +89,9 @@ def forecast(
         season_s=season * asked.step_s if season > 1 else 0,
         last=latest,
         features=_features(values),
-        crossing=_crossing(limit, latest, ahead, mean, lower, upper),
+        crossing=None
+        if limit is None
+        else crossing(metric, limit, (times_s[known[-1]], latest), ahead, mean, lower, upper),
     )
 
 
@@ -176,7 +178,8 @@ def _failing(name: str, best: Tried, naive: float) -> str:
     if best.latest < LEAST_LATEST:
         return f"it has left its past: the latest forecast of even the best method, {name}, covered {best.latest:.0%}"
     if best.mase > WORST_ERROR * naive:
-        return f"even the best method, {name}, erred {best.mase / naive:.2f} times as much as a naive one"
+        worse = f"{best.mase / naive:.2f} times as much as a naive one" if naive else "where a naive one did not"
+        return f"even the best method, {name}, erred {worse}"
     return ""
 
 
@@ -201,12 +204,6 @@ def _possible(
     if np.nanmin(values) < 0:
         return mean, lower, upper
     return np.maximum(mean, 0.0), np.maximum(lower, 0.0), np.maximum(upper, 0.0)
-
-
-def _crossing(
-    limit: float | None, last: float, times: tuple[int, ...], mean: FloatArray, lower: FloatArray, upper: FloatArray
-) -> Crossing | None:
-    return None if limit is None else crossing(limit, last, times, mean, lower, upper)
 
 
 def _features(values: FloatArray) -> dict[str, float]:

@@ -21,7 +21,7 @@ def limit_of(metric: str, values: FloatArray) -> float | None:
     """The level at which a metric is full or empty, where its name and its values leave no doubt; else None.
 
     What is left runs out at 0; a share is full at 1, or at 100 where it has been above 1.5."""
-    name = re.sub(r"[^a-z0-9]+", "_", metric.lower())
+    name = _words(metric)
     known = values[np.isfinite(values)]
     if not len(known) or known.min() < 0:
         return None
@@ -37,10 +37,22 @@ def limit_of(metric: str, values: FloatArray) -> float | None:
 
 
 def crossing(
-    limit: float, last: float, times: Sequence[int], mean: FloatArray, lower: FloatArray, upper: FloatArray
+    metric: str,
+    limit: float,
+    last: tuple[int, float],
+    times: Sequence[int],
+    mean: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
 ) -> Crossing:
-    """When each of the three reaches `limit`, coming from `last`. times: (H,) epoch seconds."""
-    falling = last > limit
+    """When each of the three reaches `limit`, coming from `last` (epoch seconds, value). times: (H,) epoch seconds.
+
+    A metric whose name says that it fills up, or runs out, may have passed its limit already; any other comes from where it is."""
+    at, value = last
+    falling = _falling(metric, value > limit)
+    if value == limit or (value < limit) == falling:
+        now = from_ns(at * NS)
+        return Crossing(limit, falling, now, now, now)
     near, far = (lower, upper) if falling else (upper, lower)
 
     def first(course: FloatArray) -> datetime | None:
@@ -48,3 +60,15 @@ def crossing(
         return from_ns(times[int(there[0])] * NS) if len(there) else None
 
     return Crossing(limit, falling, first(near), first(mean), first(far))
+
+
+def _falling(metric: str, above: bool) -> bool:
+    """Whether the limit is reached from above: by the metric's name, else by the side on which it is."""
+    name = _words(metric)
+    if _LEFT.search(name):
+        return True
+    return above and not _FILLING.search(name)
+
+
+def _words(metric: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", metric.lower())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from aiops.domain import Chart, Crossing, FloatArray, Forecast, Gap, TimeRange
+from aiops.units import between, quantity
 
 CHART_POINTS = 168  # of the history; with the horizon about one per pixel column of a phone
 HORIZONS_SHOWN = 4  # of history before a forecast
@@ -18,10 +19,10 @@ def summary(forecasts: Sequence[Forecast], gaps: Sequence[Gap]) -> tuple[str, st
     """What is expected, how far that can be trusted, and what it rests on."""
     first = _headliner(forecasts)
     told = [f for f in forecasts if f.trusted]
-    if not told:
-        line = f"No trustworthy forecast of {_name(first)}: {first.reason}"
-    elif first.crossing:
+    if first.crossing and (first.trusted or first.passed):
         line = f"{_name(first)}: {_crossed(first.crossing, first)}"
+    elif not told:
+        line = f"No trustworthy forecast of {_name(first)}: {first.reason}"
     else:
         line = f"{_name(first)}: {_expected(first)}"
     more = (
@@ -33,8 +34,8 @@ def summary(forecasts: Sequence[Forecast], gaps: Sequence[Gap]) -> tuple[str, st
 
 
 def _headliner(forecasts: Sequence[Forecast]) -> Forecast:
-    """The one that reaches its limit first, else the first that can be trusted, else the first."""
-    crossing = [f for f in forecasts if f.trusted and f.crossing and f.crossing.earliest]
+    """The one that reaches its limit first, or has; else the first that can be trusted, else the first."""
+    crossing = [f for f in forecasts if (f.trusted or f.passed) and f.crossing and f.crossing.earliest]
     if crossing:
         return min(crossing, key=lambda f: (f.crossing.earliest if f.crossing else f.history.end, f.series))
     return next((f for f in forecasts if f.trusted), forecasts[0])
@@ -45,28 +46,45 @@ def _name(forecast: Forecast) -> str:
 
 
 def _expected(forecast: Forecast) -> str:
-    return (
-        f"{_figure(forecast.lower[-1])} to {_figure(forecast.upper[-1])}, most likely {_figure(forecast.mean[-1])}, "
-        f"by {_clock(forecast.times[-1])} (now {_figure(forecast.last)})"
-    )
+    metric, low, high = forecast.metric, forecast.lower[-1], forecast.upper[-1]
+    likely = f", most likely {quantity(forecast.mean[-1], metric)}," if low < high else ""
+    until = f"by {_clock(forecast.times[-1])} (now {quantity(forecast.last, metric)})"
+    return f"{between(low, high, metric)}{likely} {until}"
 
 
 def _crossed(crossing: Crossing, forecast: Forecast) -> str:
     """When it will be full, as an interval that says where it is open."""
-    what = f"{'down to' if crossing.falling else 'up to'} {_figure(crossing.limit)}"
+    limit, now = (quantity(value, forecast.metric) for value in (crossing.limit, forecast.last))
+    if forecast.passed:
+        return f"{'down' if crossing.falling else 'up'} to {limit} already (now {now})"
+    what = f"{'down' if crossing.falling else 'up'} to {limit}"
     until = _clock(forecast.times[-1])
     if crossing.earliest is None:
         return f"{_expected(forecast)}; not {what} by then"
     begin, likely = _when(crossing.earliest), crossing.expected
     if crossing.latest is None:
         most = f"most likely {_when(likely)}" if likely else "and most likely not at all by then"
-        return f"{what} from {begin} on at the earliest, {most}; it may not come before {until} (now {_figure(forecast.last)})"
-    return f"{what} between {begin} and {_when(crossing.latest)}, most likely {_when(likely or crossing.latest)} (now {_figure(forecast.last)})"
+        return f"{what} from {begin} on at the earliest, {most}; it may not come before {until} (now {now})"
+    likely = likely or crossing.latest
+    return (
+        f"{what} in about {_about(likely - forecast.history.end)}: between {begin} and {_when(crossing.latest)}, "
+        f"most likely {_when(likely)} (now {now})"
+    )
+
+
+def _about(ahead: timedelta) -> str:
+    """How long that is, in whole days from three on, in hours from three on."""
+    seconds = max(ahead.total_seconds(), 60.0)
+    size, word = next(
+        (s, w) for s, w in ((86_400, "days"), (3600, "hours"), (60, "minutes")) if seconds >= 3 * s or s == 60
+    )
+    return f"{round(seconds / size)} {word}"
 
 
 def _trust(forecast: Forecast) -> str:
     if not forecast.trusted:
-        return f"Instead, a robust band of its past: {_figure(forecast.lower[-1])} to {_figure(forecast.upper[-1])}; it is no forecast"
+        band = between(forecast.lower[-1], forecast.upper[-1], forecast.metric)
+        return f"Instead, a robust band around its past: {band}; it is no forecast"
     won = next(t for t in forecast.trials if t.method == forecast.method)
     naive = next((t for t in forecast.trials if t.mase is not None and t.method != won.method), None)
     beside = f", beside {naive.mase:.2f} of the {naive.method}" if naive and naive.mase is not None else ""
@@ -79,7 +97,7 @@ def _trust(forecast: Forecast) -> str:
 def _rests_on(forecast: Forecast, gaps: Sequence[Gap]) -> str:
     season = f", season of {_span(forecast.season_s)}" if forecast.season_s else ", no season"
     missing = f", {forecast.gaps} missing" if forecast.gaps else ""
-    untried = [t.method for t in forecast.trials if t.why_not]
+    untried = [t.method for t in forecast.trials if t.why_not and t.why_not != forecast.reason]
     skipped = f". Not tried: {', '.join(untried)}" if untried else ""
     unseen = f". Not seen: {', '.join(g.what for g in gaps[:3])}" if gaps else ""
     return (
@@ -101,7 +119,7 @@ def chart(forecast: Forecast, times_s: Sequence[int], values: FloatArray, at_s: 
     nothing: tuple[float | None, ...] = (None,) * len(past)
     crossing = forecast.crossing
     marks = [("now", at_s)]
-    if crossing and forecast.trusted:
+    if crossing and forecast.trusted and not forecast.passed:
         word = "empty" if crossing.falling else "full"
         moments = [("earliest", crossing.earliest), ("latest", crossing.latest)]
         marks += [(f"{word} at the {which}", int(when.timestamp())) for which, when in moments if when]
@@ -123,20 +141,11 @@ def chart(forecast: Forecast, times_s: Sequence[int], values: FloatArray, at_s: 
 def caption(forecast: Forecast) -> str:
     """How the band was made."""
     if not forecast.trusted:
-        return f"robust band of its past, no forecast: {forecast.reason}"
+        return f"robust band around its past, no forecast: {forecast.reason}"
     return f"{forecast.level:.0%} band by {forecast.method}; it covered {forecast.coverage or 0.0:.1%} in the backtest"
 
 
-# ---------------------------------------------------------------- numbers
-
-
-def _figure(value: float) -> str:
-    """Four significant digits; k, M, G, T above ten thousand."""
-    size = abs(value)
-    for scale, suffix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if 1e4 <= size < 1e15 and size >= scale:
-            return f"{value / scale:.4g}{suffix}"
-    return f"{value:.4g}"
+# ---------------------------------------------------------------- times
 
 
 def _when(moment: datetime) -> str:

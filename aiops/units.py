@@ -81,8 +81,10 @@ def quantity(value: float, metric: str) -> str:
 
 
 def between(low: float, high: float, metric: str) -> str:
-    """A range in one unit: "0.2 to 0.45 s"."""
+    """A range in one unit: "0.2 to 0.45 s"; one value where it has no width."""
     scale = unit(metric, max(abs(low), abs(high)))
+    if low == high:
+        return scale.say(high)
     return f"{figure(low * scale.factor)} to {scale.say(high)}"
 
 

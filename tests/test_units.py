@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiops.render.units import between, clock, figure, lag, moments, percent, quantity, stamp
+from aiops.units import between, clock, figure, lag, moments, percent, quantity, stamp
 
 NOON = datetime(2026, 3, 14, 12, 0, 5, tzinfo=UTC)
 
