@@ -16,7 +16,8 @@ import numpy as np
 from aiops import app, settings
 from aiops.bench.figure import Figure
 from aiops.domain import NS, Samples
-from aiops.flows.watch import Fleet, Plan, Watch
+from aiops.errors import AiopsError, DataError
+from aiops.flows.watch import EVERYTHING, Fleet, Plan, Watch
 from aiops.kernels import digests
 from aiops.ports import MetricsSource
 
@@ -47,17 +48,23 @@ def memory(series: int = SERIES, steps: int = STEPS) -> list[Figure]:
 
 
 def ticks(source: MetricsSource, query: str, rounds: int = ROUNDS) -> list[Figure]:
-    """CPU of this process for a tick over `query`: request, answer, decoding, rows, engine, names. Times end now."""
+    """CPU of this process for a tick over `query`: request, answer, decoding, rows, engine, names. Times end now.
+
+    DataError where nothing could be read: what a failed tick takes is no figure."""
     now = time.time() - rounds * _STEP
     watch = Watch(source, Plan(queries=(query,), step_s=_STEP, catch_up_s=2 * _STEP), None, now)
     watch.tick(now)
     watch.tick(now + _STEP)
     spent, fleet = [], watch.selections[0].fleet
+    if not len(fleet):
+        raise DataError(f"there is no series of {query} to watch, or it can't be read")
     for k in range(2, rounds + 2):
         began = time.process_time()
         watch.tick(now + k * _STEP)
         watch.families()
         spent.append(time.process_time() - began)
+    if watch.tally.errors["metrics"]:
+        raise DataError(f"{watch.tally.errors['metrics']} reads of {query} failed")
     return [
         _figure(f"tick of {len(fleet):,} series from a live source", spent, "s CPU"),
         _figure("state of a watched series", [fleet.state_bytes / max(len(fleet), 1)], "bytes"),
@@ -70,13 +77,19 @@ def _figure(name: str, values: list[float], unit: str) -> Figure:
 
 def main(arguments: list[str]) -> None:
     """Prints a line for each figure: median [least, most]."""
-    if arguments:
-        with app.metrics(settings.load({"sources.metrics": arguments[0]})) as source:
-            figures = ticks(source, arguments[1] if len(arguments) > 1 else '{__name__!=""}')
-    else:
-        figures = memory()
+    try:
+        figures = _figures(arguments)
+    except AiopsError as error:
+        sys.exit(f"aiops.bench.watching: {error}")
     for f in figures:
         sys.stdout.write(f"{f.name:<52}{f.value:>12,.3f} {f.unit:<6} [{f.least:,.3f}, {f.most:,.3f}]\n")
+
+
+def _figures(arguments: list[str]) -> list[Figure]:
+    if arguments:
+        with app.metrics(settings.load({"sources.metrics": arguments[0]})) as source:
+            return ticks(source, arguments[1] if len(arguments) > 1 else EVERYTHING)
+    return memory()
 
 
 if __name__ == "__main__":
