@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import signal
 import sys
 import time
@@ -55,7 +54,7 @@ def watch(once: bool, report: bool, home: str | None, **given: Any) -> int:
         if recording := source.window():
             if not once:
                 raise ConfigError("a recording has an end: aiops watch evaluates it with --once")
-            return _recorded(source, plan, recording)
+            return _recorded(source, plan, recording, settings)
         with saved.locked(settings.home):
             watched = Watch(source, plan, settings.home / FILE, time.time())
             return _once(watched) if once else _serve(watched, settings)
@@ -104,17 +103,14 @@ def _once(watched: Watch) -> int:
     return _tell(watched)
 
 
-def _recorded(source: MetricsSource, plan: Plan, window: TimeRange) -> int:
-    """Evaluates the whole of a recording. It is over: no state is kept, and that of a watch under way is left alone."""
-    from aiops.flows.watch import Watch
+def _recorded(source: MetricsSource, plan: Plan, window: TimeRange, settings: Settings) -> int:
+    """Evaluates the whole of a recording, by default at the interval at which it was sampled."""
+    from aiops.flows.watch import recorded
 
-    whole = math.ceil(window.duration.total_seconds()) + 2 * plan.step_s
-    plan = replace(plan, catch_up_s=whole, expire_s=max(plan.expire_s, whole))
-    last = math.ceil(window.end.timestamp() / plan.step_s) * plan.step_s
-    now = last + plan.tolerance_ns / 1e9  # when the last step can be evaluated
-    watched = Watch(source, plan, None, now)
-    watched.tick(now)
-    return _tell(watched)
+    if settings.origins["watch.step_s"] == "default":
+        plan = replace(plan, step_s=recorded.interval_s(source, plan, window))
+        common.note(f"a step is {plan.step_s} s, as the recording was sampled")
+    return _tell(recorded.evaluated(source, plan, window))
 
 
 def _tell(watched: Watch) -> int:

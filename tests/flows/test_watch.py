@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flows.system import BEGIN, Written, assert_same, end, fleet, known, noise, run, scraped, watch
+from flows.system import BEGIN, STEP, Written, assert_same, end, fleet, known, noise, run, scraped, watch
 
+from aiops.domain import NS, TimeRange, from_ns
 from aiops.errors import ConfigError, Refused, SourceBusy, SourceUnreachable, StoreError
-from aiops.flows.watch import Plan, Watch, saved
+from aiops.flows.watch import Plan, Watch, recorded, saved
 from aiops.kernels import tick
 from aiops.schema import selector
 from aiops.schema.exposition import page
@@ -68,6 +69,16 @@ def test_both_tiers_and_what_is_known_of_labels_are_saved(tmp_path: Path) -> Non
     assert_same(first, second)
     assert second.names.report() == first.names.report()
     assert {block.memory for block in second.selections[0].fleet.blocks} == {0, tick.MEMORY}
+
+
+def test_a_recording_is_evaluated_whole() -> None:
+    source, window = fleet(2, minutes=120), TimeRange(from_ns(BEGIN * NS), from_ns((BEGIN + 7200) * NS))
+    plan = Plan(queries=("load",), step_s=recorded.interval_s(source, Plan(queries=("load",)), window), catch_up_s=600)
+    assert plan.step_s == STEP
+    watched = recorded.evaluated(source, plan, window)
+    assert watched.summary() == ["load: 2 series, 2 scored"]
+    assert watched.selections[0].fleet.learnt.tolist() == [240, 240]
+    assert recorded.interval_s(Written(), plan, window) == STEP
 
 
 def test_a_server_that_is_away_costs_time_only() -> None:

@@ -132,6 +132,7 @@ def test_once_over_a_recorded_incident_evaluates_all_of_it_and_keeps_nothing(
     assert command([*args, "--select", '{__name__=~"Cpu.*"}']) == 0
     told = capsys.readouterr()
     assert 'state="watched"} 0' not in told.out
+    assert "a step is 60 s" in told.err
     (samples,) = re.findall(r"\((\d+) of 60 samples at most\)", told.err)
     with app.metrics(settings.load({"sources.metrics": f"case:{demo_case}"})) as source:
         window = source.window()
