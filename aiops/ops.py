@@ -179,7 +179,7 @@ class Ops:
         try:
             pipeline.remember(recording, report, self.sources.graph, before)
         except AiopsError as error:
-            log.warning("the graph does not keep what %s saw: %s", report.id, error)
+            log.warning("the graph has not taken what %s saw: %s", report.id, error)
 
     # ------------------------------------------------ looking back
 

@@ -64,8 +64,10 @@ def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_
 def remember(recording: Recording, report: Report, graph: GraphStore, before: datetime) -> None:
     """What this diagnosis saw goes into the graph; what was last seen before `before` leaves it. Raises as the port."""
     graph.purge(before)
-    graph.upsert(dependencies(recording.observation, recording.scope))
-    graph.note(sightings(report, recording.observation))
+    try:
+        graph.upsert(dependencies(recording.observation, recording.scope))
+    finally:  # a graph elsewhere that refuses has kept the first for later, and is to keep the second too
+        graph.note(sightings(report, recording.observation))
 
 
 def conclude(

@@ -94,8 +94,11 @@ class ChangeSource(Protocol):
     def close(self) -> None: ...
 
 
+LONGEST_NAME = 4000  # bytes of UTF-8: the index of a Neo4j holds two of them in one key
+
+
 class GraphStore(Protocol):
-    """Raises SourceError or StoreError. Nodes are ids, edges `Call`s; an upsert of a known edge moves `last_seen` on.
+    """Raises SourceError or StoreError; DataError for a kind or name (`LONGEST_NAME`) that no store takes. Nodes are ids, edges `Call`s; an upsert of a known edge moves `last_seen` on.
 
     An edge is known by caller, callee, kind and source; a sighting by both ends, kind and source. Times are kept in
     milliseconds. Sightings are for people: they are no edges of `calls`, and their ends no `nodes`.

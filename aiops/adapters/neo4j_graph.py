@@ -12,7 +12,8 @@ first, one query per hop: a variable-length pattern would walk every path, which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -21,6 +22,7 @@ from typing import Any, TypeAlias, cast
 import neo4j
 from neo4j import exceptions
 
+from aiops.adapters.edges import checked_calls, checked_sightings
 from aiops.domain import (
     CALL_KINDS,
     NS,
@@ -36,6 +38,8 @@ from aiops.domain import (
 from aiops.errors import ConfigError, DataError, SourceError, SourceRefused, SourceUnreachable, StoreError
 
 Row: TypeAlias = Mapping[str, Any]
+
+_SILENT = logging.NullHandler()  # what the driver warns of, it also raises: a terminal needn't show it twice
 
 SCHEMA = 2
 OLDEST = 5
@@ -192,6 +196,7 @@ class Neo4jGraph:
         patience_s: float | None = None,
     ) -> None:
         patience_s = timeout_s if patience_s is None else patience_s
+        logging.getLogger("neo4j").addHandler(_SILENT)
         if "@" in url:
             raise ConfigError("the graph's URL holds a user or password: give them apart")
         try:
@@ -215,8 +220,7 @@ class Neo4jGraph:
 
     def upsert(self, calls: Iterable[Call]) -> int:
         """Stores edges and their nodes, some thousand per transaction; returns how many were given. Idempotent."""
-        given = tuple(calls)
-        _check(CALL_KINDS, (call.kind for call in given))
+        given = checked_calls(calls)
         if not given:
             return 0
         self._prepare()
@@ -231,8 +235,7 @@ class Neo4jGraph:
 
     def note(self, sightings: Iterable[Sighting]) -> int:
         """Stores sightings; returns how many were given. Idempotent."""
-        given = sorted(sightings, key=lambda one: (_shape(one), one.key))
-        _check(SIGHTING_KINDS, (one.kind for one in given))
+        given = sorted(checked_sightings(sightings), key=lambda one: (_shape(one), one.key))
         if given:
             self._prepare()
         for shape, some in groupby(given, key=_shape):
@@ -386,14 +389,9 @@ def _mapped(error: exceptions.Neo4jError | exceptions.DriverError, what: str, wh
         return SourceRefused(what, whom, f"this user may not: {error.message}")
     if "TransactionTimedOut" in code:
         return SourceUnreachable(what, whom, "no answer in time")
-    if isinstance(error, _UNREACHABLE):
-        return SourceUnreachable(what, whom, str(error).partition("\n")[0])
-    return SourceRefused(what, whom, str(error).partition("\n")[0])
-
-
-def _check(allowed: Sequence[str], kinds: Iterable[str]) -> None:
-    if strange := sorted(set(kinds) - set(allowed)):
-        raise DataError(f"a kind is one of {', '.join(allowed)}, not {', '.join(strange)}")
+    said = f"{code}: {error.message}" if isinstance(error, exceptions.Neo4jError) else str(error)
+    kind = SourceUnreachable if isinstance(error, _UNREACHABLE) else SourceRefused
+    return kind(what, whom, said.partition("\n")[0])
 
 
 def _row(call: Call) -> dict[str, object]:

@@ -79,7 +79,8 @@ def _house(settings: Settings, live: bool) -> Iterator[Part]:
         rules = ops.rules
         yield Part("rules", "ok", f"{len(rules.runbooks)} runbooks, hash {rules.hashes.get('rules', '')}")
         for name, ping in (("store", ops.store.ping), ("queue", ops.queue.ping), ("graph", ops.sources.graph.ping)):
-            yield _pinged(name, ping, f"ls -ld {settings.home}")
+            local = name == "store" or settings.text(f"stores.{name}").startswith("sqlite:")
+            yield _pinged(name, ping, f"ls -ld {settings.home}" if local else f"aiops config show stores.{name}")
         yield from _sources(ops, settings, live)
 
 

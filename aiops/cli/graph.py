@@ -25,6 +25,7 @@ _forms = click.option(
     "--format", "form", type=click.Choice(("text", "json", "yaml")), default="text", show_default=True
 )
 _store = click.option("--graph", metavar="URL", help="Where they are kept: sqlite:[PATH] or neo4j://HOST.")
+_hops = click.option("--hops", type=click.IntRange(1, 20), default=2, show_default=True, help="How far around SERVICE.")
 _LATEST = 20  # sightings in a table; JSON and YAML have all
 
 
@@ -34,7 +35,7 @@ def _flags(url: str | None) -> dict[str, str]:
 
 @graph.command()
 @click.argument("service", required=False)
-@click.option("--hops", type=click.IntRange(1, 20), default=2, show_default=True, help="How far around SERVICE.")
+@_hops
 @common.home
 @_store
 @_forms
@@ -64,8 +65,14 @@ def path(caller: str, callee: str, home: str | None, graph: str | None, form: st
     """Show a shortest way from CALLER down to CALLEE.
 
     The exit code is 1 when there is none."""
+    from aiops.errors import NotFound
+
     with common.connect(home, **_flags(graph)) as ops:
-        found = shortest(ops.sources.graph.calls(), caller, callee)
+        known = _told(ops.sources.graph.calls())
+        nodes = ops.sources.graph.nodes()
+    if strange := [node for node in (caller, callee) if node not in nodes]:
+        raise NotFound(f"the graph knows no node {' and no node '.join(map(repr, strange))}")
+    found = shortest(known, caller, callee)
     if found is None:
         common.note(f"{caller} reaches {callee} over no known dependency")
         return 1
@@ -85,17 +92,23 @@ def import_(file: str, home: str | None, graph: str | None) -> int:
     `export` and networkx write it."""
     from aiops.schema import graphfile
 
-    calls, sightings = graphfile.parse(common.read(file), file)
+    calls, sightings = graphfile.parse(common.read(file), "stdin" if file == "-" else file)
+    edges = {(c.caller, c.callee, c.kind, c.source) for c in calls if c.caller != c.callee}
+    nodes = {end for c in calls for end in (c.caller, c.callee)}
     with common.connect(home, **_flags(graph)) as ops:
-        count = ops.sources.graph.upsert(calls)
+        ops.sources.graph.upsert(calls)
         seen = ops.sources.graph.note(sightings)
-    common.note(f"{count} dependencies taken" + (f", and {seen} sightings" if seen else ""))
+        there = _told(ops.sources.graph.calls(nodes)) if edges else ()
+    taken = len(edges & {(c.caller, c.callee, c.kind, c.source) for c in there})
+    common.note(f"{taken} dependencies taken between {len(nodes)} nodes" + (f", and {seen} sightings" if seen else ""))
+    if barred := len(edges) - taken:
+        common.note(f"{barred} left out: they were cut")
     return 0
 
 
 @graph.command()
 @click.argument("service", required=False)
-@click.option("--hops", type=click.IntRange(1, 20), default=2, show_default=True, help="How far around SERVICE.")
+@_hops
 @common.home
 @_store
 @click.option("--format", "form", type=click.Choice(("json", "graphml")), help="Default: json, or as FILE ends.")
@@ -158,15 +171,20 @@ def shortest(calls: Iterable[Call], caller: str, callee: str) -> list[Call] | No
 def _around(ops: Ops, service: str | None, hops: int) -> tuple[Calls, tuple[Sighting, ...]]:
     """What the graph knows within `hops` of a service, or all that it knows. NotFound for a service that it doesn't know."""
     graph = ops.sources.graph
-    calls = graph.calls([service] if service else [], hops)
-    for gap in calls.gaps:
-        common.note(f"{gap.what}: {gap.why}")
+    calls = _told(graph.calls([service] if service else [], hops))
     sightings = graph.sightings([service, *calls.nodes] if service else [])
     if service and not sightings and service not in graph.nodes():
         from aiops.errors import NotFound
 
         raise NotFound(f"the graph knows no node {service!r}")
     return calls, sightings
+
+
+def _told(calls: Calls) -> Calls:
+    """With what they lack told on stderr."""
+    for gap in calls.gaps:
+        common.note(f"{gap.what}: {gap.why}")
+    return calls
 
 
 def _seen(sightings: Sequence[Sighting]) -> str:

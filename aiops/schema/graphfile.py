@@ -64,14 +64,14 @@ def parse(data: bytes, name: str) -> Graph:
         nodes, edges = _graphml(data, name)
     else:
         nodes, edges = _structured(data, name)
-    entities = {node: found for node, told in nodes.items() if (found := _entity(told))}
+    entities = {node: found for node, told in nodes.items() if (found := _entity(told, f"{name}: node {node!r}"))}
     calls: list[Call] = []
     sightings: list[Sighting] = []
     for tail, head, told, where in edges:
         if told.get("kind") in SIGHTING_KINDS:
             sightings.append(_sighting(entities, tail, head, told, where))
         else:
-            calls.append(_call(tail, head, told, where))
+            calls.append(_call(entities, tail, head, told, where))
     tied = {str(end) for tail, head, *_ in edges for end in (tail, head)} | set(entities)
     alone = (Call(node, node, "declared") for node in nodes if node not in tied)
     return (*calls, *alone), tuple(sightings)
@@ -172,13 +172,18 @@ def _edge(edge: Any, where: str) -> tuple[Any, Any, Mapping[str, Any], str]:
     return edge[0], edge[1], dict(zip(("origin", "kind", "strength"), edge[2:], strict=False)), where
 
 
-def _call(caller: Any, callee: Any, told: Mapping[str, Any], where: str) -> Call:
+def _call(entities: Mapping[str, Entity], tail: Any, head: Any, told: Mapping[str, Any], where: str) -> Call:
     kind = told.get("kind", "CALLS")
     if kind not in CALL_KINDS:
         raise DataError(f"{where}: kind {kind!r}; allowed are {', '.join((*CALL_KINDS, *SIGHTING_KINDS))}")
+    caller, callee = _id(tail, where), _id(head, where)
+    for end in (caller, callee):
+        if end in entities:
+            raise DataError(f"{where}: {kind} leads from service to service, and {end!r} is a {entities[end].kind}")
     first, last = (_moment(told.get(key), f"{where}: {key}") for key in ("first_seen", "last_seen"))
-    origin, strength = _origin(told, "declared", where), _strength(told.get("strength"), where)
-    return Call(_id(caller, where), _id(callee, where), origin, kind, first, last, strength)
+    return Call(
+        caller, callee, _origin(told, "declared", where), kind, first, last, _strength(told.get("strength"), where)
+    )
 
 
 def _sighting(entities: Mapping[str, Entity], tail: Any, head: Any, told: Mapping[str, Any], where: str) -> Sighting:
@@ -194,11 +199,13 @@ def _sighting(entities: Mapping[str, Entity], tail: Any, head: Any, told: Mappin
     )
 
 
-def _entity(told: Mapping[str, Any]) -> Entity | None:
-    """What a node stands for; None for a service."""
+def _entity(told: Mapping[str, Any], where: str) -> Entity | None:
+    """What a node stands for; None for a service, and for one of a kind of somebody else's."""
     kind, service, name = told.get("kind"), told.get("service"), told.get("name", "")
-    if kind not in set(EntityKind) - {EntityKind.SERVICE} or not isinstance(service, str) or not isinstance(name, str):
+    if kind not in {str(each) for each in EntityKind if each is not EntityKind.SERVICE}:
         return None
+    if not isinstance(service, str) or not isinstance(name, str):
+        raise DataError(f"{where}: a {kind} needs service and name, as words")
     return Entity(EntityKind(kind), service, name)
 
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from itertools import permutations
 
 from aiops.domain import Anomaly, Call, Entity, EntityKind, Event, EventKind, Observation, Report, Scope, Sighting
+from aiops.ports import LONGEST_NAME
 from aiops.stages.topology import LABELS, SERVICE_GRAPH, TRACES
 
 OBSERVED = (TRACES, SERVICE_GRAPH, LABELS)
@@ -37,7 +38,8 @@ def dependencies(observation: Observation, scope: Scope) -> tuple[Call, ...]:
     What was declared stays where it was declared; what was guessed is not kept, or one diagnosis would teach the next its guesses.
     """
     since = scope.baseline.start
-    calls = [c for c in observation.calls if c.source in OBSERVED and c.last_seen and c.last_seen >= since]
+    seen = (c for c in observation.calls if c.source in OBSERVED and c.last_seen and c.last_seen >= since)
+    calls = [c for c in seen if _short(c.caller) and _short(c.callee)]
     tied = {end for call in calls for end in (call.caller, call.callee)}
     watched = {*observation.panel.nodes, *observation.logs.nodes, *observation.spans.nodes}
     alone = sorted(node for node in watched - tied if _real(node))
@@ -83,13 +85,25 @@ def _words(text: str) -> frozenset[str]:
 
 def _real(node: str) -> bool:
     """Virtual nodes (`_...`) stand for measurements of the whole."""
-    return bool(node) and not node.startswith("_")
+    return bool(node) and not node.startswith("_") and _short(node)
+
+
+def _short(node: str) -> bool:
+    """Longer names no graph store takes; no service has one."""
+    return len(node.encode(errors="surrogatepass")) <= LONGEST_NAME
 
 
 def _things(report: Report) -> list[Thing]:
     """The metrics, log templates, alerts and changes of a report."""
     metrics = (Thing(Entity(EntityKind.METRIC, a.node, a.metric), a.onset, "metrics") for a in report.anomalies)
-    return [thing for thing in (*metrics, *map(_thing, report.events)) if thing and _real(thing.entity.service)]
+    things = (thing for thing in (*metrics, *map(_thing, report.events)) if thing and _real(thing.entity.service))
+    return [replace(thing, entity=_cut(thing.entity)) for thing in things]
+
+
+def _cut(entity: Entity) -> Entity:
+    """A log template may be as long as its line; its beginning tells which it is."""
+    name = entity.name.encode(errors="surrogatepass")[:LONGEST_NAME].decode(errors="ignore")
+    return replace(entity, name=name)
 
 
 def _thing(event: Event) -> Thing | None:

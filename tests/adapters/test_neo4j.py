@@ -76,6 +76,13 @@ def test_more_than_one_batch(graph: Neo4jGraph, monkeypatch: pytest.MonkeyPatch)
     assert list(graph.calls(["n000"], hops=50)) == chain
 
 
+def test_what_the_server_says_is_told_once(graph: Neo4jGraph):
+    with pytest.raises(SourceRefused) as caught:
+        graph._read("RETURN nonsense")
+    assert str(caught.value).count("nonsense") == 1
+    assert "Neo.ClientError.Statement.SyntaxError" in str(caught.value)
+
+
 def test_half_a_surrogate_pair_is_refused(graph: Neo4jGraph):
     with pytest.raises(DataError):
         graph.upsert([Call("a\ud800", "b", "traces")])

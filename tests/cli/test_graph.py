@@ -41,13 +41,23 @@ def test_a_path_follows_the_calls(graph: Run) -> None:
     assert pairs(graph("graph", "path", "web", "web", "--format", "json")) == []
     none = graph("graph", "path", "search", "db")
     assert (none.code, none.out) == (1, "")
+    strange = graph("graph", "path", "web", "nobody")
+    assert strange.code == 2
+    assert "no node 'nobody'" in strange.err
 
 
 def test_a_cut_edge_stays_away(graph: Run) -> None:
     assert graph("graph", "cut", "web", "cart").code == 0
     assert graph("graph", "path", "web", "db").code == 1
-    assert graph("graph", "import", "topology.json").code == 0
+    again = graph("graph", "import", "topology.json")
+    assert (again.code, again.err) == (0, "3 dependencies taken between 4 nodes\n1 left out: they were cut\n")
     assert graph("graph", "path", "web", "db").code == 1
+
+
+def test_what_is_said_to_be_taken_is_what_is_there(run: Run) -> None:
+    Path("edges.yaml").write_text("edges: [[a, a], [a, b], [a, b], [b, c, traces]]\nnodes: [d]\n", encoding="utf-8")
+    assert run("graph", "import", "edges.yaml").err == "2 dependencies taken between 4 nodes\n"
+    assert pairs(run("graph", "show", "--format", "json")) == [("a", "b"), ("b", "c")]
 
 
 @pytest.mark.parametrize("file", ["graph.json", "graph.graphml"])
@@ -83,6 +93,9 @@ def test_yaml_will_do(run: Run) -> None:
         ("edges: [[a, b, c, d, e]]", "edges[0]"),
         ("edges: [[a, b, c, LIKES]]", "LIKES"),
         ("edges: [{source: a, target: b, strength: 0}]", "above 0 and at most 1"),
+        ("edges: [[a, b, c, CALLS, 1.5]]", "above 0 and at most 1"),
+        ("edges: []\nnodes: [{id: m, kind: Metric}]", "a Metric needs service and name"),
+        ("edges: [[a, m]]\nnodes: [{id: m, kind: Metric, service: a, name: cpu}]", "'m' is a Metric"),
     ],
 )
 def test_what_is_no_topology_is_refused(run: Run, text: str, named: str) -> None:
@@ -130,7 +143,10 @@ def test_what_diagnoses_saw_is_shown_and_exported(graph: Run) -> None:
 def test_a_graph_elsewhere_that_is_down_is_told(run: Run) -> None:
     Path("edges.yaml").write_text("edges:\n- [a, b]\n", encoding="utf-8")
     where = ("--graph", "neo4j://127.0.0.1:1")
-    assert run("graph", "import", "edges.yaml", *where).code == 0
+    told = run("graph", "import", "edges.yaml", *where)
+    assert told.code == 0
+    assert "1 writes wait" in told.err
+    assert "127.0.0.1:1" in run("graph", "path", "a", "b", *where).err
     shown = run("graph", "show", *where, "--format", "json")
     assert pairs(shown) == [("a", "b")]
     assert "127.0.0.1:1" in shown.err

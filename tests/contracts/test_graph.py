@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +20,7 @@ from aiops.adapters.neo4j_graph import Neo4jGraph
 from aiops.adapters.sqlite import GraphDB, MirroredGraph
 from aiops.domain import Call, Entity, EntityKind, Sighting
 from aiops.errors import DataError, StoreError
-from aiops.ports import GraphStore
+from aiops.ports import LONGEST_NAME, GraphStore
 
 import servers
 from conftest import needed
@@ -303,6 +305,22 @@ def test_a_kind_that_there_is_not_is_refused(graph: GraphStore):
     with pytest.raises(DataError, match="CONTAINS"):
         graph.note([replace(SEEN[0], kind="CALLS")])
     assert not graph.calls()
+
+
+def test_the_longest_names_are_kept_and_longer_ones_refused_whole(graph: GraphStore):
+    draw = random.Random(5)  # what is random can't be packed
+    longest, more = ("".join(draw.choices(string.ascii_letters, k=LONGEST_NAME)) for _ in range(2))
+    graph.upsert([call(longest, "b")])
+    graph.note([sighting(longest, more)])
+    assert set(graph.calls([longest], hops=1).nodes) == {longest, "b"}
+    assert [one.effect.name for one in graph.sightings([longest])] == [more]
+    for name in (f"{longest}x", "结" * (LONGEST_NAME // 3 + 1)):
+        with pytest.raises(DataError, match="longer than"):
+            graph.upsert([call("x", "y"), call("x", name)])
+        with pytest.raises(DataError, match="longer than"):
+            graph.note([sighting("x", name)])
+    assert "x" not in graph.nodes()
+    assert graph.upsert([call("x", "y")]) == 1
 
 
 def test_ping_names_what_answers(graph: GraphStore):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,7 +38,9 @@ from aiops.domain import (
     Verdict,
 )
 from aiops.domain import Logs as LogLines
+from aiops.errors import SourceRefused
 from aiops.ops import Ops
+from aiops.ports import LONGEST_NAME
 from aiops.stages.learn import MOST, dependencies, sightings, strength
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -204,8 +208,35 @@ def test_a_graph_that_refuses_costs_no_report(caplog: pytest.LogCaptureFixture):
         ops.sources.graph.close()
         again = ops.run(report.task)
     assert again.verdict == report.verdict
-    assert any("the graph does not keep" in message for message in caplog.messages)
+    assert any("the graph has not taken" in message for message in caplog.messages)
     assert any("closed" in gap.why for gap in again.gaps)
+
+
+class Refusing(GraphDB):
+    """Keeps what it is given and raises all the same, as a mirror does whose other side refuses."""
+
+    def upsert(self, calls: Iterable[Call], *, post: bool = False) -> int:
+        super().upsert(calls, post=post)
+        raise SourceRefused("writing", "the graph", "wrong user or password")
+
+
+def test_a_refused_dependency_costs_no_sighting():
+    rule = rules.load(resources.folder("rules"))
+    with asked() as ops, contextlib.closing(Refusing(":memory:")) as graph:
+        task = Task("diagnose_it", Intent.DIAGNOSE, Inputs(symptom=ops.sources.metrics.symptom()))
+        recording = pipeline.record("id", task, ops.sources, rule, 20)
+        with pytest.raises(SourceRefused):
+            pipeline.remember(recording, pipeline.conclude(recording, rule, {}), graph, NOON - HOUR)
+        assert graph.nodes()
+        assert graph.sightings()
+
+
+def test_names_too_long_for_any_graph_cost_only_themselves():
+    long = "n" * (LONGEST_NAME + 1)
+    calls = tuple(Call(*ends, "traces", "CALLS", NOON, NOON) for ends in (("web", "cart"), ("web", long)))
+    assert dependencies(replace(observation(), calls=calls), SCOPE) == calls[:1]
+    found = sightings(report((), (event(EventKind.LOG, "web", "lost", NOON, "结" * LONGEST_NAME),)), observation())
+    assert [len(one.effect.name.encode()) for one in found] == [LONGEST_NAME // 3 * 3]
 
 
 def test_what_is_not_seen_again_is_forgotten():

@@ -20,9 +20,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from aiops.adapters.edges import checked_calls, checked_sightings
 from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
-from aiops.domain import CALL_KINDS, SIGHTING_KINDS, Call, Calls, Entity, EntityKind, IntArray, ObjectArray, Sighting
-from aiops.errors import DataError
+from aiops.domain import Call, Calls, Entity, EntityKind, IntArray, ObjectArray, Sighting
 from aiops.kernels.neighbourhood import Adjacency
 
 Key: TypeAlias = tuple[str, str, str, str]  # caller, callee, kind, source
@@ -159,8 +159,7 @@ class GraphDB:
         """Stores edges and their nodes; returns how many were given. An edge from a node to itself leaves only the node.
 
         `post`: in the same transaction, put them into the outbox."""
-        given = tuple(calls)
-        _check(CALL_KINDS, (call.kind for call in given))
+        given = checked_calls(calls)
         if not given:
             return 0
         rows = [_row(call) for call in given]
@@ -197,9 +196,7 @@ class GraphDB:
 
     def note(self, sightings: Iterable[Sighting], *, post: bool = False) -> int:
         """Stores sightings; returns how many were given."""
-        given = tuple(sightings)
-        _check(SIGHTING_KINDS, (one.kind for one in given))
-        rows = [_noted(one) for one in given]
+        rows = [_noted(one) for one in checked_sightings(sightings)]
 
         def run(connection: sqlite3.Connection) -> None:
             connection.executemany(_NOTE, rows)
@@ -343,11 +340,6 @@ def _post(connection: sqlite3.Connection, what: str, rows: Sequence[Row]) -> Non
 
 
 # ---------------------------------------------------------------- rows
-
-
-def _check(allowed: Sequence[str], kinds: Iterable[str]) -> None:
-    if strange := sorted(set(kinds) - set(allowed)):
-        raise DataError(f"a kind is one of {', '.join(allowed)}, not {', '.join(strange)}")
 
 
 def _ends(calls: Iterable[Call]) -> set[str]:
