@@ -68,13 +68,14 @@ class Tally:
 
 
 def run(directory: Path, predictions: Path | None = None) -> tuple[str, int]:
-    """(tables, exit code). Writes a parquet of predictions where asked. DataError when `directory` holds no series."""
+    """(tables, exit code). Writes a parquet of predictions where asked. DataError when `directory` holds no parquet
+    file, or one that can't be understood."""
     files = sorted(directory.glob("*.parquet"))
     if not files:
         raise DataError(f"{directory}: no parquet file in it")
     manifest = _manifest(directory)
     tables = {file: _table(file) for file in files}
-    series = [one for file in files for one in _series(file.stem, tables[file], manifest)]
+    series = [one for file in files for one in _read(file, tables[file], manifest)]
     tallies: dict[tuple[str, str], Tally] = {}
     found: dict[str, list[Detection]] = {}
     for done, one in enumerate(series, 1):
@@ -177,6 +178,12 @@ def _table(file: Path) -> pa.Table:
         raise DataError(f"{file}: {error}") from error
     if missing := [name for name in _COLUMNS if name not in table.column_names]:
         raise DataError(f"{file}: it has no column {', '.join(missing)}; found {', '.join(table.column_names)}")
+    for name in ("series", "timestamp"):
+        if nulls := table[name].null_count:
+            raise DataError(f"{file}: {nulls} rows have no {name}")
+    kind = table["timestamp"].type
+    if not (pa.types.is_timestamp(kind) or pa.types.is_string(kind)):
+        raise DataError(f"{file}: timestamp is {kind}, of no known unit; write a parquet timestamp")
     return table
 
 
@@ -190,13 +197,21 @@ def _manifest(directory: Path) -> dict[tuple[str, str], dict[str, Any]]:
         raise DataError(f"{directory / 'manifest.json'}: {error!r}") from error
 
 
+def _read(file: Path, table: pa.Table, manifest: Mapping[tuple[str, str], dict[str, Any]]) -> list[Series]:
+    """The series of a file. DataError where its columns, or its windows in the manifest, are of another type."""
+    try:
+        return list(_series(file.stem, table, manifest))
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise DataError(f"{file}: {error}") from error
+
+
 def _series(source: str, table: pa.Table, manifest: Mapping[tuple[str, str], dict[str, Any]]) -> Iterator[Series]:
     """Series in order of their first row, each row in the order of the file."""
     names = pc.cast(table["series"], pa.string()).combine_chunks().dictionary_encode()
     place = names.indices.to_numpy(zero_copy_only=False)
     times = pc.cast(table["timestamp"], pa.timestamp("ms"), safe=False).cast(pa.int64()).to_numpy() // 1000
-    values = pc.cast(table["value"], pa.float64()).to_numpy(zero_copy_only=False)
-    labels = table["label"].to_numpy(zero_copy_only=False) if "label" in table.column_names else None
+    values = _numbers(table["value"])
+    labels = _numbers(table["label"]) if "label" in table.column_names else None
     order = np.argsort(place, kind="stable")
     bounds = np.searchsorted(place[order], np.arange(len(names.dictionary) + 1))
     for k, name in enumerate(names.dictionary.to_pylist()):
@@ -206,7 +221,12 @@ def _series(source: str, table: pa.Table, manifest: Mapping[tuple[str, str], dic
         yield Series(source, name, rows, times[rows], values[rows], windows, bool(known.get("realworld", True)))
 
 
-def _windows(known: Mapping[str, Any], times: IntArray, labels: IntArray | None) -> tuple[nab.Window, ...] | None:
+def _numbers(column: pa.ChunkedArray) -> FloatArray:
+    """NaN for null."""
+    return np.asarray(pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False))
+
+
+def _windows(known: Mapping[str, Any], times: IntArray, labels: FloatArray | None) -> tuple[nab.Window, ...] | None:
     """The manifest's windows as rows, else the runs of labels, else None."""
     if "windows" in known:
         spans = []
@@ -243,29 +263,24 @@ def _write(
 
 def _report(series: Sequence[Series], tallies: Mapping[tuple[str, str], Tally]) -> str:
     sources = sorted({one.source for one in series})
-    lines = [
+    found = [
         f"{'source':<10}{'detector':<19}{'NAB':>7}{'at':>8}{'NAB@1':>7}{'alerts':>8}{'prec':>6}{'recall':>8}{'VUS-PR':>8}{'false/week':>12}"
     ]
-    for source in sources:
-        lines += [_found(source, name, tallies[source, name]) for name in DETECTORS if tallies[source, name].files]
-    lines += _grouped(sources, tallies)
-    lines += [
-        "",
+    banded = [
         f"{'source':<10}{'detector':<19}{'series':>7}{'in tolerance':>14}{'coverage':>10}{'least':>8}{'most':>8}{'MSIS ratio':>12}",
     ]
-    for source in sources:
-        lines += [_banded(source, name, tallies[source, name]) for name in DETECTORS if tallies[source, name].coverages]
-    lines += [
-        "",
+    distant = [
         f"{'source':<10}{'48 steps ahead':<19}{'series':>7}{'coverage':>10}{'least':>8}{'most':>8}{'MSIS ratio':>12}",
     ]
     for source in sources:
-        lines += [
-            _distant(source, name, tallies[source, name]) for name in DETECTORS if tallies[source, name].far_coverages
-        ]
+        told = [(name, tallies[source, name]) for name in DETECTORS]
+        found += [_found(source, name, tally) for name, tally in told if tally.files]
+        banded += [_banded(source, name, tally) for name, tally in told if tally.coverages]
+        distant += [_distant(source, name, tally) for name, tally in told if tally.far_coverages]
+    found += _grouped(sources, tallies)
+    lines = [line for table in (found, banded, distant) if len(table) > 1 for line in (*table, "")]
     points = sum(len(one.values) for one in series)
     lines += [
-        "",
         f"{len(series)} series, {points} points. NAB: standard profile at its best threshold and at 1.0.",
         "halves: NAB of one random half of the files at the threshold that is best for the other, mean and deviation.",
         "prec, recall: alerts and windows at 1.0, without point adjustment. false/week: alerts per week of a series without labels.",

@@ -18,6 +18,7 @@ _PLOT_TOP, _PLOT_BOTTOM = 46.0, 194.0
 _MOST_POINTS = 240
 _LARGEST = 1e200  # infinities, and what becomes one when an axis is computed from it
 _MOST_HOVERS = 60
+_LETTER = 0.56  # mean width of a sans-serif letter, of its size
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,18 +230,29 @@ def _polyline(run: Sequence[int], stretch: Stretch, drawn: Samples, up: ValueAxi
 
 
 def _mark_lines(chart: Chart, across: TimeAxis) -> Iterable[str]:
-    """Labelled moments in two rows above the plot, so that onset and alert do not cover each other."""
+    """Labelled moments in two rows above the plot, so that they do not cover each other."""
     placed = [(label, x) for label, at in chart.marks if (x := across.place(at)) is not None]
     placed.sort(key=lambda mark: mark[1])
-    for row, (label, x) in enumerate(placed):
-        y = 14 + 16 * (row % 2)
-        kind = "c-onset" if label == "onset" else "c-mark"
-        # The last speaks to the right, the others to the left, so that none crosses another's line; edges decide first.
-        rightwards = x < 70 or (row == len(placed) - 1 and x < WIDE - 70)
-        anchor, dx = ("start", 5) if rightwards else ("end", -5)
-        yield f'<path class="{kind}" d="M{x:.1f} {y - 9}V{_PLOT_BOTTOM}"/>'
+    taken: list[tuple[int, float, float]] = []  # (row, left, right) of each label
+    for index, (label, x) in enumerate(placed):
         words = fit(clean(label, 80), 0.55 * WIDE, 12)
+        row, left, right = _room(taken, x, width(words) * _LETTER * 12, index % 2, last=index == len(placed) - 1)
+        taken.append((row, left, right))
+        y, anchor, dx = 14 + 16 * row, *(("start", 5) if left > x else ("end", -5))
+        kind = "c-onset" if label == "onset" else "c-mark"
+        yield f'<path class="{kind}" d="M{x:.1f} {y - 9}V{_PLOT_BOTTOM}"/>'
         yield f'<text class="{kind}-label" x="{x + dx:.1f}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _room(
+    taken: Sequence[tuple[int, float, float]], x: float, size: float, row: int, *, last: bool
+) -> tuple[int, float, float]:
+    """(row, left, right) of a label at `x`: the last to the right, the others to the left, so that none crosses another's line,
+    unless the edge or a label that is there already is in the way."""
+    sides = [(x + 5, x + 5 + size), (x - 5 - size, x - 5)][:: 1 if last else -1]
+    places = [(r, left, right) for left, right in sides if left >= 0 and right <= WIDE for r in (row, 1 - row)]
+    free = [p for p in places if all(p[0] != r or p[2] <= left or right <= p[1] for r, left, right in taken)]
+    return next(iter([*free, *places]), (row, *sides[0]))
 
 
 def _extreme_label(chart: Chart, drawn: Samples, across: TimeAxis, up: ValueAxis) -> str:
@@ -290,7 +302,7 @@ def _hover_words(chart: Chart, drawn: Samples, i: int) -> tuple[str, float]:
 
 def fit(text: str, room: float, size: float) -> str:
     """As much of `text` as fits into `room` pixels at a font size, by the mean width of a sans-serif letter."""
-    letters = int(room / (0.56 * size))
+    letters = int(room / (_LETTER * size))
     if width(text) <= letters:
         return text
     used, kept = 0, ""

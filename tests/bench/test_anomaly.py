@@ -97,6 +97,50 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
         anomaly.run(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("series", ["a", None], "1 rows have no series"),
+        ("timestamp", [START.item(), None], "1 rows have no timestamp"),
+        ("timestamp", [1_700_000_000, 1_700_000_060], "timestamp is int64, of no known unit"),
+        ("timestamp", ["soon", "soon"], "soon"),
+        ("value", ["high", "high"], "high"),
+        ("label", ["yes", "yes"], "yes"),
+    ],
+)
+def test_a_column_of_another_kind_is_named(tmp_path: Path, column: str, values: list[object], said: str) -> None:
+    columns = {"series": ["a", "a"], "timestamp": [START, START + 1], "value": [1.0, 2.0], column: values}
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=rf"x\.parquet.*{said}"):
+        anomaly.run(tmp_path)
+
+
+@pytest.mark.parametrize("windows", [[["2024-01-03 10:20:00"]], [["then", "now"]], [5]])
+def test_windows_that_are_none_are_named(tmp_path: Path, windows: object) -> None:
+    write(tmp_path)
+    entry = {"source": "small", "series": "a", "windows": windows}
+    (tmp_path / "manifest.json").write_text(json.dumps({"series": [entry]}))
+    with pytest.raises(DataError, match=r"small\.parquet"):
+        anomaly.run(tmp_path)
+
+
+@pytest.mark.parametrize("order", ["repeated", "irregular", "backwards", "ugly"])
+def test_odd_times_and_values_are_all_answered(tmp_path: Path, order: str) -> None:
+    rng, rows = np.random.default_rng(4), 400
+    steps = {"repeated": np.arange(rows) // 4, "irregular": rng.integers(0, 9999, rows).cumsum()}.get(
+        order, np.arange(rows)
+    )
+    times = START + (steps[::-1] if order == "backwards" else steps) * np.timedelta64(60_000, "ms")
+    values = rng.normal(size=rows)
+    if order == "ugly":
+        values[::3], values[7] = np.nan, np.inf
+    pq.write_table(pa.table({"series": ["a"] * rows, "timestamp": times, "value": values}), tmp_path / "odd.parquet")
+    anomaly.run(tmp_path, tmp_path.parent / "odd_told.parquet")
+    told = pq.read_table(tmp_path.parent / "odd_told.parquet")
+    assert (told["timestamp"].to_numpy() == times).all()
+    assert np.isfinite(told["score"].to_numpy()).all()
+
+
 def test_groups_and_random_halves_are_told_apart(tmp_path: Path) -> None:
     table = write(tmp_path)
     names = ["first/a" if name == "a" else "second/b" for name in table["series"].to_pylist()]

@@ -120,9 +120,8 @@ def chart(forecast: Forecast, times_s: Sequence[int], values: FloatArray, at_s: 
     crossing = forecast.crossing
     marks = [("now", at_s)]
     if crossing and forecast.trusted and not forecast.passed:
-        word = "empty" if crossing.falling else "full"
         moments = [("earliest", crossing.earliest), ("latest", crossing.latest)]
-        marks += [(f"{word} at the {which}", int(when.timestamp())) for which, when in moments if when]
+        marks += [(word, int(when.timestamp())) for word, when in moments if when]
     return Chart(
         title=_name(forecast),
         node=forecast.node,
