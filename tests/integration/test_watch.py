@@ -237,10 +237,9 @@ def test_killed_and_started_again_it_knows_what_it_would_have_known(tmp_path: Pa
                     until(lambda: (other / FILE).stat().st_mtime_ns > before, "saved again")
                     killed.kill()
                     killed.wait()
-                time.sleep(2)
                 with watching(prometheus.url, other) as again:
                     until(lambda: (other / "log").read_text().count("aiops watch tells") == 2, "started again")
-                    time.sleep(2)
+                    time.sleep(1)
                     again.send_signal(signal.SIGTERM)
                     assert again.wait(30) == 0
                 whole.send_signal(signal.SIGTERM)

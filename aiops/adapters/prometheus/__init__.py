@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 _MS = 1_000_000  # ns
 _READ_HEADERS = {
     "Content-Encoding": "snappy",
-    "Content-Type": "application/x-protobuf",
+    "Content-Type": remote_read.PLAIN,
     "X-Prometheus-Remote-Read-Version": "0.1.0",
 }
 # What servers say that do not know remote read: no such path (VictoriaMetrics: 400), method, or kind of body.
@@ -169,9 +169,9 @@ class Prometheus:
         """The samples from `first` to `last`, both included, in ms."""
         body, kind = session.bulk(f"{self._url}/api/v1/read", remote_read.request(matchers, first, last), _READ_HEADERS)
         try:
-            if kind.startswith("application/x-streamed-protobuf"):
+            if kind.startswith(remote_read.STREAMED):
                 return remote_read.decode_stream(body, first, last)
-            if kind.startswith("application/x-protobuf"):
+            if kind.startswith(remote_read.PLAIN):
                 return remote_read.decode_block(body.tobytes(), first, last)
         except DataError as error:
             raise session.garbled(str(error)) from error

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aiops.domain import BoolArray, from_ns
+from aiops.domain import NS, BoolArray, from_ns
 from aiops.errors import DataError, SourceBusy, SourceError, StoreError
 from aiops.flows.watch import saved, shown
 from aiops.flows.watch.fleet import Fleet
@@ -199,4 +199,4 @@ class Watch:
 
 
 def _told(at_s: int) -> str:
-    return from_ns(at_s * 1_000_000_000).isoformat()
+    return from_ns(at_s * NS).isoformat()

@@ -23,7 +23,7 @@ from aiops.kernels.wire.series import columns
 from aiops.kernels.wire.snappy import compress, decompress
 from aiops.kernels.wire.xor import Words, big_endian, capacity, unpack
 
-STREAMED = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse"
+STREAMED, PLAIN = "application/x-streamed-protobuf", "application/x-protobuf"  # content types of the two answers
 FRAME_LIMIT = 64 << 20  # bytes; Prometheus sends about 1 MiB a frame
 OPERATORS = ("=", "!=", "=~", "!~")  # in the order of prompb.LabelMatcher.Type
 
@@ -61,9 +61,9 @@ def decode_block(body: bytes, start_ms: int, end_ms: int) -> Samples:
     count = _index_block(data, _NO_ROWS)
     if count < 0:
         raise DataError("the answer is no valid protobuf")
-    series = np.empty((count, 5), np.int64)
+    series = np.empty((count, 4), np.int64)
     _index_block(data, series)
-    room = int(series[:, 4].sum())
+    room = int(series[:, 3].sum())
     times, bits = np.empty(room, np.int64), np.empty(room, np.int64)
     sizes, faults = np.zeros(count, np.int64), np.zeros(count, np.int64)
     _decode_plain(data, series, start_ms, end_ms, times, bits, sizes, faults)
@@ -105,15 +105,15 @@ def _keys(data: Bytes, series: IntArray) -> list[bytes]:
 
 def _indexed(body: Bytes) -> tuple[IntArray, IntArray]:
     """Where the series and chunks are. Room for those that any server sends costs nothing until it is used."""
-    rows, checked = (len(body) // 32 + 1, len(body) // 32 + 1), True
+    rows, verify = (len(body) // 32 + 1, len(body) // 32 + 1), True
     while True:
-        series, chunks = (np.empty((room, 4), np.int64) for room in rows)
-        code, frame, count, chunk_count = _index(body, series, chunks, checked)
+        series, chunks = np.empty((rows[0], 2), np.int64), np.empty((rows[1], 4), np.int64)
+        code, frame, count, chunk_count = _index(body, series, chunks, verify)
         if code != _OK:
             raise DataError(f"frame {frame} of the answer: {_WHY[code]}")
         if count <= len(series) and chunk_count <= len(chunks):
             return series[:count], chunks[:chunk_count]
-        rows, checked = (count, chunk_count), False
+        rows, verify = (count, chunk_count), False
 
 
 def _samples(keys: list[bytes], sizes: IntArray, faults: IntArray, times: IntArray, bits: IntArray) -> Samples:
@@ -138,7 +138,7 @@ def _castagnoli() -> NDArray[np.uint32]:
 
 
 _TABLES = _castagnoli()
-_NO_ROWS = np.empty((0, 5), np.int64)
+_NO_ROWS = np.empty((0, 4), np.int64)
 
 
 @njit(cache=True)
@@ -179,16 +179,17 @@ def _gather(data: Bytes, series: IntArray, out: Bytes) -> None:
 
 
 @njit(cache=True)
-def _index(data: Bytes, series: IntArray, chunks: IntArray, checked: bool) -> tuple[int, int, int, int]:
+def _index(data: Bytes, series: IntArray, chunks: IntArray, verify: bool) -> tuple[int, int, int, int]:
     """Count, and where the arrays have room note, the series and chunks of all frames: (code, frame, series, chunks).
 
-    series: (S, 4) first and last byte of the labels. A series that goes on in the next message is one.
+    verify: whether the frames' checksums are looked at, which the second walk over the same bytes need not.
+    series: (S, 2) first and last byte of the labels. A series that goes on in the next message is one.
     chunks: (C, 4) series, first and last byte of the data, encoding.
     """
     at, frame, count, chunk_count = 0, 0, 0, 0
     before, before_last = 0, 0
     while at < len(data):
-        code, begin, end = _frame(data, at, checked)
+        code, begin, end = _frame(data, at, verify)
         while code == _OK and begin < end:
             key, first, begin = next_field(data, begin, end)
             if begin < 0:
@@ -212,7 +213,7 @@ def _index(data: Bytes, series: IntArray, chunks: IntArray, checked: bool) -> tu
 
 
 @njit(cache=True)
-def _frame(data: Bytes, at: int, checked: bool) -> tuple[int, int, int]:
+def _frame(data: Bytes, at: int, verify: bool) -> tuple[int, int, int]:
     """(code, first and last byte of the message) of the frame at `at`."""
     size, begin = uvarint(data, at, len(data))
     if begin < 0 or begin + 4 > len(data):
@@ -225,7 +226,7 @@ def _frame(data: Bytes, at: int, checked: bool) -> tuple[int, int, int]:
     begin += 4
     if size > len(data) - begin:
         return _TRUNCATED, 0, 0
-    if checked and _crc(data, begin, begin + size, _TABLES) != told:
+    if verify and _crc(data, begin, begin + size, _TABLES) != told:
         return _CHECKSUM, 0, 0
     return _OK, begin, begin + size
 
@@ -324,7 +325,7 @@ def _decode(
 def _index_block(data: Bytes, series: IntArray) -> int:
     """Count, or where the array has room note, the series of a `ReadResponse`; -1 where a field does not fit.
 
-    series: (S, 5) first and last byte of the labels, last byte of the series, 0, the samples there is room for."""
+    series: (S, 4) first and last byte of the labels, last byte of the series, samples there is room for."""
     at, count = 0, 0
     while at < len(data):
         key, result, at = next_field(data, at, len(data))
@@ -341,7 +342,7 @@ def _index_block(data: Bytes, series: IntArray) -> int:
                 return -1
             if len(series):
                 series[count, 0], series[count, 1], series[count, 2] = first, labels, result
-                series[count, 3], series[count, 4] = 0, (result - labels) // 2
+                series[count, 3] = (result - labels) // 2
             count += 1
     return count
 
