@@ -40,7 +40,7 @@ def ahead(values: FloatArray, season: int, horizon: int, nominal: float = 0.95) 
     known = ~np.isnan(values)
     if known.sum() < 3:
         return Course(*(np.full(horizon, np.nan) for _ in range(3)))
-    history = _carried(values, known)
+    history = carried(values, known)
     last = len(history) - 1
     origins = _origins(last, season, horizon)
     mean_now = courses(history, np.array([last]), season, horizon)[:, 0]
@@ -59,8 +59,8 @@ def ahead(values: FloatArray, season: int, horizon: int, nominal: float = 0.95) 
     return Course(mean, mean + low, mean + high)
 
 
-def _carried(values: FloatArray, known: BoolArray) -> FloatArray:
-    """Gaps filled with the value before, those at the start with the first."""
+def carried(values: FloatArray, known: BoolArray) -> FloatArray:
+    """Gaps (not `known`) filled with the value before, those at the start with the first; nothing looks ahead."""
     place = np.maximum.accumulate(np.where(known, np.arange(len(values)), -1))
     return values[np.where(place < 0, int(np.argmax(known)), place)]
 
@@ -78,20 +78,20 @@ def courses(history: FloatArray, origins: IntArray, season: int, horizon: int) -
     """(6, O, H) what each course says at each origin; the last value where it can't say anything."""
     h = np.arange(1, horizon + 1)
     whole = -(-h // season) * season  # back to the same place of the season, behind the origin
-    seasonal = np.stack([_at(history, origins[:, None] + h - whole - season * k) for k in range(SEASONS)])
+    seasonal = np.stack([at(history, origins[:, None] + h - whole - season * k) for k in range(SEASONS)])
     recent = origins[:, None] - np.arange(RECENT)
-    level = _mean(_at(history, recent), axis=1)
-    usual = _mean(np.stack([_mean(_at(history, recent - season * k), axis=1) for k in range(1, SEASONS + 1)]), axis=0)
+    level = _mean(at(history, recent), axis=1)
+    usual = _mean(np.stack([_mean(at(history, recent - season * k), axis=1) for k in range(1, SEASONS + 1)]), axis=0)
     average = _mean(seasonal, axis=0)
     off = (level - usual)[:, None]
     still = np.broadcast_to(history[origins][:, None], (len(origins), horizon))
-    far = _mean(_at(history, origins[:, None] - np.arange(SEASONS * season)), axis=1)
+    far = _mean(at(history, origins[:, None] - np.arange(SEASONS * season)), axis=1)
     moved = [average + off * decay**h for decay in _DECAYS]
     said = np.stack([seasonal[0], average, *moved, still, np.broadcast_to(far[:, None], still.shape)])
     return np.where(np.isnan(said), still, said)
 
 
-def _at(history: FloatArray, places: IntArray) -> FloatArray:
+def at(history: FloatArray, places: IntArray) -> FloatArray:
     """The values at `places`, NaN before the history begins."""
     return np.where(places >= 0, history[np.maximum(places, 0)], np.nan)
 

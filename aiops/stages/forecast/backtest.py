@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aiops.domain import BoolArray, FloatArray, IntArray
+from aiops.kernels.ahead import carried
 from aiops.stages.forecast.methods import Method
 
 LEVEL = 0.95
@@ -150,9 +151,3 @@ def _forward(bound: FloatArray) -> FloatArray:
     if not known.any() or known.all():
         return bound
     return np.where(known, bound, bound[np.flatnonzero(known)[-1]])
-
-
-def carried(values: FloatArray, known: BoolArray) -> FloatArray:
-    """Gaps filled with the value before, those at the start with the first; nothing looks ahead of its origin."""
-    place = np.maximum.accumulate(np.where(known, np.arange(len(values)), -1))
-    return values[np.where(place < 0, int(np.argmax(known)), place)]

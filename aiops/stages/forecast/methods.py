@@ -46,7 +46,7 @@ class Method:
 def seasonal_naive(history: FloatArray, origins: IntArray, season: int, horizon: int) -> FloatArray:
     """The last season again."""
     h = np.arange(1, horizon + 1)
-    return _at(history, origins[:, None] + h - -(-h // season) * season)
+    return mixture.at(history, origins[:, None] + h - -(-h // season) * season)
 
 
 def last_value(history: FloatArray, origins: IntArray, season: int, horizon: int) -> FloatArray:  # noqa: ARG001 - one signature
@@ -70,11 +70,6 @@ def courses(history: FloatArray, origins: IntArray, season: int, horizon: int) -
     came = np.where(steps <= first, history[np.minimum(steps, first)], np.nan)
     weights = mixture.weights_of(came - mixture.courses(history, earlier, season, horizon))
     return np.asarray(np.sum(weights[:, None] * mixture.courses(history, origins, season, horizon), axis=0))
-
-
-def _at(history: FloatArray, places: IntArray) -> FloatArray:
-    """The values at `places`, NaN before the history begins."""
-    return np.where(places >= 0, history[np.maximum(places, 0)], np.nan)
 
 
 _MODELS, _LEARNED = ("pandas", "statsmodels"), ("pandas", "sklearn", "tsfresh")
