@@ -151,3 +151,8 @@ def test_a_graph_elsewhere_that_is_down_is_told(run: Run) -> None:
     assert pairs(shown) == [("a", "b")]
     assert "127.0.0.1:1" in shown.err
     assert "1 writes wait" in shown.err
+
+
+def test_the_doctor_sends_to_the_setting_of_a_graph_elsewhere(run: Run) -> None:
+    told = run("doctor", "--graph", "neo4j://127.0.0.1:1")
+    assert "aiops config show stores.graph" in told.out
