@@ -238,18 +238,19 @@ def _mark_lines(chart: Chart, across: TimeAxis) -> Iterable[str]:
         words = fit(clean(label, 80), 0.55 * WIDE, 12)
         row, left, right = _room(taken, x, width(words) * _LETTER * 12, index % 2, last=index == len(placed) - 1)
         taken.append((row, left, right))
-        y, anchor, dx = 14 + 16 * row, *(("start", 5) if left > x else ("end", -5))
+        y, anchor, at = 14 + 16 * row, *(("start", left) if left > x else ("end", right))
         kind = "c-onset" if label == "onset" else "c-mark"
         yield f'<path class="{kind}" d="M{x:.1f} {y - 9}V{_PLOT_BOTTOM}"/>'
-        yield f'<text class="{kind}-label" x="{x + dx:.1f}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
+        yield f'<text class="{kind}-label" x="{at:.1f}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def _room(
     taken: Sequence[tuple[int, float, float]], x: float, size: float, row: int, *, last: bool
 ) -> tuple[int, float, float]:
     """(row, left, right) of a label at `x`: the last to the right, the others to the left, so that none crosses another's line,
-    unless the edge or a label that is there already is in the way."""
+    unless the edge or a label that is there already is in the way; where both sides are taken, beyond what is there."""
     sides = [(x + 5, x + 5 + size), (x - 5 - size, x - 5)][:: 1 if last else -1]
+    sides += [side for _, left, right in taken for side in ((right + 5, right + 5 + size), (left - 5 - size, left - 5))]
     places = [(r, left, right) for left, right in sides if left >= 0 and right <= WIDE for r in (row, 1 - row)]
     free = [p for p in places if all(p[0] != r or p[2] <= left or right <= p[1] for r, left, right in taken)]
     return next(iter([*free, *places]), (row, *sides[0]))

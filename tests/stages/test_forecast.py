@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -311,6 +312,12 @@ def test_what_is_full_already_is_said_first_and_whatever_the_forecast_is_worth(t
     line = summary([told(daily(20, 19)), full], ())[0]
     assert line.startswith("disk_used_percent of a: up to 50% already (now 87")
     assert [label for label, _ in chart(full, [int(s) * STEP_S for s in steps], used, 0).marks] == ["now"]
+
+
+def test_of_several_series_without_a_node_the_labels_tell_which() -> None:
+    one = replace(told(daily(20, 20)), node="")
+    assert summary([one], ())[0].startswith("load: ")
+    assert summary([one, one], ())[0].startswith('load{service="a"}: ')
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 5.0, -3.3, 1e12])

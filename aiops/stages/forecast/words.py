@@ -19,12 +19,13 @@ def summary(forecasts: Sequence[Forecast], gaps: Sequence[Gap]) -> tuple[str, st
     """What is expected, how far that can be trusted, and what it rests on."""
     first = _headliner(forecasts)
     told = [f for f in forecasts if f.trusted]
+    name = _name(first) if first.node or len(forecasts) == 1 else first.series
     if first.crossing and (first.trusted or first.passed):
-        line = f"{_name(first)}: {_crossed(first.crossing, first)}"
+        line = f"{name}: {_crossed(first.crossing, first)}"
     elif not told:
-        line = f"No trustworthy forecast of {_name(first)}: {first.reason}"
+        line = f"No trustworthy forecast of {name}: {first.reason}"
     else:
-        line = f"{_name(first)}: {_expected(first)}"
+        line = f"{name}: {_expected(first)}"
     more = (
         f" (and {len(forecasts) - 1} more series, {len(told)} of {len(forecasts)} trusted)"
         if len(forecasts) > 1
