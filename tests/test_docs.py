@@ -41,7 +41,7 @@ TYPED = [
 def test_every_command_parses(page: str, line: str) -> None:
     words = shlex.split(line, comments=True)[1:]
     command: click.Command = cli.root
-    context = click.Context(command, info_name="aiops")
+    context = click.Context(command, info_name="aiops", **command.context_settings)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         inner = command.get_command(context, words.pop(0))
         assert inner is not None, f"{page}: no such command: {line}"
