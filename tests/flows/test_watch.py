@@ -288,6 +288,16 @@ def test_an_anomaly_is_exposed_for_a_while() -> None:
     assert shown(watched)[name] < fired
 
 
+def test_a_series_that_freezes_alerts_and_one_that_is_gone_does_not() -> None:
+    source, stops = Written(), BEGIN + 30_000
+    source.add({"__name__": "frozen"}, scraped(1, 560, lambda at: noise(1)(min(at, stops))))
+    source.add({"__name__": "gone"}, scraped(2, 500, noise(2)))
+    watched = run(source, watch(source, 480, catch_up_s=28_000, expire_s=28_800, hold_s=7200), 480, 560, every=5)
+    told = scores(watched)
+    assert told['aiops_anomaly_score{metric="frozen"}'] > 1
+    assert told['aiops_anomaly_score{metric="gone"}'] < 1
+
+
 def test_a_warming_series_has_no_score() -> None:
     watched = run(source := fleet(1), watch(source, 10), 10, 20)
     assert scores(watched) == {}

@@ -186,8 +186,10 @@ class Fleet:
         lost = grid_s[-1] * NS - self.at[rows] > _LOST * step_s * NS
         score = np.where(seen.any(axis=1), now, np.where(lost, 0.0, self.score[rows]))
         self.score[rows] = np.where(tick.samples(state) < tick.WARM, np.nan, score)
-        best = np.argmax(ticks.score, axis=1)
-        most = np.take_along_axis(ticks.score, best[:, None], axis=1)[:, 0]
+        # Only a sample alerts: instances come and go, and their series with them.
+        alerts = np.where(seen, ticks.score, 0.0)
+        best = np.argmax(alerts, axis=1)
+        most = np.take_along_axis(alerts, best[:, None], axis=1)[:, 0]
         fired = most >= 1.0
         self.peak[rows] = np.where(fired, most, self.peak[rows])
         self.peak_at[rows] = np.where(fired, grid_s[best], self.peak_at[rows])
