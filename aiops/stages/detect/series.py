@@ -9,6 +9,7 @@ import numpy as np
 from aiops.domain import BoolArray, FloatArray, IntArray, Panel
 from aiops.kernels.kinds import Kind, kind_of
 from aiops.kernels.robust import location_scale, quantiles, saturate, standard_scores
+from aiops.stages.detect.window import runs_on
 
 RELATIVE_FLOOR = 0.05  # of |median|: a steadier series than 5 % is a matter of taste, not of trouble
 FULL_SCALE_FLOOR = 0.005  # of a percentage's full scale: one failure in 200
@@ -46,7 +47,22 @@ def score_series(panel: Panel) -> Scored:
     usable = _speaks_for_one_node(panel, kinds) & np.isfinite(location)
     shared = usable & np.array([kind not in CLIMBING for kind in kinds], dtype=bool)
     common = z - _crowd(panel.metrics, z, shared)
-    return Scored(kinds, location, scale, z, common, typical(common), usable)
+    moved = typical(common)
+    if runs_on(panel.times):
+        before = standard_scores(baseline[:, -incident.shape[1] :], location, scale)
+        moved = _anew(moved, common, before - _crowd(panel.metrics, before, shared))
+    return Scored(kinds, location, scale, z, common, moved, usable)
+
+
+def _anew(moved: FloatArray, common: FloatArray, before: FloatArray) -> FloatArray:
+    """(S,) as much of each move as is new against the time just before (S, B), as long as the incident: what has been so since
+    an earlier trouble is not what began now."""
+    if before.shape[1] == 0:
+        return moved
+    level = np.nan_to_num(quantiles(before, (0.5,))[0])
+    new = typical(common - level[:, None])
+    same_side = np.sign(new) == np.sign(moved)
+    return np.asarray(np.where(same_side, np.sign(moved) * np.minimum(np.abs(moved), np.abs(new)), 0.0))
 
 
 def typical(z: FloatArray, level: float = 0.6) -> FloatArray:
