@@ -25,13 +25,14 @@ def made() -> list[Window]:
 
 def test_windows_hold_rows_of_the_baseline_and_no_row_is_on_both_sides() -> None:
     found = made()
-    assert {w.kind for w in found} == {"bootstrap"}, "sixty samples are too few to cut windows of seven out"
+    assert {w.kind for w in found} == {"between", "bootstrap"}, "sixty samples are too few to cut windows of seven out"
+    lasts = system.STEP * sum(at >= to_ns(system.AT) - 2 * system.STEP for at in system.times())
     spoiled = {
         row
         for row, at in enumerate(system.times())
-        if -120 * NS <= at - (to_ns(system.AT) - EARLIER) <= 420 * NS or at >= to_ns(system.AT) - 2 * system.STEP
+        if -system.STEP <= at - (to_ns(system.AT) - EARLIER) <= lasts or at >= to_ns(system.AT) - 2 * system.STEP
     }
-    for window in found:
+    for window in (w for w in found if w.kind == "bootstrap"):
         panel = window.observation.panel
         rows = panel.values[0].astype(int)
         now, past = set(rows[panel.incident].tolist()), set(rows[~panel.incident].tolist())
@@ -41,6 +42,16 @@ def test_windows_hold_rows_of_the_baseline_and_no_row_is_on_both_sides() -> None
         assert from_ns(int(panel.times[panel.incident][2])) == window.scope.at, (
             "the symptom comes two samples late, as recorded"
         )
+
+
+def test_a_window_between_faults_follows_its_own_past_without_a_break() -> None:
+    found = [w for w in made() if w.kind == "between"]
+    assert found
+    for window in found:
+        panel = window.observation.panel
+        rows = panel.values[0].astype(int)
+        assert rows.tolist() == list(range(len(rows))), "all that was recorded before, the earlier fault with it"
+        assert 3 <= int(panel.incident.sum()) <= 7
 
 
 def test_the_same_name_gives_the_same_windows_and_another_name_others() -> None:
