@@ -14,6 +14,7 @@ from aiops.domain import NS, Alert, Change, Direction, Findings, Logs, ObjectArr
 from aiops.kernels.kinds import Kind, kind_of
 from aiops.stages.detect import detect
 from aiops.stages.detect.presence import g_statistic
+from aiops.stages.detect.spans import edge_gaps, span_table
 from aiops.stages.detect.window import incident_window
 
 CALLS = 200  # traces on either side
@@ -336,3 +337,47 @@ def test_two_samples_are_trusted_less_than_five() -> None:
         ),
     )
     assert 0 < channel(cut, "budget")["leaf"] < channel(whole, "budget")["leaf"]
+
+
+def test_what_has_been_so_since_an_earlier_trouble_is_not_what_began_now() -> None:
+    fresh, old = system.quiet(), system.quiet()
+    fresh["leaf", "cpu_usage"][-system.INCIDENT :] += 0.5
+    old["leaf", "cpu_usage"][-4 * system.INCIDENT :] += 0.5
+    assert channel(system.observe(fresh), "resource")["leaf"] > 0.9
+    assert channel(system.observe(old), "resource").get("leaf", 0.0) < 0.1
+
+
+def test_one_waiting_caller_says_less_than_two() -> None:
+    series = system.quiet()
+    for seed, node in enumerate(("entry", "mid")):
+        waits = 0.1 * (1.0 + 0.02 * np.random.default_rng(seed).standard_normal(system.BASELINE + system.INCIDENT))
+        waits[-system.INCIDENT :] += 1.0
+        series[node, "PodClientLatencyP90_s"] = waits
+    calls = (("entry", "side"), ("entry", "leaf"), ("mid", "leaf"))
+    accused = channel(system.observe(series, calls=calls), "waiting")
+    assert accused["side"] < 0.51, "its one caller may as well wait for the leaf"
+    assert accused["side"] < accused["leaf"]
+
+
+def test_a_few_calls_of_several_callers_are_judged_together() -> None:
+    rows = [(caller, late, k) for caller in ("a", "b") for late in (False, True) for k in range(4)]
+    ids = [f"{caller}{late}{k}" for caller, late, k in rows]
+    names = [name for one in ids for name in (f"{one}c", f"{one}s")]
+    table = Spans(
+        times=np.array([k + 100 * late for _, late, k in rows for _ in "cs"], dtype=np.int64) * NS,
+        durations=np.array([d for _, late, k in rows for d in (10 + k + 500 * late, 5)], dtype=np.int64) * (NS // 1000),
+        nodes=_objects([n for caller, _, _ in rows for n in (caller, "callee")]),
+        operations=_objects(["op"] * len(names)),
+        trace_ids=_objects([one for one in ids for _ in "cs"]),
+        span_ids=_objects(names),
+        parent_ids=_objects([p for one in ids for p in ("", f"{one}c")]),
+        incident=np.array([late for _, late, _ in rows for _ in "cs"]),
+        errors=np.zeros(len(names), dtype=bool),
+    )
+    gaps = edge_gaps(table, span_table(table))
+    assert {gap.caller for gap in gaps} == {"a", "b"}
+    assert all(gap.callee_z > gap.z > 0 for gap in gaps)
+
+
+def _objects(values: list[str]) -> ObjectArray:
+    return np.array(values, dtype=object)

@@ -84,8 +84,9 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
             a.node: a.evidence * (CIRCULAR if a.node == scope.symptom_node else 1.0) for a in books if a.evidence > 0
         },
         "network": relative(gap_evidence(gaps), half["network"]),
-        "waiting": relative(
-            _waiting(seen.panel, scored, callers, {gap.callee for gap in gaps}), half["waiting"], trust
+        "waiting": _agreed(
+            relative(_waiting(seen.panel, scored, callers, {gap.callee for gap in gaps}), half["waiting"], trust),
+            callers,
         ),
         "aborted": relative(_strongest_abort(broken), half["aborted"]),
         "logs": relative(_log_evidence(templates), half["logs"]),
@@ -257,6 +258,11 @@ def _waiting(
         for callee in sorted(set(callers) - measured)
         if (known := [c for c in callers[callee] if c in waits])
     }
+
+
+def _agreed(waits: Mapping[str, float], callers: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
+    """Each times n / (n + 1) for n callers: one alone may as well wait for another of its callees."""
+    return {callee: e * len(callers[callee]) / (len(callers[callee]) + 1) for callee, e in waits.items()}
 
 
 def _strongest_abort(broken: list[Abort]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
@@ -45,13 +46,15 @@ def span_table(spans: Spans) -> SpanTable:
 @dataclass(frozen=True, slots=True)
 class EdgeGap:
     """Caller's client span minus callee's server span on one edge. `shift`: log ratio of the upper quartile, incident over
-    reference; `z`: Mann-Whitney score of incident gaps against reference gaps; `n`: incident calls; `onset_ns`: the first
-    incident call whose gap is nearer (in log) to the quartile after than to the one before."""
+    reference; `z`: Mann-Whitney score of incident gaps against reference gaps; `callee_z`: the same of all calls to the callee,
+    each gap in units of its edge's reference quartile; `n`: incident calls; `onset_ns`: the first incident call whose gap is
+    nearer (in log) to the quartile after than to the one before."""
 
     caller: str
     callee: str
     shift: float
     z: float
+    callee_z: float
     n: int
     before_ns: float
     after_ns: float
@@ -73,6 +76,7 @@ def edge_gaps(spans: Spans, table: SpanTable) -> list[EdgeGap]:
     edge = table.node[parent] * len(table.nodes) + table.node[child]
     incident = told_apart(spans)[child]
     result = []
+    samples: dict[str, list[tuple[FloatArray, FloatArray]]] = {}
     for code in np.unique(edge):
         of_edge = edge == code
         late = of_edge & incident
@@ -85,6 +89,7 @@ def edge_gaps(spans: Spans, table: SpanTable) -> list[EdgeGap]:
         caller, callee = divmod(int(code), len(table.nodes))
         upper_before, upper_after = float(np.quantile(before, 0.75)), float(np.quantile(after, 0.75))
         shift = float(np.log(upper_after / upper_before))
+        samples.setdefault(table.nodes[callee], []).append((after / upper_before, before / upper_before))
         slow = spans.times[child[late]][after >= np.sqrt(upper_before * upper_after)]
         result.append(
             EdgeGap(
@@ -92,13 +97,21 @@ def edge_gaps(spans: Spans, table: SpanTable) -> list[EdgeGap]:
                 table.nodes[callee],
                 shift,
                 mann_whitney(after, before),
+                0.0,
                 len(after),
                 upper_before,
                 upper_after,
                 int(slow.min()) if len(slow) else int(spans.times[child[late]].min()),
             )
         )
-    return result
+    pooled = {callee: _pooled(pairs) for callee, pairs in samples.items()}
+    return [dataclasses.replace(gap, callee_z=pooled[gap.callee]) for gap in result]
+
+
+def _pooled(samples: list[tuple[FloatArray, FloatArray]]) -> float:
+    """Mann-Whitney score of several (incident, reference) samples of one unit as one: a few calls of each of several callers
+    together are many."""
+    return mann_whitney(np.concatenate([a for a, _ in samples]), np.concatenate([b for _, b in samples]))
 
 
 def told_apart(spans: Spans) -> BoolArray:
@@ -128,12 +141,13 @@ def mann_whitney(a: FloatArray, b: FloatArray) -> float:
 
 
 def gap_evidence(gaps: list[EdgeGap]) -> dict[str, float]:
-    """Callee id -> mean shift over its incoming edges, weighted by sqrt(n) and by significance z^2 / (z^2 + 9); unsaturated."""
+    """Callee id -> mean shift over its incoming edges, weighted by sqrt(n), times the significance z^2 / (z^2 + 9) of all its
+    calls; unsaturated."""
     weight: dict[str, float] = {}
     total: dict[str, float] = {}
     for gap in gaps:
         w = sqrt(gap.n)
-        significance = gap.z * gap.z / (gap.z * gap.z + 9.0) if gap.z > 0 else 0.0
+        significance = gap.callee_z**2 / (gap.callee_z**2 + 9.0) if gap.callee_z > 0 else 0.0
         weight[gap.callee] = weight.get(gap.callee, 0.0) + w
         total[gap.callee] = total.get(gap.callee, 0.0) + w * max(gap.shift, 0.0) * significance
     return {callee: total[callee] / weight[callee] for callee in sorted(total)}
