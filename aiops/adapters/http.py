@@ -313,8 +313,8 @@ class Session(requests.Session):
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         with self._connection(parts) as connection:
             connection.request(request.method or "GET", path, request.body, dict(request.headers))
-            response = connection.getresponse()
-            answer = _Answer(response.status, response.headers, self._body(response))
+            with connection.getresponse() as response:  # it may hold the socket when the connection no longer does
+                answer = _Answer(response.status, response.headers, self._body(response))
             if response.will_close:
                 self._hang_up()
             return answer

@@ -315,7 +315,7 @@ def test_a_copy_of_a_closed_file_is_a_back_up(tmp_path: Path):
         graph.upsert([Call("a", "b", "traces")])
     shutil.copy(tmp_path / "a.db", tmp_path / "b.db")
     with contextlib.closing(GraphDB(tmp_path / "b.db")) as graph:
-        assert graph.calls() == (Call("a", "b", "traces"),)
+        assert tuple(graph.calls()) == (Call("a", "b", "traces"),)
 
 
 def test_in_memory_there_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opener: Callable[..., Any]):
