@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import click
 
 from aiops.cli import common
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """A file that can't be written is the caller's to mend."""
+    from aiops.errors import UsageError
+
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"can't write {error.filename}: {error.strerror}") from error
 
 
 @click.group()
@@ -25,12 +38,9 @@ def bench() -> None:
 def intake(file: Path, catalog: Path | None, now: datetime | None, predictions: Path | None) -> int:
     """Read every utterance of FILE.jsonl by the rules and count how often each slot is right."""
     from aiops.bench import intake as bench_intake
-    from aiops.errors import UsageError
 
-    try:
+    with _writing():
         table, code = bench_intake.run(file, catalog, now, predictions)
-    except OSError as error:
-        raise UsageError(f"can't write {error.filename}: {error.strerror}") from error
     common.put(table, None)
     return code
 
@@ -56,17 +66,14 @@ def rca(
 
     Without the truth it only writes predictions."""
     from aiops.bench import rca as bench_rca
-    from aiops.errors import UsageError
 
-    try:
+    with _writing():
         if fault_free:
             table, code = bench_rca.run_fault_free(directory)
         elif calibrate:
             table, code = bench_rca.run_calibration(directory)
         else:
             table, code = bench_rca.run(directory, truth, predictions, late, until)
-    except OSError as error:
-        raise UsageError(f"can't write {error.filename}: {error.strerror}") from error
     common.put(table, None)
     return code
 
@@ -87,12 +94,9 @@ def paths(as_json: bool) -> int:
 def anomaly(directory: Path, predictions: Path | None) -> int:
     """Score every labelled series in DIRECTORY, point by point, beside the reference detectors."""
     from aiops.bench import anomaly as bench_anomaly
-    from aiops.errors import UsageError
 
-    try:
+    with _writing():
         table, code = bench_anomaly.run(directory, predictions)
-    except OSError as error:
-        raise UsageError(f"can't write {error.filename}: {error.strerror}") from error
     common.put(table, None)
     return code
 

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Iterable, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import TypeVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,9 +32,9 @@ from aiops.domain import (
     series_key,
 )
 from aiops.errors import AiopsError, SourceError, SourceUnreachable
-from aiops.kernels.counters import is_counter, rate
 from aiops.ports import ChangeSource, GraphStore, LogSource, MetricsSource, TraceSource
 from aiops.rules import Entities, Topology
+from aiops.stages.rates import with_rates
 from aiops.stages.topology import calls_of_labels, calls_of_panel, calls_of_spans, dated, merged
 
 T = TypeVar("T")
@@ -51,12 +53,66 @@ def observe(
     deadline_s: float,
 ) -> Observation:
     """All that the sources say about `scope` within `deadline_s` seconds."""
-    gaps: list[Gap] = list(scope.gaps)
-    failures: list[SourceError] = []
-    ends = time.monotonic() + deadline_s
+    read = _read(scope, metrics, logs, traces, changes, graph, topology, deadline_s)
+    panel = with_rates(read.scraped)
+    nodes = tuple(entities.node("series", labels) for labels in panel.labels)
+    lines = dataclasses.replace(read.lines, nodes=_nodes(read.lines.nodes, "log", entities))
+    spans = dataclasses.replace(read.spans, nodes=_nodes(read.spans.nodes, "span", entities))
+    observed = _observed(read, spans, entities, topology, scope.at)
+    calls = merged(observed, read.known, topology.declared)
+    seen = {*nodes, *lines.nodes, *spans.nodes}
+    gaps = (
+        *scope.gaps,
+        *read.gaps,
+        *(gap for answer in (lines, spans, read.known) for gap in answer.gaps),
+        *_unmapped(panel, nodes),
+        *_unseen(scope, {*seen, *(n for c in calls for n in (c.caller, c.callee))}),
+        *_unread(scope, observed, {*seen, *read.known.nodes}),
+    )
+    return Observation(
+        dataclasses.replace(panel, nodes=nodes),
+        lines,
+        spans,
+        read.changes,
+        calls,
+        alerts,
+        tuple(entities.node("alert", a.labels) for a in alerts),
+        gaps,
+    )
+
+
+# ---------------------------------------------------------------- asking all at once
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What the sources said, each in its own words; nothing where one failed, for which there is a gap."""
+
+    scraped: Panel
+    lines: Logs
+    spans: Spans
+    stated: tuple[Call, ...]
+    changes: tuple[Change, ...]
+    related: tuple[Labels, ...]
+    known: Calls
+    gaps: tuple[Gap, ...]
+
+
+def _read(
+    scope: Scope,
+    metrics: MetricsSource,
+    logs: LogSource | None,
+    traces: TraceSource | None,
+    changes: ChangeSource | None,
+    graph: GraphStore,
+    topology: Topology,
+    deadline_s: float,
+) -> _Answers:
+    """Asks everybody at once. Raises the first failure when nothing at all could be read."""
     pool = ThreadPoolExecutor(7, thread_name_prefix="observe")
+    asked = _Asked(deadline_s)
     try:
-        reads: dict[str, Future[object] | None] = {
+        reads: dict[str, Future[Any] | None] = {
             "metrics": pool.submit(metrics.read, scope, deadline_s),
             "logs": pool.submit(logs.read, scope, deadline_s) if logs else None,
             "traces": pool.submit(traces.read, scope, deadline_s) if traces else None,
@@ -67,80 +123,63 @@ def observe(
         }
 
         def take(what: str, otherwise: Callable[[], T]) -> T:
-            """The answer about `what`, or `otherwise` and a gap."""
-            future = reads[what]
-            if future is None:
-                gaps.append(Gap(what, "no source is configured", f"aiops config show sources.{what}"))
-                return otherwise()
-            try:
-                return future.result(max(0.0, ends - time.monotonic()))  # type: ignore[return-value]  # the port's type
-            except FutureTimeoutError:
-                failures.append(SourceUnreachable(what, "its source", f"no answer within {deadline_s:g} s"))
-                gaps.append(Gap(what, str(failures[-1]), "aiops doctor --live"))
-            except SourceError as error:
-                failures.append(error)
-                gaps.append(Gap(what, str(error), "aiops doctor --live"))
-            except AiopsError as error:
-                gaps.append(Gap(what, str(error), "aiops doctor"))
-            return otherwise()
+            return asked.answer(what, reads[what], otherwise)
 
-        scraped = take("metrics", Panel.empty)
-        lines = take("logs", Logs.empty)
-        spans = take("traces", Spans.empty)
-        stated: tuple[Call, ...] = take("stated dependencies", tuple) if traces else ()
-        changed: tuple[Change, ...] = take("changes", tuple)
-        related: tuple[Labels, ...] = take("dependencies in metrics", tuple)
-        known: Calls = take("known dependencies", lambda: Calls.of(()))
+        answers = _Answers(
+            scraped=take("metrics", Panel.empty),
+            lines=take("logs", Logs.empty),
+            spans=take("traces", Spans.empty),
+            stated=take("stated dependencies", tuple) if traces else (),
+            changes=take("changes", tuple),
+            related=take("dependencies in metrics", tuple),
+            known=take("known dependencies", lambda: Calls.of(())),
+            gaps=tuple(asked.gaps),
+        )
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-    if failures and not (len(scraped.labels) or len(lines) or len(spans)):
-        raise failures[0]
-    panel = _with_rates(scraped)
-    nodes = tuple(entities.node("series", labels) for labels in panel.labels)
-    gaps += [*lines.gaps, *spans.gaps, *known.gaps, *_unmapped(panel, nodes)]
-    spans = dataclasses.replace(spans, nodes=_nodes(spans.nodes, "span", entities))
-    # What a trace source states rests on more traces than were read here.
-    traced = tuple(dated(stated, scope.at)) if stated else calls_of_spans(spans)
-    labelled = (
-        calls_of_labels(related, topology, entities, scope.at),
-        calls_of_panel(scraped, topology, entities, scope.at),
-    )
-    observed = merged(traced, *labelled)
-    calls = merged(observed, known, topology.declared)
-    lines = dataclasses.replace(lines, nodes=_nodes(lines.nodes, "log", entities))
-    seen = {*nodes, *lines.nodes, *spans.nodes}
-    gaps += _unseen(scope, {*seen, *(n for c in calls for n in (c.caller, c.callee))})
-    gaps += _unread(scope, observed, {*seen, *known.nodes})
-    return Observation(
-        dataclasses.replace(panel, nodes=nodes),
-        lines,
-        spans,
-        changed,
-        calls,
-        alerts,
-        tuple(entities.node("alert", a.labels) for a in alerts),
-        tuple(gaps),
-    )
+    if asked.failures and not (len(answers.scraped.labels) or len(answers.lines) or len(answers.spans)):
+        raise asked.failures[0]
+    return answers
 
 
-def _with_rates(panel: Panel) -> Panel:
-    """Counters as per-second rates, renamed `rate(NAME)`; everything else as it is."""
-    names = panel.metrics
-    rows = [i for i, name in enumerate(names) if is_counter(name, panel.values[i])]
-    if not rows:
-        return panel
-    values, labels = panel.values.copy(), list(panel.labels)
-    values[rows] = rate(panel.times, panel.values[rows])
-    for i in rows:
-        labels[i] = {**labels[i], "__name__": f"rate({names[i]})"}
-    order = sorted(range(len(labels)), key=lambda i: series_key(labels[i]))
-    return Panel(
-        tuple(labels[i] for i in order),
-        panel.times,
-        values[order],
-        tuple(panel.nodes[i] for i in order),
-        panel.incident,
+class _Asked:
+    """Answers that are under way until a deadline, and what went wrong with them."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self._ends = time.monotonic() + deadline_s
+        self.gaps: list[Gap] = []
+        self.failures: list[SourceError] = []
+
+    def answer(self, what: str, future: Future[Any] | None, otherwise: Callable[[], T]) -> T:
+        """The answer about `what`, or `otherwise` and a gap."""
+        if future is None:
+            self.gaps.append(Gap(what, "no source is configured", f"aiops config show sources.{what}"))
+            return otherwise()
+        try:
+            return future.result(max(0.0, self._ends - time.monotonic()))  # type: ignore[no-any-return]  # the port's type
+        except FutureTimeoutError:
+            self._failed(what, SourceUnreachable(what, "its source", f"no answer within {self._deadline_s:g} s"))
+        except SourceError as error:
+            self._failed(what, error)
+        except AiopsError as error:
+            self.gaps.append(Gap(what, str(error), "aiops doctor"))
+        return otherwise()
+
+    def _failed(self, what: str, error: SourceError) -> None:
+        self.failures.append(error)
+        self.gaps.append(Gap(what, str(error), "aiops doctor --live"))
+
+
+# ---------------------------------------------------------------- what the answers say together
+
+
+def _observed(read: _Answers, spans: Spans, entities: Entities, topology: Topology, at: datetime) -> tuple[Call, ...]:
+    """The dependencies that these answers show. What a trace source states rests on more traces than were read here."""
+    return merged(
+        dated(read.stated, at) if read.stated else calls_of_spans(spans),
+        calls_of_labels(read.related, topology, entities, at),
+        calls_of_panel(read.scraped, topology, entities, at),
     )
 
 
@@ -150,6 +189,9 @@ def _nodes(names: ObjectArray, kind: str, entities: Entities) -> ObjectArray:
     out = np.empty(len(names), np.object_)
     out[:] = [known[name] for name in names]
     return out
+
+
+# ---------------------------------------------------------------- what they leave out
 
 
 def _unseen(scope: Scope, seen: Set[str]) -> list[Gap]:

@@ -7,11 +7,10 @@ import ipaddress
 import json
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,8 @@ from aiops.adapters import gate, http
 from aiops.adapters.gate import Gate, Shut
 from aiops.adapters.http import Access
 from aiops.errors import ConfigError, SourceBusy, SourceGarbled, SourceUnreachable
+
+from servers.listening import listening
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -46,18 +47,8 @@ def web(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[tuple[s
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler, tls) as url:
+        yield url, asked
 
 
 def says(status: int, body: bytes = b"", **headers: str) -> Answer:

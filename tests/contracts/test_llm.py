@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ from aiops.adapters.llm.grammar import gbnf, literal
 from aiops.adapters.llm.models import default_model, models_of, verify
 from aiops.errors import ModelError
 from aiops.ports import LanguageModel
+
+from servers.listening import listening
 
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -72,13 +73,8 @@ def server(local: LlamaCpp) -> Iterator[str]:
         def log_message(self, *args: object) -> None:
             """Quiet."""
 
-    front = ThreadingHTTPServer(("127.0.0.1", 0), Front)
-    thread = threading.Thread(target=front.serve_forever, daemon=True)
-    thread.start()
-    yield f"openai+http://127.0.0.1:{front.server_port}/v1"
-    front.shutdown()
-    front.server_close()
-    thread.join()
+    with listening(Front) as url:
+        yield f"openai+{url}/v1"
 
 
 @pytest.fixture(params=["llamacpp", "openai"])

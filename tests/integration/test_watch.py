@@ -9,12 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from aiops.flows.watch import FILE, Plan, Watch
 
 import servers
 from conftest import needed
+from servers.listening import listening
 
 CHECKOUT = Path(__file__).parents[2]
 RULES = CHECKOUT / "docs" / "examples" / "aiops-watch.rules.yml"
@@ -73,16 +73,8 @@ def machine() -> Iterator[Machine]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    target.url = f"127.0.0.1:{server.server_port}"
-    try:
+    with listening(Handler) as target.url:
         yield target
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def history(data: Path) -> None:
@@ -100,7 +92,7 @@ def history(data: Path) -> None:
 def config(target: str, watch_port: int) -> str:
     jobs = "".join(
         f"  - job_name: {name}\n    honor_labels: true\n    static_configs: [{{targets: ['{address}']}}]\n"
-        for name, address in (("machine", target), ("aiops", f"127.0.0.1:{watch_port}"))
+        for name, address in (("machine", target.removeprefix("http://")), ("aiops", f"127.0.0.1:{watch_port}"))
     )
     return f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: ['{RULES}']\nscrape_configs:\n{jobs}"
 

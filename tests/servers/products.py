@@ -10,17 +10,18 @@ import base64
 import gzip
 import json
 import re
-import threading
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from aiops.domain import Logs, Spans
+
+from servers.listening import listening
 
 
 @dataclass
@@ -92,17 +93,8 @@ def web(answer: Answer | None = None, *, raw: Raw | None = None) -> Iterator[Web
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    seen.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with listening(Handler) as seen.url:
         yield seen
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def literal(text: str) -> str:

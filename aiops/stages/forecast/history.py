@@ -36,10 +36,10 @@ from aiops.domain import (
     to_ns,
 )
 from aiops.errors import NotFound, SourceRefused, UsageError
-from aiops.kernels.counters import is_counter, rate
 from aiops.ports import MetricsSource
 from aiops.rules import Entities
 from aiops.schema import selector
+from aiops.stages.rates import with_rates
 
 HORIZON = timedelta(hours=6)  # where nobody says one
 LOOK_BACK = timedelta(days=14)  # at least; Prometheus keeps 15 days unless told otherwise
@@ -72,7 +72,9 @@ def look_back(task: Task, metrics: MetricsSource, entities: Entities, timeout: f
         read = [metrics.samples(query.text, plan.window, timeout, plan.step) for query in queries]
     except SourceRefused as error:
         raise UsageError(str(error)) from error
-    panel = _with_rates(_panel(read, plan), inputs.query)
+    panel = _panel(read, plan)
+    if not inputs.query or selector.parse(inputs.query) is not None:  # what an expression made is taken as it is
+        panel = with_rates(panel)
     nodes = [entities.node("series", labels) for labels in panel.labels]
     rows = [k for k, node in enumerate(nodes) if not wanted or node in wanted]
     gaps = [gap for samples in read for gap in samples.gaps]
@@ -202,19 +204,6 @@ def _row(times: IntArray, values: FloatArray, step: int, first: int, last: int) 
     fine = np.isfinite(values) & (place >= 0) & (place < len(row))
     row[place[fine]] = values[fine]
     return row
-
-
-def _with_rates(panel: Panel, query: str) -> Panel:
-    """Counters as per-second rates, renamed `rate(NAME)`; what an expression made is taken as it is."""
-    rows = [k for k, name in enumerate(panel.metrics) if is_counter(name, panel.values[k])]
-    if not rows or (query and selector.parse(query) is None):
-        return panel
-    values, labels = panel.values.copy(), list(panel.labels)
-    values[rows] = rate(panel.times, panel.values[rows])
-    for k in rows:
-        labels[k] = {**labels[k], "__name__": f"rate({labels[k]['__name__']})"}
-    order = sorted(range(len(labels)), key=lambda k: series_key(labels[k]))
-    return Panel(tuple(labels[k] for k in order), panel.times, values[order], panel.nodes, panel.incident)
 
 
 def _only(names: Sequence[str]) -> str | None:
