@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each room may import of the others. A room that isn't named here may not exist.
 GROUND = {"domain", "errors", "ports", "kernels"}
-CELLAR = GROUND | {"rules", "resources", "recording", "schema"}
+CELLAR = GROUND | {"rules", "resources", "recording", "schema", "redaction"}
 ALLOWED: dict[str, set[str]] = {
     "domain": set(),
     "errors": set(),
@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "kernels": {"domain", "errors"},
     "resources": set(),
     "units": set(),
+    "redaction": set(),
     "settings": {"errors"},
     "rules": {"domain", "errors"},
     "schema": {"domain", "errors"},
@@ -38,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "flows": CELLAR | {"stages", "pipeline"},
     "ops": CELLAR | {"stages", "pipeline", "flows"},
     "app": CELLAR | {"adapters", "pipeline", "ops", "settings"},
-    "render": {"domain", "schema", "units"},
+    "render": {"domain", "schema", "units", "redaction"},
     "bench": CELLAR | {"stages", "pipeline", "flows", "ops", "app", "settings"},
     "service": CELLAR | {"stages", "flows", "ops", "app", "settings", "render"},
     "cli": CELLAR | {"stages", "flows", "ops", "app", "settings", "render", "service", "bench", "pipeline"},
