@@ -26,6 +26,8 @@ from aiops.domain import CausalGraph, CausalPath, Evidence, Findings, Gap, RootC
 from aiops.kernels.order import neutral
 from aiops.kernels.paths import Csr, csr, dijkstra, walk_back
 from aiops.kernels.topk import Graph, cheapest
+from aiops.stages.explain import called
+from aiops.stages.link import GUESS
 
 SOURCE_DEPTH = 5
 SOURCE_LIMIT = 8.0
@@ -80,14 +82,15 @@ def rank(
         _root_cause(place, case, cases[0], probability, findings)
         for place, (case, probability) in enumerate(zip(cases[:KEPT], scores, strict=False), 1)
     )
+    gaps = _guessed(candidates[0])
     least = float(ranking["verdict"]["least_weight"])
     if seen[0].weight < least:
         reason = (
             f"the evidence against {seen[0].node} weighs {seen[0].weight:.2f}, "
             f"below the {least:.2f} that quiet systems hardly ever reach"
         )
-        return RootCauses(Verdict.INCONCLUSIVE, reason, candidates)
-    return RootCauses(Verdict.FOUND, f"{candidates[0].node} reaches {candidates[0].score:.2f}", candidates)
+        return RootCauses(Verdict.INCONCLUSIVE, reason, candidates, gaps)
+    return RootCauses(Verdict.FOUND, f"{candidates[0].node} reaches {candidates[0].score:.2f}", candidates, gaps)
 
 
 def nothing_to_rank(findings: Findings) -> RootCauses:
@@ -125,6 +128,19 @@ def with_priors(
 def _nothing(reason: str, scope: Scope) -> RootCauses:
     gap = Gap("causal paths", reason, f"aiops graph show {scope.symptom_node or ''}".rstrip())
     return RootCauses(Verdict.INCONCLUSIVE, reason, (), (gap,))
+
+
+def _guessed(first: RootCause) -> tuple[Gap, ...]:
+    """What the first path lacks where `link` had to guess one of its edges: nobody saw the dependency that it stands for."""
+    return tuple(
+        Gap(
+            f"how {called(edge.cause)} reaches {called(edge.effect)}",
+            "no known dependency leads from one to the other, so this edge of the path is a guess",
+            "aiops graph import FILE, or connect a trace source",
+        )
+        for edge in first.path.edges
+        if edge.source == GUESS
+    )
 
 
 # ---------------------------------------------------------------- the search
