@@ -120,6 +120,27 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class Notification:
+    """What an alerting system sends at once: the alerts of one group, and by which of its routes and why they were sent.
+
+    `truncated`: how many more alerts the sender left out."""
+
+    alerts: tuple[Alert, ...]
+    receiver: str = ""
+    route_labels: Labels = field(default_factory=dict)
+    reason: str = ""
+    truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is recorded of an alert: whether this very notification of it was taken, and which diagnosis its firing led to."""
+
+    repeated: bool
+    diagnosis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Symptom:
     """What hurts: a service, the metric that shows it (if known), and when it was noticed."""
 

@@ -6,7 +6,7 @@ Ports are synchronous and thread-safe; `timeout` is in seconds from the call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from aiops.domain import (
     Feedback,
     Job,
     JobState,
+    Known,
     Labels,
     Logs,
     Panel,
@@ -213,15 +214,14 @@ class Store(Protocol):
     ) -> tuple[Mapping[str, str], ...]:
         """Newest first: reports about an alert whose window overlaps, for the Grafana link; "" and None ask for any."""
 
-    def unseen(self, alerts: Iterable[Alert]) -> tuple[Alert, ...]:
-        """The alerts whose notification is not recorded, each once, in order; records nothing.
+    def record(self, alerts: Sequence[Alert], assign: Callable[[Sequence[Known]], Sequence[str]]) -> None:
+        """Records notification keys, each with the diagnosis it led to; durable, all or none, when it returns.
 
-        Intake asks this, puts the jobs, and only then records with `seen`: a crash in between leads to a repeat that joins
-        the job, never to an alert that counts as seen and was lost.
+        `assign` is told of each alert in order what is `Known` of it, makes what is to be made, and answers the diagnosis
+        of each; what it raises is raised, and nothing is recorded. So a crash between its work and the record leads to a
+        repeat that joins that work, never to an alert that counts as seen and was lost. Of a key that is recorded
+        already, or stands twice among `alerts`, the first diagnosis stays. Other writes wait while it works.
         """
-
-    def seen(self, alerts: Iterable[Alert]) -> tuple[Alert, ...]:
-        """Records notification keys durably and returns the alerts not seen before, each once, in order."""
 
     def session(self, session_id: str) -> Mapping[str, object] | None:
         """The slots last saved; None when there are none or they have expired."""

@@ -7,18 +7,21 @@ keys, so that the same alerts, from either of a pair of Alertmanagers or after a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeAlias
 
-from aiops.domain import Alert, Inputs, Intent, Job, JobState, Symptom, Task, job_id
+from aiops.domain import Alert, Inputs, Intent, Job, JobState, Known, Notification, Symptom, Task, job_id
 from aiops.ports import JobQueue, Store
 from aiops.rules import Entities
 from aiops.schema import wire
 
 # Watchdog proves that alerting works and InfoInhibitor mutes others: neither says that anything is wrong.
 NEVER_DIAGNOSED = frozenset({"Watchdog", "InfoInhibitor"})
-_LOOK_BACK = 100  # jobs searched for an alert that was notified before in other company
+ACCEPTED, DUPLICATE, SUPPRESSED = "accepted", "duplicate", "suppressed"
+Firing: TypeAlias = tuple[str, str, datetime]  # group key, fingerprint and start, whatever the status
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +57,95 @@ def jobs(alerts: Iterable[Alert], entities: Entities) -> tuple[Job, ...]:
     for alert in alerts:
         key = not _starts(alert), alert.group_key, entities.node("alert", alert.labels)
         groups.setdefault(key, []).append(alert)
-    return tuple(_job(sorted(group, key=_age), entities, suppressed=key[0]) for key, group in groups.items())
+    return tuple([_job(sorted(group, key=_age), entities, suppressed=key[0]) for key, group in groups.items()])
 
 
-def accept(alerts: Sequence[Alert], entities: Entities, store: Store, queue: JobQueue) -> Receipt:
-    """Takes a notification: durable when it returns. Raises Overloaded, StoreError.
+def accept(
+    notifications: Sequence[Notification], entities: Entities, store: Store, queue: JobQueue
+) -> tuple[Receipt, ...]:
+    """Takes notifications together: all durable when it returns, none taken when it raises Overloaded, StoreError, DataError.
 
-    Jobs are put before the notification is recorded: a crash or a full queue between the two makes the sender repeat
-    itself and the jobs be joined, while the other order would take the repetition for a duplicate and lose it.
+    Each gets the receipt that it would have got alone, in this order. Jobs are put before the notifications are recorded: a
+    crash or a full queue between the two makes the sender repeat itself and the jobs be joined, while the other order would
+    take the repetition for a duplicate and lose it.
     """
-    new = store.unseen(alerts)
-    starting = {a.notification_key: a for a in new if _starts(a)}
-    put = queue.put(jobs(starting.values(), entities))
-    rest = [a for a in alerts if a.notification_key not in starting]
-    known = _known(rest, entities, store, queue)
-    put += queue.put(jobs([a for a in new if not _starts(a) and a.key not in known], entities))
-    fresh = store.seen(alerts)
-    accepted = sum(map(_starts, fresh))
-    return Receipt(accepted, len(alerts) - len(fresh), len(fresh) - accepted, _diagnoses(put, known))
+    alerts = [alert for notification in notifications for alert in notification.alerts]
+    receipts: list[Receipt] = []
+
+    def assign(known: Sequence[Known]) -> list[str]:
+        fates = _fates(alerts, known)
+        started = _started(notifications, fates, entities, queue)
+        assigned = _assigned(alerts, known, started)
+        _suppress(alerts, fates, assigned, entities, queue)
+        receipts.extend(_receipts(notifications, fates, assigned))
+        return assigned
+
+    store.record(alerts, assign)
+    return tuple(receipts) if alerts else (Receipt(0, 0, 0, ()),) * len(notifications)
+
+
+def _fates(alerts: Sequence[Alert], known: Sequence[Known]) -> list[str]:
+    """What becomes of each alert; the second of two that are equal is a duplicate, too."""
+    met: set[tuple[str, ...]] = set()
+    fates: list[str] = []
+    for alert, told in zip(alerts, known, strict=True):
+        key = alert.notification_key
+        repeated = told.repeated or key in met
+        fates.append(DUPLICATE if repeated else ACCEPTED if _starts(alert) else SUPPRESSED)
+        met.add(key)
+    return fates
+
+
+def _started(
+    notifications: Sequence[Notification], fates: Sequence[str], entities: Entities, queue: JobQueue
+) -> dict[Firing, str]:
+    """The diagnosis of each alert that starts one, or joins one that is under way."""
+    fate = iter(fates)
+    made: list[Job] = []
+    for notification in notifications:
+        made += jobs([alert for alert in notification.alerts if next(fate) == ACCEPTED], entities)
+    put = queue.put(made)
+    return {_firing(alert): job.id for asked, job in zip(made, put, strict=True) for alert in asked.task.inputs.alerts}
+
+
+def _assigned(alerts: Sequence[Alert], known: Sequence[Known], started: dict[Firing, str]) -> list[str]:
+    """The diagnosis of each alert: the one that is recorded, or that just started; "" where neither is."""
+    return [told.diagnosis or started.get(_firing(a), "") for a, told in zip(alerts, known, strict=True)]
+
+
+def _suppress(
+    alerts: Sequence[Alert], fates: Sequence[str], assigned: list[str], entities: Entities, queue: JobQueue
+) -> None:
+    """Gives what starts no diagnosis, and belongs to none, one that is recorded as finished; fills in `assigned`."""
+    orphans = {
+        alert.notification_key: alert
+        for alert, fate, diagnosis in zip(alerts, fates, assigned, strict=True)
+        if fate == SUPPRESSED and not diagnosis
+    }
+    about = {
+        alert.notification_key: job.id
+        for job in queue.put(jobs(orphans.values(), entities))
+        for alert in job.task.inputs.alerts
+    }
+    for i, alert in enumerate(alerts):
+        assigned[i] = assigned[i] or about.get(alert.notification_key, "")
+
+
+def _receipts(
+    notifications: Sequence[Notification], fates: Sequence[str], assigned: Sequence[str]
+) -> Iterator[Receipt]:
+    start = 0
+    for notification in notifications:
+        part = slice(start, start + len(notification.alerts))
+        counts = Counter(fates[part])
+        about: dict[str, dict[str, None]] = {}
+        told = list(zip(notification.alerts, fates[part], assigned[part], strict=True))
+        for alert, _, diagnosis in sorted(told, key=lambda row: row[1] != ACCEPTED):  # those that were started first
+            if diagnosis:
+                about.setdefault(diagnosis, {})[alert.fingerprint] = None
+        diagnoses = tuple((diagnosis, tuple(fingerprints)) for diagnosis, fingerprints in about.items())
+        yield Receipt(counts[ACCEPTED], counts[DUPLICATE], counts[SUPPRESSED], diagnoses)
+        start = part.stop
 
 
 def _starts(alert: Alert) -> bool:
@@ -82,34 +156,15 @@ def _age(alert: Alert) -> tuple[datetime, str]:
     return alert.starts_at, alert.fingerprint
 
 
+def _firing(alert: Alert) -> Firing:
+    return alert.group_key, alert.fingerprint, alert.starts_at
+
+
 def _job(alerts: list[Alert], entities: Entities, *, suppressed: bool) -> Job:
     inputs = Inputs(symptom=symptom(alerts, entities), alerts=tuple(alerts))
-    task = Task(task_id(Intent.DIAGNOSE, inputs), Intent.DIAGNOSE, inputs)
     key = "\n".join([alerts[0].group_key, *(f"{a.fingerprint} {a.starts_at.isoformat()} {a.status}" for a in alerts)])
+    made = job_id(key)
+    # Named by the job: to hash the inputs, too, would cost a storm as much as all the rest.
+    task = Task(f"{Intent.DIAGNOSE}_{made[:12]}", Intent.DIAGNOSE, inputs)
     state = JobState.SUPPRESSED if suppressed else JobState.QUEUED
-    return Job(job_id(key), key, task, state, enqueued_at=datetime.now(UTC))
-
-
-def _known(alerts: list[Alert], entities: Entities, store: Store, queue: JobQueue) -> dict[tuple[str, str], str]:
-    """Alert key -> the diagnosis that is already about it, of alerts that start none."""
-    found: dict[tuple[str, str], str] = {}
-    for job in jobs(alerts, entities):  # the same notification again
-        if queue.get(job.id):
-            found |= {alert.key: job.id for alert in job.task.inputs.alerts}
-    wanted = {a.key for a in alerts} - found.keys()
-    for job in queue.recent(_LOOK_BACK) if wanted else ():
-        found |= {a.key: job.id for a in job.task.inputs.alerts if a.key in wanted and a.key not in found}
-    for alert in alerts:
-        rows = () if alert.key in found else store.find(alert.fingerprint, "", None, 1)
-        if rows:
-            found[alert.key] = rows[0]["id"]
-    return found
-
-
-def _diagnoses(put: Iterable[Job], known: dict[tuple[str, str], str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    about: dict[str, dict[str, None]] = {}
-    for job in put:
-        about.setdefault(job.id, {}).update({a.fingerprint: None for a in job.task.inputs.alerts})
-    for (fingerprint, _), diagnosis in known.items():
-        about.setdefault(diagnosis, {})[fingerprint] = None
-    return tuple((diagnosis, tuple(fingerprints)) for diagnosis, fingerprints in about.items())
+    return Job(made, key, task, state, enqueued_at=datetime.now(UTC))

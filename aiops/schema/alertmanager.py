@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from aiops.domain import Alert
+from aiops.domain import Notification as Noun
 from aiops.errors import DataError
 from aiops.schema import moments
 
@@ -26,7 +27,8 @@ class ApiState(msgspec.Struct):
     state: str = ""
 
 
-class WireAlert(msgspec.Struct, rename="camel"):
+# Without cycles among them, the garbage collector need not walk the alerts of a storm.
+class WireAlert(msgspec.Struct, rename="camel", gc=False):
     labels: dict[str, str]
     starts_at: Moment
     status: Literal["firing", "resolved"] | ApiState = "firing"
@@ -40,20 +42,25 @@ class Notification(msgspec.Struct, rename="camel"):
     version: Literal["4"]
     alerts: list[WireAlert]
     group_key: str = ""
+    receiver: str = ""
+    route_labels: dict[str, str] = {}
+    notification_reason: str = msgspec.field(default="", name="notification_reason")
+    truncated_alerts: int = 0
 
 
 _notification = msgspec.json.Decoder(Notification)
 _alerts = msgspec.json.Decoder(list[WireAlert])
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def notification(body: bytes) -> tuple[Alert, ...]:
-    """The alerts of a webhook body, in order. DataError names the field when it is no version 4 payload."""
+def notification(body: bytes) -> Noun:
+    """A webhook body. DataError names the field when it is no version 4 payload."""
     try:
         sent = _notification.decode(body)
-    except _NOT_JSON as error:
+    except NOT_JSON as error:
         raise DataError(f"no Alertmanager version 4 payload: {error}") from error
-    return _all(sent.alerts, sent.group_key)
+    alerts = _all(sent.alerts, sent.group_key)
+    return Noun(alerts, sent.receiver, sent.route_labels, sent.notification_reason, sent.truncated_alerts)
 
 
 def alerts_of(body: bytes, name: str) -> tuple[Alert, ...]:
@@ -65,10 +72,10 @@ def alerts_of(body: bytes, name: str) -> tuple[Alert, ...]:
         if first == b"[":
             found = _all(_alerts.decode(body), "")
         elif "alerts" in msgspec.json.decode(body, type=dict[str, msgspec.Raw]):
-            found = notification(body)
+            found = notification(body).alerts
         else:
             found = _all([msgspec.json.decode(body, type=WireAlert)], "")
-    except _NOT_JSON as error:
+    except NOT_JSON as error:
         raise DataError(f"{name}: no alert: {error}") from error
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
@@ -77,22 +84,17 @@ def alerts_of(body: bytes, name: str) -> tuple[Alert, ...]:
     return found
 
 
-def json_schema() -> tuple[dict[str, Any], dict[str, Any]]:
-    """(schema of the body, its components), for OpenAPI."""
-    (schema,), components = msgspec.json.schema_components((Notification,), ref_template="#/components/schemas/{name}")
-    return schema, components
-
-
 def _all(sent: Iterable[WireAlert], group_key: str) -> tuple[Alert, ...]:
-    return tuple(_alert(alert, group_key, f"alerts[{i}]") for i, alert in enumerate(sent))
+    return tuple([alert(one, group_key, i) for i, one in enumerate(sent)])
 
 
-def _alert(sent: WireAlert, group_key: str, where: str) -> Alert:
+def alert(sent: WireAlert, group_key: str, number: int) -> Alert:
+    """The noun. DataError names the alert by its number when its start is outside of what can be handled."""
     status = "firing" if isinstance(sent.status, ApiState) else sent.status
     try:
         starts_at = moments.utc(sent.starts_at)
     except ValueError as error:
-        raise DataError(f"{where}.startsAt: {error}") from error
+        raise DataError(f"alerts[{number}].startsAt: {error}") from error
     # A firing alert has no end yet: the webhook sends year 1, the API when it would time out.
     ended = status == "resolved" and sent.ends_at is not None and moments.EARLIEST <= sent.ends_at < moments.LATEST
     return Alert(
@@ -116,3 +118,8 @@ def fingerprint(labels: dict[str, str]) -> str:
         for byte in b"%b\xff%b\xff" % (name.encode(), labels[name].encode()):
             digest = (digest ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
     return f"{digest:016x}"
+
+
+def components(*bodies: Any) -> dict[str, Any]:
+    """JSON schemas of webhook bodies and what they are made of, by name, for OpenAPI."""
+    return msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")[1]

@@ -12,6 +12,7 @@ BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 COUNTERS = {
     "aiops_alerts_total": "Alerts received, by what became of them.",
+    "aiops_alerts_truncated_total": "Alerts that a sender left out of its notifications.",
     "aiops_diagnoses_total": "Diagnoses that ended, by status.",
     "aiops_http_requests_total": "HTTP requests, by route and status code.",
     "aiops_notifications_refused_total": "Notifications that were not taken, by status code.",

@@ -1,9 +1,10 @@
-"""The pages that are not reports: the list of diagnoses, and what to show when a link finds nothing. Everything is escaped."""
+"""The pages that are not reports: the list of diagnoses, what to show when a link finds nothing, and signing in. Everything is escaped."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import cache
 
@@ -34,15 +35,35 @@ _PAGE = """<!doctype html>
 </main></body></html>
 """
 
+_LOGIN = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Sign in</title><style>{{ style }}</style></head>
+<body><main><h1>Sign in</h1>
+{% if note %}<p role="alert">{{ note }}</p>{% endif %}
+<form method="post" action="/login">
+<p><label>Token <input type="password" name="token" required autofocus autocomplete="current-password"></label></p>
+<input type="hidden" name="next" value="{{ wanted }}">
+<p><button>Sign in</button></p></form>
+</main></body></html>
+"""
+
+# Never `//host` nor `/\\host`, which browsers take for another server.
+LOCAL_PATH = re.compile(r"/(?:[A-Za-z0-9_.~%!$&'()*+,;=:@?-][A-Za-z0-9_.~%!$&'()*+,;=:@?/-]*)?")
+
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 CSP = f"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; style-src 'sha256-{_HASH}'"
 
 
 @cache
-def _template() -> Template:
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_PAGE)
+def _template(text: str) -> Template:
+    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
 
 
 def listing(title: str, rows: Iterable[Diagnosis], note: str = "", older: int | None = None) -> str:
     """A page with one row a diagnosis."""
-    return _template().render(title=title, rows=list(rows), note=note, older=older, style=Markup(STYLE))  # noqa: S704 - our constant
+    return _template(_PAGE).render(title=title, rows=list(rows), note=note, older=older, style=Markup(STYLE))  # noqa: S704 - our constant
+
+
+def login(wanted: str, note: str = "") -> str:
+    """The form that asks for a token and leads on to the path `wanted`."""
+    return _template(_LOGIN).render(wanted=wanted, note=note, style=Markup(STYLE))  # noqa: S704 - our constant

@@ -11,23 +11,27 @@ from starlette.types import ASGIApp
 from aiops.errors import ConfigError
 from aiops.ops import Ops
 from aiops.service import api
+from aiops.service.access import Access
 from aiops.service.guard import LOOPBACK
+from aiops.service.hooks import Signature
+from aiops.service.protocol import Patient
 
 CLOSE_S = 2  # what open connections get at the end
 
 
-def bind(listen: str, setting: str = "service.listen") -> socket.socket:
+def bind(listen: str, setting: str = "service.listen", *, anywhere: bool = False) -> socket.socket:
     """A socket that listens on `HOST:PORT` (port 0: any free one), as `setting` says.
 
-    ConfigError when it is no address, is not on the loopback (without tokens nobody could be told apart), or is taken."""
+    ConfigError when it is no address, is taken, or, unless it may be `anywhere`, is not on the loopback: without tokens
+    nobody could be told apart."""
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"{setting}: {listen!r} is not HOST:PORT")
-    if host not in LOOPBACK:
+    if not anywhere and host not in LOOPBACK:
         raise ConfigError(
             f"{setting}: {host} is not the loopback, and without tokens everybody there would be trusted; "
-            "listen on 127.0.0.1 and put a proxy that authenticates in front"
+            "listen on 127.0.0.1, or set service.tokens_file"
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio only switches Nagle's delay (40 ms an answer) off where the protocol is named.
@@ -47,18 +51,36 @@ def url(opened: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def server(ops: Ops, *, external_url: str, body_limit: int, ready: Callable[[], None]) -> uvicorn.Server:
+def server(
+    ops: Ops,
+    *,
+    external_url: str,
+    body_limit: int,
+    ready: Callable[[], None],
+    access: Access | None = None,
+    signature: Signature | None = None,
+    embedded: bool = True,
+) -> uvicorn.Server:
     """A server; its `run(sockets=[...])` serves until a signal, or until its `should_exit` is set from another thread.
 
     It takes no new request then, lets the running diagnosis end, and returns within 10 s. `ready` is called once requests
     are answered."""
-    return of(api.create(ops, external_url=external_url, body_limit=body_limit), ready)
+    app = api.create(
+        ops,
+        external_url=external_url,
+        body_limit=body_limit,
+        access=access,
+        signature=signature,
+        embedded=embedded,
+    )
+    return of(app, ready)
 
 
 def of(app: ASGIApp, ready: Callable[[], None]) -> uvicorn.Server:
     """A server of any application, as `server` is one of the whole house."""
     config = uvicorn.Config(
         app,
+        http=Patient,
         log_config=None,  # logging is the caller's
         access_log=False,
         server_header=False,

@@ -29,6 +29,7 @@ class Worker:
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._current: Job | None = None
+        self._progress: tuple[str, int, int] | None = None
         self._worker = threading.Thread(target=self._work, name="worker", daemon=True)
         self._keeper = threading.Thread(target=self._keep, name="worker-keeper", daemon=True)
 
@@ -39,6 +40,11 @@ class Worker:
     @property
     def busy(self) -> bool:
         return self._current is not None
+
+    def progress(self, job_id: str) -> tuple[int, int] | None:
+        """(done, of) of a job that runs here and tells it."""
+        told = self._progress
+        return told[1:] if told is not None and told[0] == job_id else None
 
     def start(self) -> None:
         self._worker.start()
@@ -87,11 +93,11 @@ class Worker:
                 if report:
                     self._tell(report)
         finally:
-            self._current = None
+            self._current = self._progress = None
 
     def _outcome(self, job: Job) -> tuple[JobState, str, Report | None]:
         try:
-            report = self._ops.run(job.task, job.id)
+            report = self._ops.run(job.task, job.id, lambda done, of: self._note(job.id, done, of))
         except StoreError:
             raise
         except AiopsError as error:
@@ -100,6 +106,9 @@ class Worker:
             log.exception("diagnosis %s", job.id)
             return JobState.FAILED, "internal error; the log of the server has the details", None
         return JobState.DONE if report.verdict is Verdict.FOUND else JobState.INCONCLUSIVE, "", report
+
+    def _note(self, job_id: str, done: int, of: int) -> None:
+        self._progress = job_id, done, of
 
     def _tell(self, report: Report) -> None:
         """Posts the three lines and the link, in the diagnosis' own thread. A chat that is away costs no diagnosis."""

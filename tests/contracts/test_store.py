@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from aiops.adapters.sqlite import StoreDB
-from aiops.domain import Alert, Feedback, TimeRange
-from aiops.errors import DataError, StoreError
+from aiops.domain import Alert, Feedback, Known, TimeRange
+from aiops.errors import DataError, Overloaded, StoreError
 from aiops.ports import Store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -44,6 +44,23 @@ def alert(fingerprint: str, name: str = "HighLatency", at: datetime = NOON, stat
     return Alert(fingerprint, status, {"alertname": name}, {}, at, group_key=group)
 
 
+def take(store: Store, *alerts: Alert, diagnosis: str = "d") -> list[Known]:
+    """Records them under one diagnosis and answers what was known of them."""
+    told: list[Known] = []
+
+    def assign(known: Sequence[Known]) -> list[str]:
+        told.extend(known)
+        return [diagnosis] * len(known)
+
+    store.record(alerts, assign)
+    return told
+
+
+def new(store: Store, *alerts: Alert) -> list[Alert]:
+    """Those that were not recorded before."""
+    return [one for one, known in zip(alerts, take(store, *alerts), strict=True) if not known.repeated]
+
+
 def ids(found: tuple) -> list[str]:
     return [each["id"] for each in found]
 
@@ -53,7 +70,7 @@ def ids(found: tuple) -> list[str]:
 
 def test_empty(store: Store):
     assert store.report("r") is store.recording("r") is store.session("s") is None
-    assert store.reports() == store.find("f", "a", None, 10) == store.unseen([]) == store.seen([]) == ()
+    assert store.reports() == store.find("f", "a", None, 10) == ()
     assert store.audit_verify() == (0, "")
     assert store.purge(FUTURE) == 0
 
@@ -129,10 +146,10 @@ def test_a_report_about_one_moment_is_found_around_it(store: Store):
 def test_a_notification_is_new_once(opened: Callable[[], Store]):
     store = opened()
     first, second = alert("f1"), alert("f2")
-    assert store.seen([first, second, first]) == (first, second)
-    assert store.seen([second, first]) == ()
+    assert new(store, first, second) == [first, second]
+    assert new(store, second, first) == []
     store.close()
-    assert opened().seen([first]) == ()
+    assert new(opened(), first) == []
 
 
 def test_each_part_of_the_notification_key_tells(store: Store):
@@ -145,21 +162,38 @@ def test_each_part_of_the_notification_key_tells(store: Store):
         alert("1", group="gf"),
         replace(one, fingerprint="f", group_key='g", "1'),
     )
-    assert store.seen([one, *others]) == (one, *others)
-    assert store.seen([replace(one, annotations={"summary": "reworded"})]) == ()
+    assert new(store, one, *others) == [one, *others]
+    assert new(store, replace(one, annotations={"summary": "reworded"})) == []
 
 
-def test_asking_what_is_unseen_records_nothing(store: Store):
-    first, second = alert("f1"), alert("f2")
-    assert store.unseen([second, first, second]) == store.unseen([second, first]) == (second, first)
-    store.seen([first])
-    assert store.unseen([first, second]) == (second,)
+def test_a_repetition_and_a_resolution_are_told_the_diagnosis(store: Store):
+    one = alert("f1")
+    assert take(store, one, diagnosis="first") == [Known(repeated=False)]
+    assert take(store, one, diagnosis="second") == [Known(repeated=True, diagnosis="first")]
+    resolved = replace(one, status="resolved")
+    assert take(store, resolved, diagnosis="third") == [Known(repeated=False, diagnosis="first")]
+    assert take(store, resolved) == [Known(repeated=True, diagnosis="third")]
+
+
+def test_twice_at_once_keeps_the_first(store: Store):
+    one = alert("f1")
+    store.record([one, one], lambda _: ["a", "b"])
+    assert take(store, one) == [Known(repeated=True, diagnosis="a")]
+
+
+def test_what_could_not_be_assigned_is_not_recorded(store: Store):
+    def full(known: Sequence[Known]) -> list[str]:
+        raise Overloaded("full")
+
+    with pytest.raises(Overloaded):
+        store.record([alert("f1")], full)
+    assert new(store, alert("f1")) == [alert("f1")]
 
 
 def test_two_who_see_the_same_share_it(store: Store):
     alerts = [alert(f"f{i}") for i in range(200)]
     with ThreadPoolExecutor(8) as pool:
-        parts = list(pool.map(store.seen, [alerts[i : i + 50] for i in range(0, 200, 25)] * 2))
+        parts = list(pool.map(lambda part: new(store, *part), [alerts[i : i + 50] for i in range(0, 200, 25)] * 2))
     assert sorted(each.fingerprint for part in parts for each in part) == sorted(each.fingerprint for each in alerts)
 
 
@@ -273,15 +307,15 @@ def test_a_long_chain_is_read_in_whole(store: Store):
 
 def test_purge_forgets_by_age_and_leaves_the_audit(store: Store):
     store.save("r", b"", b"", {}, [alert("f")])
-    store.seen([alert("f")])
+    take(store, alert("f"))
     store.save_session("s", {}, FUTURE)
     store.audit("turn", {})
     assert store.purge(datetime.now(UTC) - HOUR) == 0
-    assert (store.report("r"), store.seen([alert("f")]), store.session("s")) == (b"", (), {})
+    assert (store.report("r"), new(store, alert("f")), store.session("s")) == (b"", [], {})
     assert store.purge(datetime.now(UTC) + HOUR) == 1
     assert store.report("r") is store.recording("r") is None
     assert store.find("f", "", None, 10) == ()
-    assert store.seen([alert("f")]) == (alert("f"),)
+    assert new(store, alert("f")) == [alert("f")]
     assert store.session("s") == {}
     assert store.audit_verify() == (1, "")
 
@@ -291,7 +325,7 @@ def test_half_a_surrogate_pair_is_refused_and_harms_nobody(store: Store):
         store.save("r\ud800", b"", b"", {})
     with pytest.raises(DataError):
         store.find("\ud800", "", None, 1)
-    assert len(store.seen([alert("f\ud800"), alert("f")])) == 2
+    assert len(new(store, alert("f\ud800"), alert("f"))) == 2
     assert store.reports() == ()
 
 

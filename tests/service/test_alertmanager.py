@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops.errors import DataError
-from aiops.schema import alertmanager
+from aiops.schema import alertmanager, grafana
 
 FIRING = {"labels": {"alertname": "HighLatency"}, "startsAt": "2026-01-31T12:00:00.123456789Z"}
 # A body as Alertmanager 0.28 sends it, with fields that this version of ours does not know.
@@ -45,7 +45,7 @@ def body(*alerts: dict[str, Any], **more: Any) -> bytes:
 
 
 def test_a_full_body() -> None:
-    (alert,) = alertmanager.notification(json.dumps(FULL).encode())
+    (alert,) = alertmanager.notification(json.dumps(FULL).encode()).alerts
     assert (alert.fingerprint, alert.status, alert.name) == ("c2f8a1b3d4e5f607", "firing", "HighLatency")
     assert alert.starts_at == datetime(2026, 1, 31, 12, tzinfo=UTC)
     assert alert.ends_at is None
@@ -54,7 +54,7 @@ def test_a_full_body() -> None:
 
 
 def test_severity_annotations_fingerprint_and_names_may_be_absent() -> None:
-    (alert,) = alertmanager.notification(body({"labels": {}, "startsAt": "2026-01-31T20:00:00+08:00"}))
+    (alert,) = alertmanager.notification(body({"labels": {}, "startsAt": "2026-01-31T20:00:00+08:00"})).alerts
     assert alert.annotations == {}
     assert alert.name == ""
     assert alert.starts_at == datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -63,7 +63,7 @@ def test_severity_annotations_fingerprint_and_names_may_be_absent() -> None:
 
 def test_the_end_is_kept_when_resolved() -> None:
     resolved = FIRING | {"status": "resolved", "endsAt": "2026-01-31T12:10:00Z"}
-    (alert,) = alertmanager.notification(body(resolved))
+    (alert,) = alertmanager.notification(body(resolved)).alerts
     assert alert.ends_at == datetime(2026, 1, 31, 12, 10, tzinfo=UTC)
 
 
@@ -104,7 +104,7 @@ def test_what_is_no_payload_is_refused_with_the_reason(sent: bytes, named: str) 
     )
 )
 def test_no_body_breaks_it(sent: bytes) -> None:
-    for read in (alertmanager.notification, lambda b: alertmanager.alerts_of(b, "f")):
+    for read in (alertmanager.notification, grafana.notification, lambda b: alertmanager.alerts_of(b, "f")):
         try:
             read(sent)
         except DataError:

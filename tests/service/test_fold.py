@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aiops import resources, rules
 from aiops.adapters.sqlite import QueueDB, StoreDB
-from aiops.domain import Alert, Inputs, Intent, Job, JobState, Symptom, Task
+from aiops.domain import Alert, Inputs, Intent, Job, JobState, Notification, Symptom, Task
 from aiops.errors import Overloaded
 from aiops.flows import fold
 from aiops.flows.fold import Receipt
@@ -51,7 +51,7 @@ def queue(tmp_path: Path) -> Iterator[QueueDB]:
 
 @pytest.fixture
 def take(store: StoreDB, queue: QueueDB) -> Take:
-    return lambda *alerts: fold.accept(alerts, ENTITIES, store, queue)
+    return lambda *alerts: fold.accept([Notification(alerts)], ENTITIES, store, queue)[0]
 
 
 def figures(receipt: Receipt) -> tuple[int, int, int]:
@@ -172,11 +172,12 @@ def test_a_full_queue_loses_nothing(store: StoreDB, tmp_path: Path) -> None:
     full = queue_db(tmp_path / "small.db", capacity=1)
     alerts = [alert(service="cart"), alert(service="checkout")]
     with pytest.raises(Overloaded):
-        fold.accept(alerts, ENTITIES, store, full)
+        fold.accept([Notification(tuple(alerts))], ENTITIES, store, full)
     assert full.depth() == 0
     full.close()
     roomy = queue_db(tmp_path / "small.db", capacity=10)
-    assert figures(fold.accept(alerts, ENTITIES, store, roomy)) == (2, 0, 0)
+    (receipt,) = fold.accept([Notification(tuple(alerts))], ENTITIES, store, roomy)
+    assert figures(receipt) == (2, 0, 0)
     assert roomy.depth() == 2
     roomy.close()
 

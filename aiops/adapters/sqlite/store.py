@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
-from aiops.domain import Alert, Feedback, TimeRange
+from aiops.domain import Alert, Feedback, Known, TimeRange
 from aiops.errors import DataError
 
 SCHEMA = Schema(
@@ -58,9 +58,11 @@ SCHEMA = Schema(
             ) STRICT, WITHOUT ROWID""",
             "CREATE INDEX feedback_by_symptom ON feedback (symptom, at, report)",
         ),
+        ("ALTER TABLE notifications ADD COLUMN diagnosis TEXT NOT NULL DEFAULT ''",),
     ),
 )
 
+FIRING = "firing"
 _INSTANT = timedelta(milliseconds=1)
 
 
@@ -134,24 +136,29 @@ class StoreDB:
 
     # ------------------------------------------------------------ notifications
 
-    def unseen(self, alerts: Iterable[Alert]) -> tuple[Alert, ...]:
-        """The alerts whose notification is not recorded, each once, in order; records nothing."""
-        fresh: dict[Row, Alert] = {}
-        for alert in alerts:
-            fresh.setdefault(_notification(alert), alert)
-        known = "SELECT 1 FROM notifications WHERE starts = ? AND digest = ?"
-        return tuple(alert for key, alert in fresh.items() if not self._db.read(known, key))
-
-    def seen(self, alerts: Iterable[Alert]) -> tuple[Alert, ...]:
-        """Records notification keys durably and returns the alerts not seen before, each once, in order."""
-        given = [(_notification(alert), alert) for alert in alerts]
+    def record(self, alerts: Sequence[Alert], assign: Callable[[Sequence[Known]], Sequence[str]]) -> None:
+        """Records notification keys with the diagnosis that `assign` answers for each, in one transaction."""
+        keys = [_notification(alert, alert.status) for alert in alerts]
+        firing = [key if a.status == FIRING else _notification(a, FIRING) for key, a in zip(keys, alerts, strict=True)]
         now = to_ms(datetime.now(UTC))
-        insert = "INSERT OR IGNORE INTO notifications VALUES (?, ?, ?)"
 
-        def run(connection: sqlite3.Connection) -> tuple[Alert, ...]:
-            return tuple(alert for key, alert in given if connection.execute(insert, (*key, now)).rowcount)
+        def run(connection: sqlite3.Connection) -> None:
+            find = "SELECT diagnosis FROM notifications WHERE starts = ? AND digest = ?"
 
-        return self._db.write(run) if given else ()
+            def found(key: Row) -> str | None:
+                row = connection.execute(find, key).fetchone()
+                return None if row is None else row[0]
+
+            known: list[Known] = []
+            for own, first in zip(keys, firing, strict=True):
+                diagnosis = found(own)
+                repeated = diagnosis is not None
+                known.append(Known(repeated, diagnosis or (found(first) if first is not own else "") or ""))
+            rows = [(*key, now, diagnosis) for key, diagnosis in zip(keys, assign(known), strict=True)]
+            connection.executemany("INSERT OR IGNORE INTO notifications VALUES (?, ?, ?, ?)", rows)
+
+        if alerts:
+            self._db.write(run)
 
     # ------------------------------------------------------------ sessions
 
@@ -307,12 +314,6 @@ def _span(window: TimeRange) -> tuple[int, int]:
 def _shown(row: Row) -> Mapping[str, str]:
     report_id, created, shown = row
     return {**json.loads(shown), "id": report_id, "created": from_ms(created).isoformat(timespec="milliseconds")}
-
-
-def _notification(alert: Alert) -> Row:
-    """Start and 128 bits of SHA-256 over the notification key, whose parts are told apart by JSON."""
-    text = json.dumps(alert.notification_key)
-    return to_ms(alert.starts_at), hashlib.sha256(text.encode()).digest()[:16]
 
 
 def _append(connection: sqlite3.Connection, kind: str, text: str) -> None:

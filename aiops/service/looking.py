@@ -1,0 +1,157 @@
+"""What people and programs look at: diagnoses, reports, the link from Grafana, and the way in for browsers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
+
+from aiops.domain import JobState, Report
+from aiops.errors import NotFound, UsageError
+from aiops.render import html, markdown, svg
+from aiops.schema import http, wire
+from aiops.service import pages
+from aiops.service.access import COOKIE, SESSION_S
+from aiops.service.desk import PROBLEM, At, From, Limit, Offset, To, Wanted, window
+
+FOUND = 20  # matches a look-up lists
+
+v1 = APIRouter(prefix="/v1", tags=["v1"])
+people = APIRouter(tags=["people"])
+
+
+@v1.get("/diagnoses", responses=PROBLEM)
+def diagnoses(
+    desk: At,
+    offset: Offset = 0,
+    limit: Limit = 50,
+    status: JobState | None = None,
+    service: Annotated[str, Query(description="the symptom's service")] = "",
+    alertname: str = "",
+    fingerprint: str = "",
+    start: From = "",
+    end: To = "",
+) -> http.Diagnoses:
+    """Newest first; with filters, those of the newest 500 that fit. `from` and `to` are when it was asked for."""
+    return desk.page(offset, limit, Wanted(status, service, alertname, fingerprint, window(start, end)))
+
+
+@v1.get("/diagnoses/{diagnosis_id}", responses=PROBLEM)
+def diagnosis(diagnosis_id: str, desk: At) -> http.Diagnosis:
+    """Where one diagnosis stands."""
+    return desk.find(diagnosis_id)
+
+
+@people.get("/reports/{name}", response_class=HTMLResponse, responses=PROBLEM)
+def report(name: str, desk: At) -> Response:
+    """A report as a page; `{id}.md`, `{id}.json` and `{id}.svg` are its other forms."""
+    report_id, dot, ending = name.partition(".")
+    form = _FORMS.get(dot + ending)
+    if form is None:
+        raise NotFound(f"no form {dot + ending!r} of a report; there are {', '.join(filter(None, _FORMS))}")
+    return form(desk.report(report_id), ZoneInfo(desk.ops.timezone))
+
+
+def _html(found: Report, zone: ZoneInfo) -> Response:
+    policy = f"{html.content_security_policy()}; frame-ancestors 'none'"
+    return HTMLResponse(html.html(found, tz=zone, home="/"), headers={"content-security-policy": policy})
+
+
+def _markdown(found: Report, zone: ZoneInfo) -> Response:
+    return PlainTextResponse(markdown.markdown(found, tz=zone), media_type="text/markdown")
+
+
+def _json(found: Report, _: ZoneInfo) -> Response:
+    return Response(wire.encode(wire.public_report(found)), media_type="application/json")
+
+
+def _svg(found: Report, zone: ZoneInfo) -> Response:
+    policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    return Response(svg.svg(found, tz=zone), media_type="image/svg+xml", headers={"content-security-policy": policy})
+
+
+_FORMS = {"": _html, ".md": _markdown, ".json": _json, ".svg": _svg}
+
+
+@people.get("/r", response_class=RedirectResponse, status_code=302, responses=PROBLEM)
+def find(
+    request: Request,
+    desk: At,
+    fingerprint: str = "",
+    alertname: str = "",
+    start: From = "",
+    end: To = "",
+) -> Response:
+    """Leads to the newest report about an alert: the target of links from Grafana. Without a match: 404 and a list."""
+    if not (fingerprint or alertname):
+        raise UsageError("fingerprint or alertname is needed")
+    rows = desk.ops.store.find(fingerprint, alertname, window(start, end), 1)
+    if rows:
+        return RedirectResponse(desk.link(f"/reports/{rows[0]['id']}"), 302)
+    note = f"No report about {fingerprint or alertname} in that time. The latest reports:"
+    latest = [desk.stored(row) for row in desk.ops.store.reports(FOUND)]
+    if "text/html" in request.headers.get("accept", ""):
+        page = pages.listing("No such report", latest, note)
+        return HTMLResponse(page, 404, headers={"content-security-policy": pages.CSP})
+    listed = http.Diagnoses(diagnoses=latest).model_dump(mode="json")
+    return JSONResponse({"detail": note, **listed}, 404)
+
+
+@people.get("/", response_class=HTMLResponse)
+def front(desk: At, offset: Offset = 0) -> Response:
+    """The list of diagnoses."""
+    listed = desk.page(offset, 50)
+    page = pages.listing("Diagnoses", listed.diagnoses, older=listed.next)
+    return HTMLResponse(page, headers={"content-security-policy": pages.CSP})
+
+
+@people.get("/login", response_class=HTMLResponse)
+async def login_page() -> Response:
+    """The form that trades a token for a cookie."""
+    return HTMLResponse(pages.login("/"), headers={"content-security-policy": pages.CSP})
+
+
+@people.post(
+    "/login",
+    response_class=RedirectResponse,
+    status_code=303,
+    responses=PROBLEM,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/x-www-form-urlencoded": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["token"],
+                        "properties": {"token": {"type": "string"}, "next": {"type": "string"}},
+                    }
+                }
+            },
+        }
+    },
+)
+async def login(request: Request, desk: At) -> Response:
+    """Trades a token for a cookie that no script can read, for 12 hours, and leads on to `next`, a path of this server."""
+    form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
+    wanted = form.get("next", ["/"])[0]
+    session = desk.access.login(form.get("token", [""])[0].strip().encode())
+    if session is None:
+        page = pages.login(wanted, "This token is not known.")
+        return HTMLResponse(page, 401, headers={"content-security-policy": pages.CSP})
+    leads = RedirectResponse(wanted if pages.LOCAL_PATH.fullmatch(wanted) else "/", 303)
+    secure = desk.external_url.startswith("https:")
+    leads.set_cookie(COOKIE, session, max_age=SESSION_S, httponly=True, samesite="lax", secure=secure)
+    return leads
+
+
+@people.post("/logout", response_class=RedirectResponse, status_code=303)
+async def logout(request: Request, desk: At) -> Response:
+    """Ends the session of the cookie."""
+    desk.access.logout(dict(request.scope["headers"]))
+    leads = RedirectResponse("/login", 303)
+    leads.delete_cookie(COOKIE)
+    return leads
