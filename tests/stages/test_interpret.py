@@ -34,6 +34,8 @@ def answers(name: str, catalog: str = "catalog.json") -> list[intake.Answer]:
         ("heldout.jsonl", "catalog.json", 0.97),
         ("second.jsonl", "catalog.json", 0.95),
         ("third.jsonl", "catalog.json", 0.94),
+        ("fourth.jsonl", "catalog_fourth.json", 0.94),
+        ("fifth.jsonl", "catalog_fifth.json", 0.94),
         ("other.jsonl", "catalog_other.json", 0.93),
     ],
 )

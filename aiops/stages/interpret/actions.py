@@ -8,31 +8,33 @@ from __future__ import annotations
 
 import re
 
-_PODS = r"(?:replicas?|pods?|instances?|nodes?|workers?|capacity|machines?|copies|containers?|servers?)"
+_PODS = r"(?:replicas?|pods?|instances?|nodes?|workers?|capacity|machines?|copies|containers?|servers?|boxes|box|vms?|hosts?|resources)"
 _VERBS = (
     (
         "rollback",
         (
-            r"roll(?:ing)?[ -]?back|roll (?:it|that|this|them|the \w+(?: \w+)?|\x00+|[\w-]+)(?: \w+)? back|revert|back out|undo (?:the |that |last |latest |this )*(?:deploy(?:ment)?|release|change|push|rollout)|go back to (?:the )?(?:previous|last|prior|old|earlier) (?:\w+ )?(?:version|release|build|deploy(?:ment)?)|"
+            r"roll(?:ing)?[ -]?back|roll (?:it|that|this|them|the \w+(?: \w+)?|\x00+|[\w-]+)(?: \w+)? back|revert|back out|(?:undo|yank|pull|reverse|unship|back out)(?: (?:of|out|back))?(?: (?:the|that|last|latest|this|new|newest|recent|night's|yesterday's|today's|morning's|[\w-]+'s|\x00+(?:'s)?|[\w-]+)){1,4}? (?:deploy(?:ment)?|release|change|push|rollout|version|build|update)|"
+            r"(?:go|goes|move|put|switch|flip|take|get|bring|set|return|change|rewind|drop|fall)(?: (?:it|that|this|them|us|[\w-]+|\x00+)){0,3}?(?: back)? (?:to|on|onto|at) (?:(?:the|its|an|our|that|\w+'s) )*(?:(?:old|older|previous|prev|prior|last|earlier|former|known[ -]good|good|stable|working) (?:\w+ ){0,2}?(?:version|release|build|deploy(?:ment)?|rollout|image|tag|revision|one|state)|(?:version|release|build|deploy(?:ment)?) (?:before|prior|from before|we had))|"
             r"(?:restore|redeploy|put back|switch back to|downgrade to) (?:the |to )*(?:previous|last|prior|old|earlier|known good|stable)(?: \w+)? (?:version|release|build|deploy(?:ment)?|one)|downgrade"
         ),
-        r"回滚|回退|退回(?:到|上)?|还原到?上|撤回(?:上线|发布|变更|部署)|撤销(?:上线|发布|变更|部署)|恢复到?(?:上一?个?|之前的?|旧的?|老的?|前一个?)版本|切回(?:上|旧|老|之前)",
+        r"回滚|回退|退回(?:到|上|去|旧|老|之前|前|原)?|撤回(?:去|上线|发布|变更|部署|版本|新版|来)?(?=$|吧|了|上线|发布|变更|部署|版本|新版|[,.!?。;])|撤销(?:这次|上次|本次|昨天的?)?(?:上线|发布|变更|部署)|(?:恢复|还原|切回?|换回?|改回?|退|降|回)到?(?:上一?个?|上次的?|之前的?|以前的?|旧的?|老的?|原来的?|前一?个?|先前的?|稳定的?)(?:稳定|正常|可用|健康)?的?(?:版本?|代码|镜像|发布)|(?:切|换|改)回(?:旧|老|上|之前|原来|前)|降级到?(?:旧|老|上)",
     ),
     (
         "scale",
         (
             rf"(?:up|down|auto)?scale(?:[ -]?(?:up|out|down|in))?|(?:add|spin up|launch|give (?:it |[\w-]+ )?|throw|provision|bring up|deploy)\s+(?:me |in |it )?(?:\w+ )?(?:more|extra|additional|another|\d+|two|three|four|five|some|a few|a couple(?: of)?)\s+(?:more |extra |additional )?{_PODS}|"
-            rf"(?:double|triple|increase|bump(?: up)?|raise|reduce|decrease|lower|set|grow|shrink)\s+(?:up )?(?:the )?(?:number of |count of )?(?:[\w-]+(?:'s)? )?{_PODS}|(?:get|have|need|needs|want|wants|use|deserves?|add|with|give (?:it|[\w-]+))\s+(?:me )?(?:a |some )?(?:couple (?:of )?|few |handful of |\d+ |two |three )?(?:more|extra|additional|another|bigger)\s+(?:\w+ )?{_PODS}|beef up|expand (?:the )?(?:capacity|cluster)|resize"
+            rf"(?:double|triple|increase|bump(?: up)?|raise|reduce|decrease|lower|set|grow|shrink)\s+(?:up )?(?:the )?(?:number of |count of )?(?:[\w-]+(?:'s)? )?{_PODS}|(?:get|have|need|needs|want|wants|use|deserves?|add|with|give (?:it|[\w-]+))\s+(?:me )?(?:a |some )?(?:couple (?:of )?|few |handful of |\d+ |two |three )?(?:more|extra|additional|another|bigger)\s+(?:\w+ )?{_PODS}|beef up|(?:expand|add|increase|raise|bump(?: up)?|boost|double|triple|grow|more) (?:the |its |some |more |extra |additional )*(?:capacity|headroom|firepower|horsepower|resources)|expand (?:the )?cluster|resize|"
+            rf"(?:add|spin up|bring up|fire up|stand up|launch|throw|toss|put|provision|start up|get|give|need|want|deploy|allocate|roll out|turn up)(?: (?:it|him|me|us|in|on|up|at|[\w-]+|\x00+)){{0,3}}? (?:(?:a|some) )?(?:more|extra|additional|another|\d+|two|three|four|five|few|couple(?: of)?|bunch of|handful of)(?: (?:more|extra|additional|new|[\w-]+|\x00+)){{0,2}}? {_PODS}"
         ),
-        r"扩缩?容|缩容|扩(?:到|至|一下|大|展|成|[\d一二两三四五六七八九十]+)|缩到|伸缩|(?:加|增加|多加|再加|补|添|起)(?:到|上|多)?[\d一二两三四五六七八九十几]*(?:个|台|倍)?(?:更多)?(?:的)?(?:副本|实例|节点|机器|pod|容器|资源)|加(?:点|些)(?:机器|副本|实例|节点|资源)|(?:副本|实例)数?(?:加|调|扩|翻|改|增)(?:到|成|为|至|倍|加)?",
+        r"扩缩?容|缩容|扩(?:到|至|一下|大|展|成|[\d一二两三四五六七八九十]+)|缩到|伸缩|(?:加|增加|多加|再加|补|添|起)(?:到|上|多)?[\d一二两三四五六七八九十几]*(?:个|台|倍)?(?:更多)?(?:的)?(?:副本|实例|节点|机器|pod|容器|资源)|(?:加|增加|添|补|扩)(?:点|些|几个?|几台|多点|一些|一点)?(?:机器|副本|实例|节点|资源|容量|pod)数?(?:量)?|(?:再|多|快|赶紧)?(?:加|拉|起|开|补|上|添|弄|搞|整|来)(?:[\d一二两三四五六七八九十几仨俩]+|几|些)(?:台|个(?:副本|实例|节点|pod|容器))(?:机器|副本|实例|节点|pod|容器)?(?!小时|月|钟)|(?:副本|实例)数?(?:加|调|扩|翻|改|增)(?:到|成|为|至|倍|加)?",
     ),
     (
         "restart",
         (
-            r"re-?start|re-?boot|bounce|power[ -]?cycle|recycle|respawn|re-?launch|turn (?:it |[\w-]+ )?off and on(?: again)?|cycle (?:the )?(?:pods?|service|instances?)|kick(?: over)?(?! (?:off|in|out))|give (?:it |[\w-]+ |the [\w-]+ )?(?:a )?(?:quick |good |rolling )?(?:restart|kick|bounce|reboot|nudge)|"
+            r"re-?start|re-?boot|bounce|power[ -]?cycle|recycle|respawn|re-?launch|(?:start|spin|fire|bring)(?: (?:it|that|this|them|the|[\w-]+|\x00+)){0,2}? (?:up )?(?:afresh|fresh|anew|over again|up again|back up)|turn (?:it |[\w-]+ )?off and on(?: again)?|cycle (?:the )?(?:pods?|service|instances?)|kick(?: over)?(?! (?:off|in|out))|give (?:it |[\w-]+ |the [\w-]+ )?(?:a )?(?:quick |good |rolling )?(?:restart|kick|bounce|reboot|nudge)|"
             r"(?:do|perform|trigger|run|initiate|schedule|start|execute) (?:a |an |the )?(?:quick |rolling |clean |graceful )?(?:restart|reboot|bounce)|needs? (?:a |to be )(?:quick |good |rolling )?(?:restart(?:ed)?|kick|bounce(?:d)?|reboot(?:ed)?)"
         ),
-        r"重启|重新启动|重新拉起|重拉|拉起来|重新起|踢一下|重新跑起|重开|重置(?=服务|进程|容器|实例)|弹一下",
+        r"重启|重新启动|重新拉起|重拉|拉起来|重新起|踢一下|重新跑起|重开|(?:关|停)(?:掉|了|一下)?(?:再|然后|重新)(?:拉|启|起|打?开)[^,。;]{0,4}|重新(?:拉|启|开|起)(?:起来?|动|一下)?|重置(?=服务|进程|容器|实例)|弹一下",
     ),
 )
 _COUNTED_EN = r"(?!\s?(?:counts?\b|s\b|loops?|rates?|history|happen\w*|caused?\b|times\b|events?|spikes?|storms?|polic\w+|numbers?|logs?|status|reasons?|alerts?|failed|fail|metrics?|trend|went|made|fix\w*|help\w*|did\b|was\b|is\b|itself|themselves|on its own|by itself|behaviou?r|factor))"

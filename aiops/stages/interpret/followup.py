@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aiops.stages.interpret.rules import Heardings
 
 _ADD = re.compile(
-    r"(?a)\b(?:also|too|as well|add|plus|include|including|additionally|along with|together with|on top|append|throw in|with (?:the )?(?=\x00|cpu|mem|disk|qps|err|lat))\b|^(?:and|&)\s+(?!for|what|how|why|now|in|on|the same|as|make|restart)|再加|加上|加个|也(?:看|查|要|加|带|列|来|给)|还有|还要|还想|另外|同时|顺便|一并|一起|外加|补上|连同|再看看?|并加"
+    r"(?a)\b(?:also|too|as well|add|plus|include|including|additionally|along with|together with|on top|append|throw in|with (?:the )?(?=\x00|cpu|mem|disk|qps|err|lat))\b|^(?:and|&)\s+(?!for|what|how|why|now|in|on|the same|as|make|restart)|再加|加上|加个|也(?:看|查|要|加|带|列|来|给)|还有|还要|还想|另外|同时|顺便|一并|一起|外加|补上|连同|再看看?(?!下)|并加"
 )
 _REPLACE = re.compile(
     r"(?a)\b(?:instead|rather|switch(?: to| it)?|change(?: it)?(?: to)?|replace|swap|make (?:it|that)|not\b|what about|how about|same (?:for|thing|but|question|on|again|with)|only|just)\b|换成|换|改成|改为|改|变成|而是|不是|只看|只要|呢[??]?$"

@@ -15,14 +15,16 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA
 
 from aiops.domain import Catalog
-from aiops.stages.interpret.lexicon import CONFUSABLE, GENERIC, KNOWN_WORDS, METRICS, ROLES, VERB_USES
+from aiops.stages.interpret import metricnames
+from aiops.stages.interpret.lexicon import ROLES, VERB_USES
+from aiops.stages.interpret.vocabulary import CONFUSABLE, GENERIC, KNOWN_WORDS, words
 
 _TOKEN = re.compile(r"(?a)[a-z0-9]+(?:[-_.#][a-z0-9]+)*")
 _HAN = re.compile(r"(?a)[\u4e00-\u9fff]")
 _SUFFIX = re.compile(r"(?a)(?:[-_ ]?(?:service|svc)|[-_ ](?:srv|server))$")
 _ZH_SUFFIX = r"(?:服务|系统|模块|组件|中心|集群|端|页面?)?"
 _NOT_NAMES = re.compile(  # identifiers that are no services: versions, regions, percentiles, sizes, dates, times
-    r"(?a)v?\d[\d.:a-z]*|p\d{2,3}(?:[-_]?latency|ms)?|(?:latency|p)[-_]?p?\d{2,3}|\d+xx|[a-z]{2}-[a-z]+-\d[a-z]?|x86|ipv[46]|s3|k8s|"
+    r"(?a)v?\d[\d.:a-z]*|p\d{2,3}(?:[-_]?latency|ms)?|(?:latency|p)[-_]?p?\d{2,3}|\d+xx|(?:us|eu|ap|sa|ca|me|af|cn|il|mx)-(?:gov-)?[a-z]+-\d[a-z]?|x86|ipv[46]|s3|k8s|"
     r"(?:non|pre|post|re|un|co|over|out|self|up|down|round|drill|follow|write|root|end|real|near|error|mini|ultra|super|on|off|roll|back|check|hit|half|so|well|long|short|high|low|full|plain|time|top|step|by|per|day|week|read|multi|stop|out|year|month)-[a-z-]+|[a-z]+-(?:up|out|in|down|off|by|wide|time|day|level|mortem|call|hit|rate|ratio|text|only|series|world|side|term|hour|hours|minute|like|free|based|on|cause|alert|check)|t\d|q\d|o11y"
 )
 
@@ -63,7 +65,7 @@ class Matcher:
         self._han = _alternation(han, "(?:", f"){_ZH_SUFFIX}")
         self._fuzzy = _buckets(form for form in latin if len(form) >= 4 and " " not in form)
         self.words = frozenset(word for form in latin for word in re.split(r"[-_ ]", form))
-        self._metric, self._metric_names = _metric_pattern(_concepts(catalog.metrics))
+        self._metric, self._metric_names = metricnames.pattern_of(metricnames.concepts(catalog.metrics))
 
     def is_name(self, text: str) -> bool:
         """Whether the whole text is one catalog name, or a list of them."""
@@ -82,6 +84,8 @@ class Matcher:
         either: list[str] = []
         for token in _TOKEN.finditer(rest):
             self._token(token, rest, found, unknown, either)
+        if found:
+            unknown = [word for word in unknown if not _turn_of_phrase(word, text)]
         unknown += [s.group() for s in _ZH_SERVICE.finditer(rest) if not _PLAIN_ZH.search(s.group(1))]
         found.sort(key=lambda m: m.start)
         return Mentions(tuple(found), tuple(unknown), tuple(either))
@@ -130,16 +134,35 @@ class Matcher:
         names = {self._said[form] for form in near}
         return near[0] if len(names) == 1 else ""
 
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """The metric of failed requests, where the catalog has one."""
+        return tuple(dict.fromkeys(mention.name for mention in self.metrics("error rate")))
+
     def metrics(self, text: str) -> tuple[Mention, ...]:
         """Metrics in normalised `text`, in the order spoken, the more specific reading first."""
         found = []
         for match in self._metric.finditer(text):
             group = match.lastgroup or ""
             name = self._metric_names[group]
-            found.append(Mention(name, match.start(), match.end()))
+            if name:
+                found.append(Mention(name, match.start(), match.end()))
         return tuple(found)
 
 
+def _turn_of_phrase(word: str, text: str) -> bool:
+    """Whether a hyphened word beside a known service is just English ("the old heave-ho"): no digit, no word that ends
+    names, and not in one row with another name."""
+    if not re.fullmatch(r"(?a)[a-z]+-[a-z]+", word) or word.rpartition("-")[2] in _ENDS_NAMES:
+        return False
+    row = rf"(?a)(?:\b(?:and|or|vs\.?|versus|than|with|of|on|for|to|in|at|by|from|is|are)|[,&+/和与跟把给])\s*(?:the )?{re.escape(word)}\b|\b{re.escape(word)}\s*(?:,|&|\+|/|and\b|or\b|vs\b|和|与|跟|'s\b)"
+    return re.search(row, text) is None
+
+
+_ENDS_NAMES = words(
+    "service svc api db server worker workers consumer producer gateway proxy cache job jobs queue manager controller app web"
+    " frontend backend engine hub bus broker store portal sync agent operator scheduler master primary replica main farm"
+)
 _ZH_SERVICE = re.compile(r"([\u4e00-\u9fff]{2,4}?)(?:服务|系统)(?!器|端)")
 _PLAIN_ZH = re.compile(r"(?a)[的了吗呢么啊这那哪些个各所有全部一下看查重启问什怎为在把给请帮]")
 
@@ -311,31 +334,6 @@ def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
     for start, end in spans:
         chars[start:end] = "\x00" * (end - start)
     return "".join(chars)
-
-
-def _concepts(metrics: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """(how people say it, catalog metric), the specific first; a concept that the catalog lacks is nobody's."""
-    names = tuple(metrics)
-    longest_first = sorted(names, key=lambda n: (-len(n), n))
-    said = [(re.escape(n.lower()).replace("_", "[ _-]?").replace(r"\-", "[ _-]?"), n) for n in longest_first]
-    for _, wanted, phrases in METRICS:
-        whole = next((n for pattern in wanted for n in names if re.search(pattern, n.lower())), "")
-        if whole:
-            said.append((phrases, whole))
-    return tuple(said)
-
-
-def _metric_pattern(concepts: Iterable[tuple[str, str]]) -> tuple[re.Pattern[str], dict[str, str]]:
-    groups: dict[str, str] = {}
-    parts = []
-    for index, (phrases, name) in enumerate(concepts):
-        groups[f"m{index}"] = name
-        parts.append(f"(?P<m{index}>{phrases})")
-    if not parts:
-        return re.compile(r"(?a)(?!)"), groups
-    # Chinese needs no word boundary, not even beside Latin letters ("pod一直重启").
-    before, after = r"(?:(?<![a-z0-9_])|(?=[\u4e00-\u9fff]))", r"(?:(?![a-z_])|(?<=[\u4e00-\u9fff]))"
-    return re.compile(rf"(?a){before}(?:{'|'.join(parts)}){after}"), groups
 
 
 def near(word: str, catalog: Catalog) -> tuple[str, ...]:

@@ -13,7 +13,17 @@ from datetime import datetime
 
 from aiops.domain import Catalog
 from aiops.stages.interpret import actions, filters, followup, guards, spelling, timegrammar
-from aiops.stages.interpret.lexicon import COMPLAINT, DETECT, DIAGNOSE, FORECAST, LOOKING, QUERY, REPORT, WHY_STRONG
+from aiops.stages.interpret.lexicon import (
+    COMPLAINT,
+    DETECT,
+    DIAGNOSE,
+    DOWN,
+    FORECAST,
+    LOOKING,
+    QUERY,
+    REPORT,
+    WHY_STRONG,
+)
 from aiops.stages.interpret.match import Matcher, Mention, Mentions, near
 from aiops.stages.interpret.slots import Reading, Slots
 from aiops.stages.interpret.text import MAX_CHARS, RAW_CHARS, normalise, strip_quoted
@@ -24,12 +34,6 @@ _PLAIN = re.compile(
     r"(?a)\bplain[- ]?text\b|\btext[- ]only\b|\b(?:as|in|raw) (?:plain |simple |raw )?(?:text|txt)\b|\b(?:text|txt) (?:format|output|please|pls)\b|\bno (?:markdown|formatting)\b|\braw text\b|\bplain(?: format| output)?(?: please| pls)?\s*[.!]?$|纯文本|文本格式|普通文本|(?:用|以|按)文本|纯文字|文本(?:输出|形式|就行|即可)|不要(?:markdown|格式)"
 )
 _MARKDOWN = re.compile(r"(?a)\bmarkdown\b|\bmd\b")
-_COMPOUND_UNKNOWN = re.compile(
-    r"(?a)\b(?:and|or|vs\.?|versus|&)\s+(?P<word>[a-z]{3,})\b|(?P<first>[a-z]{3,})\s+(?:and|or|vs\.?|versus|&)\s+$"
-)
-_NOW = re.compile(r"(?a)\bright now\b|\bcurrently\b|\bat (?:the|this) moment\b|\bas of now\b|现在|目前|当前|此刻|眼下")
-
-
 _VAGUE = re.compile(
     r"(?a)slow|slug|lagg|crawl|drag|tak|took|tim|hang|spin|unresp|like|as |treacle|很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总|慢|卡|转圈|半天|fail|reject|can|unable|no"
 )
@@ -42,7 +46,7 @@ _STATEMENT = re.compile(
 _RELEASE = r"(?:release|deploy(?:ment)?|change|push|rollout|version|build|update)"
 _RELEASE_BEFORE = re.compile(rf"(?a)\b{_RELEASE}s?(?: (?:from|of|made|done|we did|that went out|pushed|shipped))?\s*$")
 _RELEASE_AFTER = re.compile(
-    rf"(?a)\s*(?:[\w-]+\s+){{0,2}}?{_RELEASE}|(?:的|那次|这次|那个|上午|下午|刚)*(?:发布|上线|变更|部署|版本|发的版|更新)"
+    rf"(?a)(?:'s)?\s*(?:[\w-]+\s+){{0,2}}?{_RELEASE}|(?:的|那次|这次|那个|上午|下午|刚)*(?:发布|上线|变更|部署|版本|发的版|更新)"
 )
 _EMPTY_WORDS = frozenset(
     [
@@ -114,7 +118,7 @@ def read(text: str, matcher: Matcher, now: datetime, context: Slots | None = Non
             return Reading(Slots(intent="reject"), question=off)
     if context is not None and followup.is_edit(heard, cues(heard)):
         return replace(followup.edit(heard, cues(heard), context), said=said)
-    return replace(_fresh(heard, matcher.catalog), said=said)
+    return replace(_fresh(heard, matcher), said=said)
 
 
 def hear(said: str, matcher: Matcher, now: datetime, *, quoted: bool = False) -> Heardings:
@@ -125,7 +129,9 @@ def hear(said: str, matcher: Matcher, now: datetime, *, quoted: bool = False) ->
     names = matcher.services(said, spans)
     blank = _blank(said, [*spans, *((m.start, m.end) for m in names.services)])
     action, about = actions.wanted(said)
-    metrics = _specific(blank, matcher.metrics(blank))
+    metrics = _specific(blank, matcher.metrics(_without(blank, names.unknown)))
+    if action == "scale":  # that a thing "can't keep up" is why it is to grow, and measures nothing
+        metrics = tuple(m for m in metrics if not said[m.start : m.end].endswith("keep up"))
     lowered = frozenset(n.lower() for n in matcher.catalog.services) | {said[m.start : m.end] for m in names.services}
     conditions = filters.find(blank, metrics, spans, lowered)
     used = {c.text.partition("=")[2] for c in conditions if "=" in c.text}
@@ -145,7 +151,8 @@ def output_of(said: str) -> str:
 
 def cues(heard: Heardings) -> Mapping[str, bool]:
     """Which kinds of question the words cue; `why` is a cue no other question outweighs."""
-    said = _blank(heard.text, [(m.start, m.end) for m in heard.services.services])
+    named = [(m.start, m.end) for m in heard.services.services]
+    said = _blank(heard.text, [*named, *((c.start, c.end) for c in heard.conditions)])
     plain = _blank(said, [(m.start, m.end) for m in heard.metrics if not _TELLING.search(heard.text[m.start : m.end])])
     future_time = any(h.text.startswith("next:") for h in heard.times)
     return {
@@ -157,9 +164,14 @@ def cues(heard: Heardings) -> Mapping[str, bool]:
         "query": bool(QUERY.search(LOOKING.sub("\x00", _blank(said, [(h.start, h.end) for h in heard.times])))),
         "looking": bool(LOOKING.search(said)),
         # A metric's own name ("error rate") complains of nothing; what is told of it may.
-        "complaint": bool(COMPLAINT.search(plain)),
+        "complaint": bool(COMPLAINT.search(plain)) or any(_tells(heard, m) for m in heard.metrics),
         "statement": bool(_STATEMENT.search(plain)),
     }
+
+
+def _tells(heard: Heardings, metric: Mention) -> bool:
+    """Whether the words that name the metric say themselves that something is wrong: "takes forever", 打不开."""
+    return bool(_TELLING.search(heard.text[metric.start : metric.end]))
 
 
 def intent_of(cue: Mapping[str, bool], *, metrics: bool) -> str:  # noqa: PLR0911 - one reason, one line
@@ -181,14 +193,17 @@ def intent_of(cue: Mapping[str, bool], *, metrics: bool) -> str:  # noqa: PLR091
     return "query" if metrics or cue["looking"] else ""
 
 
-def _fresh(heard: Heardings, catalog: Catalog) -> Reading:
+def _fresh(heard: Heardings, matcher: Matcher) -> Reading:
     cue = cues(heard)
     intent = "remediate" if heard.action != "none" else intent_of(cue, metrics=bool(heard.metrics))
     time, problem = when(_asked_times(heard), intent)
+    metrics = heard.metric_names
+    if intent == "diagnose" and heard.services.names and not metrics and DOWN.search(heard.text):
+        metrics = matcher.errors
     slots = Slots(
         intent=intent or "clarify",
         services=heard.services.names,
-        metrics=heard.metric_names,
+        metrics=metrics,
         time=time.text if time else "none",
         filters=heard.filter_texts,
         action=heard.action,
@@ -209,7 +224,7 @@ def _fresh(heard: Heardings, catalog: Catalog) -> Reading:
         name: "said" if name in said or name in {"intent", "action"} else "default"
         for name in ("intent", "services", "metrics", "time", "filters", "action", "output")
     }
-    return settle(Reading(slots, origins=origins, wanted=intent), heard, catalog, cue, problem)
+    return settle(Reading(slots, origins=origins, wanted=intent), heard, matcher.catalog, cue, problem)
 
 
 def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[str, bool], problem: str) -> Reading:  # noqa: PLR0911 - one reason, one line
@@ -332,6 +347,11 @@ def _specific(text: str, metrics: tuple[Mention, ...]) -> tuple[Mention, ...]:
 _LATENCY_WORD = re.compile(
     r"(?a)laten|response|respon|delay|slow|slug|lagg|crawl|drag|tak|tim|hang|spin|unresp|rt\b|round|average|avg|mean|request |延迟|时延|耗时|响应|rt|很|太|好|这么|那么|变|越来越|有点|特别|非常|巨|超|贼|突然|又|老|总|慢|卡|转圈|半天"
 )
+
+
+def _without(text: str, words: Sequence[str]) -> str:
+    """The text with the identifiers blanked that are nobody's: their parts name nothing."""
+    return _blank(text, [found.span() for word in words for found in re.finditer(re.escape(word), text)])
 
 
 def _blank(text: str, spans: Sequence[tuple[int, int]]) -> str:

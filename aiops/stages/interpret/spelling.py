@@ -6,19 +6,8 @@ import re
 
 from rapidfuzz.distance import OSA
 
-from aiops.stages.interpret.lexicon import (
-    COMPLAINT,
-    CONFUSABLE,
-    DETECT,
-    DIAGNOSE,
-    FORECAST,
-    KNOWN_WORDS,
-    METRICS,
-    NOT_TYPOS,
-    QUERY,
-    REPORT,
-    TRADE_WORDS,
-)
+from aiops.stages.interpret.lexicon import COMPLAINT, DETECT, DIAGNOSE, FORECAST, METRICS, QUERY, REPORT
+from aiops.stages.interpret.vocabulary import CONFUSABLE, KNOWN_WORDS, NOT_TYPOS, TRADE_WORDS
 
 _WORD = re.compile(r"(?<![a-z0-9_.@/=-])[a-z]{2,20}(?![a-z0-9_.@/=-])", re.ASCII)
 _SHORT = {

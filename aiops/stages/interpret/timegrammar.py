@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiops.domain import TimeRange
 
-_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "俩": 2}
+_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "俩": 2, "仨": 3}
 _SCALES = {"十": 10, "百": 100, "千": 1_000, "万": 10_000}
 _WORDS = {
     w: float(i)
@@ -75,7 +75,7 @@ _EN_NUM = (
     rf"\d{{{{1,6}}}}(?:\.\d{{{{1,4}}}})?|(?:{_TENS}|" + "|".join(sorted(_WORDS, key=len, reverse=True)) + r")(?=[ -])"
 )
 _EN_UNIT = "|".join(_UNIT_WORDS.values())
-_ZH_NUM = r"\d{{1,6}}(?:\.\d{{1,4}})?|[零〇一二两俩三四五六七八九十百千]{{1,12}}|半"
+_ZH_NUM = r"\d{{1,6}}(?:\.\d{{1,4}})?|[零〇一二两俩仨三四五六七八九十百千]{{1,12}}|半"
 _ZH_UNIT = "|".join(_ZH_UNITS.values())
 _EN_SPAN = (
     rf"(?:(?P<{{0}}n>{_EN_NUM})[ -]?)?(?P<{{0}}u>{_EN_UNIT})(?:\b|(?<=h)(?=\d))(?P<{{0}}half> and a half)?"
@@ -149,7 +149,7 @@ _NEXT = (
     ),
     _c(rf"\bhorizon\s*(?:of|:|=)?\s*{_EN_SPAN.format('a')}"),
     _c(rf"(?:未来|接下来|今后|往后|之后|将来|后续|下)的?\s*{_ZH_SPAN.format('a')}"),
-    _c(rf"{_ZH_SPAN.format('a')}(?:之后|以后|后)"),
+    _c(rf"(?<!点)(?<!时){_ZH_SPAN.format('a')}(?:之后|以后|后)"),
 )
 _WITHIN = (
     _c(rf"\b(?:in|within|inside|for|over)\s+(?:the\s+)?{_EN_SPAN.format('a')}"),
@@ -204,6 +204,8 @@ _FIXED = (
         ),
         "last:1w",
     ),
+    (_c(r"\b(?:all|the whole|the entire) week\b"), "last:1w"),
+    (_c(r"\b(?:all|the whole|the entire) day(?: long)?\b(?! yesterday)|(?<!\w)一整天|整天"), "day:today"),
     (_c(r"\b(?:this|last) month(?:'s)?\b|本月|这个月|上个?月"), "last:30d"),
     (_c(r"\blast (?:weekend)\b|这两天|这俩天"), "last:2d"),
     (_c(r"这几天|这些天|\bthese days\b|\b(?:the )?(?:last|past) few days\b"), "last:3d"),
@@ -247,6 +249,7 @@ def number(word: str) -> float | None:
 
 def _chinese(word: str) -> float | None:
     total, section, digit = 0, 0, -1
+    word = _in_full(word)
     for char in word:
         if char in _DIGITS:
             digit = _DIGITS[char] if digit < 0 or char in "零〇" or digit == 0 else digit * 10 + _DIGITS[char]
@@ -258,6 +261,14 @@ def _chinese(word: str) -> float | None:
         else:
             return None
     return float(total + section + max(digit, 0)) if word else None
+
+
+def _in_full(word: str) -> str:
+    """A last digit right after a scale is of the next smaller one: 一千五 is 一千五百, 两万三 is 两万三千."""
+    smaller = {"百": "十", "千": "百", "万": "千"}
+    if len(word) >= 3 and word[-1] in "一二两三四五六七八九" and word[-2] in smaller and "零" not in word:
+        return word + smaller[word[-2]]
+    return word
 
 
 def _unit(word: str) -> str:
@@ -484,6 +495,9 @@ def _needs_number(said: str, unit: str) -> bool:
 def _joined(heard: tuple[Heard, ...]) -> tuple[Heard, ...]:
     """A clock time beside a day is that day's clock time: "yesterday between 2 and 4pm", 昨天下午三点."""
     clocks = [h for h in heard if h.text.startswith(("since:", "range:"))]
+    if len(clocks) == 2 and clocks[1].start - clocks[0].end <= 4:
+        heard = tuple(h for h in heard if h is not clocks[0])  # "since lunch, 12:30 or so": the second says it exactly
+        clocks = clocks[1:]
     days = [h for h in heard if h.text.startswith("day:")]
     if len(clocks) != 1 or not days:
         return heard
