@@ -7,9 +7,11 @@ entry point group `aiops.adapters` (`port:scheme = module:builder`), each `build
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
+import pwd
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from aiops import __version__, resources, rules, settings
-from aiops.domain import Task
+from aiops.domain import Actor, Task
 from aiops.errors import ConfigError
 from aiops.ops import Ops
 from aiops.pipeline import Sources
@@ -37,6 +39,7 @@ from aiops.schema import wire
 from aiops.settings import Settings
 
 if TYPE_CHECKING:
+    from aiops.adapters.ed25519 import Checker, Signer
     from aiops.adapters.http import Access
 
 T = TypeVar("T")
@@ -121,6 +124,8 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         priors=config.truth("diagnosis.priors"),
         graph_keep=timedelta(days=config.number("stores.graph_keep_days")),
     )
+        session_keep=timedelta(hours=config.number("stores.session_keep_hours")),
+        actor=Actor("python", _user()),
 
 
 @contextmanager
@@ -197,6 +202,29 @@ def _open(port: str, table: Table[T], url: str, config: Settings) -> T:
             f"{port}: no adapter for {scheme + ':'!r} in {_shown(url)!r}; known are {', '.join(f'{s}:' for s in sorted(table))}"
         )
     adapter: T = builder(url, config)
+def signer(config: Settings) -> Signer | None:
+    """Signs the heads of exported audit logs; None where no key is set. Raises ConfigError."""
+    pem = config.secret("stores.audit_key_file")
+    if not pem:
+        return None
+    from aiops.adapters.ed25519 import Signer
+
+    return Signer(pem, "stores.audit_key_file")
+
+
+def checker(config: Settings, file: Path | None = None) -> Checker | None:
+    """Checks such signatures, with the key in `file` or else the one that is set; None where there is neither. Raises ConfigError."""
+    try:
+        pem = file.read_text(encoding="utf-8") if file else config.secret("stores.audit_key_file")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't read {file}: {error}") from error
+    if not pem:
+        return None
+    from aiops.adapters.ed25519 import Checker
+
+    return Checker(pem, str(file or "stores.audit_key_file"))
+
+
     return adapter
 
 
@@ -209,6 +237,14 @@ def _mirrored(graph: GraphStore, url: str, config: Settings, *, keep: bool) -> G
     # One copy for each server: what waits for one is never sent to another.
     file = config.home / f"graph-{hashlib.sha256(url.encode()).hexdigest()[:12]}.db"
     return MirroredGraph(GraphDB(file if keep else ":memory:"), graph, _shown(url))
+
+
+def _user() -> str:
+    """Whose process this is; the environment could say anything."""
+    number = os.geteuid()
+    with suppress(KeyError):
+        return pwd.getpwuid(number).pw_name
+    return str(number)
 
 
 def _third_party(port: str, scheme: str) -> Callable[[str, Settings], T] | None:

@@ -141,6 +141,14 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks or acts, and through which channel: cli, http, python, worker, a chat's name. Sessions and audit go by both."""
+
+    channel: str = "python"
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Symptom:
     """What hurts: a service, the metric that shows it (if known), and when it was noticed."""
 

@@ -7,7 +7,8 @@
     |   +-- DataError           a file or body is not what it should be exit 2, HTTP 400
     +-- SourceError             a source could not answer              a Gap; exit 3 when nothing else could be read
     |   +-- SourceUnreachable   no connection, or no answer in time    may be retried
-    |   |   +-- SourceBusy      it has too much to do: 429, 503, late  may be retried, but less often
+    |   |   +-- SourceBusy      it has too much to do: 429, 503        may be retried, but less often
+    |   |       +-- SourceLate  no whole answer in time                as above
     |   +-- SourceRefused       4xx: it understood and said no         must not be retried
     |   +-- SourceGarbled       it answered what it must not           must not be retried
     +-- ModelError              the language model gave nothing        rules or a clarification answer instead
@@ -62,6 +63,10 @@ class SourceUnreachable(SourceError):
 
 
 class SourceBusy(SourceUnreachable):
+    pass
+
+
+class SourceLate(SourceBusy):
     pass
 
 

@@ -11,15 +11,29 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 
 from aiops import pipeline
-from aiops.domain import Alert, Feedback, Inputs, Intent, Recording, Report, Symptom, Task, TimeRange, job_id
+from aiops.domain import (
+    Actor,
+    Alert,
+    Feedback,
+    Inputs,
+    Intent,
+    Job,
+    Recording,
+    Report,
+    Symptom,
+    Task,
+    TimeRange,
+    job_id,
+)
 from aiops.errors import AiopsError, NotFound, Refused, UsageError
-from aiops.flows import fold
+from aiops.flows import fold, turns
 from aiops.pipeline import Sources
 from aiops.ports import Chat, JobQueue, LanguageModel, Store
 from aiops.recording import pack, unpack
@@ -37,7 +51,10 @@ ASKED_AFTER = LOOK_ON  # people ask some minutes after trouble began, and then a
 
 @dataclass(frozen=True, slots=True)
 class Ops:
-    """The wired house. `identity` names the sources, so that the same question of another system is another diagnosis."""
+    """The wired house. `identity` names the sources, so that the same question of another system is another diagnosis.
+
+    `actor` is who asks (`by` makes it somebody else). Whatever is asked or done here leaves an entry in the audit log, durable
+    before the answer is there; where it can't be written, the method raises StoreError."""
 
     sources: Sources
     rules: Rules
@@ -53,14 +70,36 @@ class Ops:
     closers: tuple[Callable[[], None], ...] = ()
     priors: bool = True  # whether feedback counts in the next diagnosis
     graph_keep: timedelta = timedelta(days=30)
+    session_keep: timedelta = timedelta(hours=8)
+    actor: Actor = field(default_factory=Actor)
+
+    # ------------------------------------------------ who asks
+
+    def by(self, actor: Actor) -> Ops:
+        """The same house for somebody else; it is closed once, by whoever opened it."""
+        return dataclasses.replace(self, actor=actor)
+
+    @contextmanager
+    def turn(
+        self, action: str, *, text: str = "", session: str = "", task: Task | None = None
+    ) -> Iterator[turns.Notes]:
+        """For what the fronts do beside the methods below: leaves one entry in the audit log when the block ends."""
+        with turns.turn(self.store, self.actor, action, text=text, session=session, task=task) as notes:
+            yield notes
 
     # ------------------------------------------------ asking
 
     def plan(self, text: str, *, session: str = "", now: datetime | None = None) -> interpret.Plan:
         """Words -> a validated Task with the origin of each value; runs nothing. The language model is asked only when
-        the rules are not sure. A `session` makes the text a possible follow-up of the turn before."""
+        the rules are not sure. A `session` makes the text a possible follow-up of this actor's turn before in it."""
+        with self.turn("ask", text=text, session=session) as notes:
+            plan = self._plan(text, turns.session_key(self.actor, session) if session else "", now)
+            notes.task, notes.route = plan.task, turns.route_of(plan.task, plan.route)
+        return plan
+
+    def _plan(self, text: str, key: str, now: datetime | None) -> interpret.Plan:
         now, noticed = self._now(now)
-        before = self.store.session(session) if session else None
+        before = self.store.session(key) if key else None
         catalog = pipeline.catalog(self.sources, self.rules, timeout=self.deadline_s)
         plan = interpret.interpret(
             text,
@@ -73,8 +112,11 @@ class Ops:
             noticed=noticed,
         )
         plan = dataclasses.replace(plan, task=self._pinned(plan.task, now))
-        if session:
-            self.store.save_session(session, plan.slots, now + timedelta(hours=8))
+        if (
+            key and plan.task.intent is not Intent.REJECT
+        ):  # the turn before a refused one is still what the next may edit
+            # By the clock: `now` may be the time of a recorded incident.
+            self.store.save_session(key, plan.slots, datetime.now(UTC) + self.session_keep)
         return plan
 
     @staticmethod
@@ -157,12 +199,36 @@ class Ops:
         """Runs a task through the corridor, stores report and recording, and answers the report.
 
         Raises Refused for `reject`, UsageError for `clarify`, SourceError when no source could be read."""
+        with self.turn("run", task=task) as notes:
+            notes.task = task = self._runnable(task)
+            notes.report = report_id = report_id or job_id(self._key(task))
+            report = self._run(task, report_id, progress)
+            notes.result = str(report.verdict)
+        return report
+
+    def submit(self, task: Task) -> Job:
+        """Puts a task in the queue, for a worker to run, under the id that the same question has everywhere.
+
+        Raises Refused and UsageError as `run`, Overloaded when the queue is full."""
+        with self.turn("submit", task=task) as notes:
+            if task.intent in (Intent.REJECT, Intent.CLARIFY):
+                self._runnable(task)
+            key = self._key(task)
+            (job,) = self.queue.put([Job(job_id(key), key, task, enqueued_at=datetime.now(UTC))])
+            notes.report, notes.result = job.id, str(job.state)
+        return job
+
+    def _runnable(self, task: Task) -> Task:
         if task.intent is Intent.REJECT:
             raise Refused(task.question or "this request is outside what aiops may do")
         if task.intent is Intent.CLARIFY:
             raise UsageError(task.question or "a clarification is needed")
-        task = self._pinned(task, self._now(None)[0])
-        report_id = report_id or job_id(f"{self.identity}\n{wire.encode(task).decode()}")
+        return self._pinned(task, self._now(None)[0])
+
+    def _key(self, task: Task) -> str:
+        return f"{self.identity}\n{wire.encode(task).decode()}"
+
+    def _run(self, task: Task, report_id: str, progress: Callable[[int, int], None] | None) -> Report:
         recording = pipeline.record(report_id, task, self.sources, self.rules, self.deadline_s)
         if self.priors:
             told = self.store.told(recording.scope.symptom)
@@ -201,6 +267,11 @@ class Ops:
         is new). It takes the place of what was told about the report before.
 
         Raises NotFound for an unknown report, UsageError for a cause that neither the report nor the graph knows."""
+        with self.turn("feedback", text=note) as notes:
+            notes.report, notes.result = report_id, f"{'not ' if wrong else ''}{cause}"
+            return self._feedback(report_id, cause, note, wrong)
+
+    def _feedback(self, report_id: str, cause: str, note: str, wrong: bool) -> tuple[Feedback, bool]:
         recorded = self.store.recording(report_id)
         if recorded is None:
             raise NotFound(f"no report {report_id!r}; `aiops reports` lists them")
@@ -220,8 +291,17 @@ class Ops:
 
     def withdraw(self, report_id: str) -> None:
         """Forgets what was told about a report. Raises NotFound where nothing was."""
-        if not self.store.untell(report_id):
-            raise NotFound(f"nothing was told about a report {report_id!r}; `aiops feedback --list` shows what was")
+        with self.turn("withdraw") as notes:
+            notes.report = report_id
+            if not self.store.untell(report_id):
+                raise NotFound(f"nothing was told about a report {report_id!r}; `aiops feedback --list` shows what was")
+
+    def cut(self, caller: str, callee: str) -> None:
+        """Marks a dependency as wrong: it is never used nor learned again. Raises NotFound where there is none."""
+        with self.turn("graph cut") as notes:
+            notes.result = f"{caller} -> {callee}"
+            if not self.sources.graph.cut(caller, callee):
+                raise NotFound(f"no dependency {caller} -> {callee} is known")
 
     def _stamp(self, report: Report) -> Report:
         return dataclasses.replace(report, run={"computed_at": datetime.now(UTC).isoformat(timespec="seconds")})

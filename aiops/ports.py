@@ -226,7 +226,8 @@ class Store(Protocol):
     def session(self, session_id: str) -> Mapping[str, object] | None:
         """The slots last saved; None when there are none or they have expired."""
 
-    def save_session(self, session_id: str, slots: Mapping[str, object], expires: datetime) -> None: ...
+    def save_session(self, session_id: str, slots: Mapping[str, object], expires: datetime) -> None:
+        """Replaces the session's slots, and forgets the sessions that have expired."""
 
     def tell(self, feedback: Feedback) -> bool:
         """Keeps what was told about a report in the place of what was told before, and audits it, in one transaction.
@@ -240,10 +241,10 @@ class Store(Protocol):
         """What was told, about one symptom node or all, by time, then by report."""
 
     def audit(self, kind: str, entry: Mapping[str, object]) -> None:
-        """Appends to the hash chain; durable when it returns."""
+        """Appends to the hash chain, which threads and processes share; durable when it returns. DataError for no JSON."""
 
-    def audit_entries(self) -> Iterator[Mapping[str, object]]:
-        """Oldest first, for export: number, at, kind, entry, hash."""
+    def audit_entries(self, since: int = 0, until: int | None = None) -> Iterator[Mapping[str, object]]:
+        """Those numbered in [since, until), oldest first, for export: number, at, kind, entry, previous, hash."""
 
     def audit_head(self) -> tuple[int, str]:
         """(entries, hash of the last). Noted elsewhere, it shows even a chain that was rewritten as a whole."""
@@ -252,9 +253,14 @@ class Store(Protocol):
         """(entries, "") when the chain holds, else (index of the first bad entry, what is wrong)."""
 
     def purge(self, before: datetime) -> int:
+    def audit_archive(self, until: int, told: Mapping[str, object]) -> None:
+        """Forgets the entries numbered below `until`, in one transaction with a checkpoint that says so and what is `told`.
+
+        Numbers and chain go on. DataError when there is no entry `until - 1`."""
+
         """Forgets reports, recordings and notification keys older than `before`, and sessions expired by then.
 
-        Returns how many reports. The audit chain is never shortened.
+        Returns how many reports. The audit chain is left as it is.
         """
 
     def ping(self, timeout: float) -> str: ...

@@ -64,6 +64,15 @@ TABLE = (
     Setting("stores", "graph_keep_days", 30, "days after which a dependency that is not seen again is forgotten"),
     Setting("stores", "queue", "sqlite:", "jobs: sqlite:[PATH], redis://HOST[:PORT] or rediss://HOST[:PORT]"),
     Setting("stores", "queue_password_file", "", "file with the password of the queue"),
+    Setting(
+        "stores", "session_keep_hours", 8.0, "hours after which a conversation is forgotten that nobody goes on with"
+    ),
+    Setting(
+        "stores",
+        "audit_key_file",
+        "",
+        "file with the Ed25519 private key (PEM) that signs the heads of exported audit logs",
+    ),
     Setting("stores", "store", "sqlite:", "reports, recordings, sessions, audit: sqlite:[PATH]"),
     Setting("model", "url", "llamacpp:", "llamacpp:[GGUF] or openai+http(s)://HOST/v1; empty = rules only"),
     Setting("model", "timeout_s", 20.0, "seconds for one answer of the language model, at most 120"),

@@ -33,7 +33,15 @@ from numpy.typing import NDArray
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from aiops.adapters.gate import REQUESTS, Gate, Shut
-from aiops.errors import ConfigError, SourceBusy, SourceError, SourceGarbled, SourceRefused, SourceUnreachable
+from aiops.errors import (
+    ConfigError,
+    SourceBusy,
+    SourceError,
+    SourceGarbled,
+    SourceLate,
+    SourceRefused,
+    SourceUnreachable,
+)
 from aiops.kernels.wire import chunked
 
 MAX_BODY = 1 << 30  # bytes, unpacked; an answer beyond it is no answer one can work with
@@ -440,8 +448,8 @@ class Session(requests.Session):
         kind = busy if status >= 500 or status in (408, 429) else SourceRefused
         return kind(self.what, self._access.url, self.shown(f"HTTP {status} {head}".rstrip()))
 
-    def _late(self) -> SourceBusy:
-        return SourceBusy(self.what, self._access.url, f"no whole answer within {self._timeout:g} s")
+    def _late(self) -> SourceLate:
+        return SourceLate(self.what, self._access.url, f"no whole answer within {self._timeout:g} s")
 
     def shown(self, text: str) -> str:
         """What came back as a message may show it: on one line, printable, without a secret."""

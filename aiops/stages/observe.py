@@ -31,7 +31,7 @@ from aiops.domain import (
     Spans,
     series_key,
 )
-from aiops.errors import AiopsError, SourceError, SourceUnreachable
+from aiops.errors import AiopsError, SourceError, SourceLate
 from aiops.ports import ChangeSource, GraphStore, LogSource, MetricsSource, TraceSource
 from aiops.rules import Entities, Topology
 from aiops.stages.rates import with_rates
@@ -159,7 +159,7 @@ class _Asked:
         try:
             return future.result(max(0.0, self._ends - time.monotonic()))  # type: ignore[no-any-return]  # the port's type
         except FutureTimeoutError:
-            self._failed(what, SourceUnreachable(what, "its source", f"no answer within {self._deadline_s:g} s"))
+            self._failed(what, SourceLate(what, "its source", f"no answer within {self._deadline_s:g} s"))
         except SourceError as error:
             self._failed(what, error)
         except AiopsError as error:

@@ -1,8 +1,7 @@
 """Store on SQLite: reports and their recordings, notification keys, sessions, feedback, and the audit chain.
 
-Audit: `hash[i] = SHA-256(hash[i-1] || canonical JSON of entry i)`, and a head that holds count and last hash. An entry
-that is edited, removed, moved or cut off at the end breaks the chain or contradicts the head. Whoever can rewrite the
-whole file can also rewrite all hashes: note the head elsewhere (`audit_head`) to be safe from that, too.
+Audit (`chain`): an entry that is edited, removed, moved or cut off at the end breaks the chain or contradicts its head. Whoever
+can rewrite the whole file can also rewrite all hashes: note the head elsewhere (`aiops audit export`) to be safe from that, too.
 """
 
 from __future__ import annotations
@@ -14,9 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from aiops.adapters.sqlite import chain
 from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
 from aiops.domain import Alert, Feedback, Known, TimeRange
 from aiops.errors import DataError
+from aiops.schema.audit import CHECKPOINT, canonical
 
 SCHEMA = Schema(
     "store",
@@ -59,6 +60,7 @@ SCHEMA = Schema(
             "CREATE INDEX feedback_by_symptom ON feedback (symptom, at, report)",
         ),
         ("ALTER TABLE notifications ADD COLUMN diagnosis TEXT NOT NULL DEFAULT ''",),
+        (*chain.MIGRATION, "CREATE INDEX sessions_by_end ON sessions (expires)"),
     ),
 )
 
@@ -87,7 +89,7 @@ class StoreDB:
         now = datetime.now(UTC)
         starts, ends = _span(window or TimeRange(now, now))
         about = sorted({(alert.fingerprint, alert.name) for alert in alerts})
-        shown = _canonical(dict(index))
+        shown = canonical(dict(index))
 
         def run(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM reports WHERE id = ?", (report_id,))
@@ -169,10 +171,12 @@ class StoreDB:
         return dict(json.loads(rows[0][0])) if rows else None
 
     def save_session(self, session_id: str, slots: Mapping[str, object], expires: datetime) -> None:
-        """Replaces the session's slots."""
-        row = (session_id, _canonical(dict(slots)), to_ms(expires))
+        """Replaces the session's slots, and forgets the sessions that have expired."""
+        row = (session_id, canonical(dict(slots)), to_ms(expires))
+        now = to_ms(datetime.now(UTC))
 
         def run(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM sessions WHERE expires <= ?", (now,))
             connection.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", row)
 
         self._db.write(run)
@@ -184,7 +188,7 @@ class StoreDB:
 
         False, and nothing audited, when it says nothing new (`at` aside). It outlives its report."""
         said = (feedback.symptom, feedback.cause, int(feedback.wrong), feedback.note)
-        entry = _canonical(
+        entry = canonical(
             {
                 "report": feedback.report_id,
                 "symptom": feedback.symptom,
@@ -200,19 +204,19 @@ class StoreDB:
                 return False
             row = (feedback.report_id, *said, to_ms(feedback.at))
             connection.execute("INSERT OR REPLACE INTO feedback VALUES (?, ?, ?, ?, ?, ?)", row)
-            _append(connection, "feedback", entry)
+            chain.append(connection, "feedback", entry)
             return True
 
         return self._db.write(run)
 
     def untell(self, report_id: str) -> bool:
         """Forgets what was told about a report, which the audit chain notes; False when there was nothing."""
-        entry = _canonical({"report": report_id})
+        entry = canonical({"report": report_id})
 
         def run(connection: sqlite3.Connection) -> bool:
             if not connection.execute("DELETE FROM feedback WHERE report = ?", (report_id,)).rowcount:
                 return False
-            _append(connection, "feedback withdrawn", entry)
+            chain.append(connection, "feedback withdrawn", entry)
             return True
 
         return self._db.write(run)
@@ -233,49 +237,26 @@ class StoreDB:
 
     def audit(self, kind: str, entry: Mapping[str, object]) -> None:
         """Appends to the chain; durable when it returns."""
-        text = _canonical(dict(entry))
-        self._db.write(lambda connection: _append(connection, kind, text))
+        if kind == CHECKPOINT:
+            raise DataError(f"an entry of kind {CHECKPOINT!r} is written by `audit_archive` alone")
+        text = canonical(dict(entry))
+        self._db.write(lambda connection: chain.append(connection, kind, text))
 
-    def audit_entries(self) -> Iterator[Mapping[str, object]]:
-        """Oldest first: number, at (RFC 3339), kind, entry, hash. Verifies nothing: that is `audit_verify`."""
-        for number, at, kind, entry, link in self._chain():
-            moment = from_ms(at).isoformat(timespec="milliseconds")
-            yield {"number": number, "at": moment, "kind": kind, "entry": json.loads(entry), "hash": link.hex()}
+    def audit_entries(self, since: int = 0, until: int | None = None) -> Iterator[Mapping[str, object]]:
+        """Oldest first: number, at (RFC 3339), kind, entry, previous, hash. Verifies nothing: that is `audit_verify`."""
+        return chain.entries(self._db, since, until)
 
     def audit_head(self) -> tuple[int, str]:
         """(entries, hash of the last): worth noting outside of this file."""
-        ((count, link),) = self._db.read("SELECT count, hash FROM audit_head")
-        return int(count), bytes(link).hex()
+        return chain.head(self._db)
 
     def audit_verify(self) -> tuple[int, str]:
         """(entries, "") when the chain holds, else (index of the first bad entry, what is wrong)."""
-        heads = self._db.read("SELECT count, hash, (SELECT max(number) FROM audit) FROM audit_head")
-        if len(heads) != 1:
-            return 0, "the head of the chain is missing"
-        ((count, head, last),) = heads
-        expected, link = 0, bytes(32)
-        for number, at, kind, entry, stored in self._chain(count):
-            if number != expected:
-                return expected, f"entry {expected} is missing"
-            link = _link(link, (number, at, kind, entry))
-            if link != stored:
-                return expected, f"entry {expected} was changed, moved or inserted"
-            expected += 1
-        if expected < count:
-            return expected, f"entries {expected} to {count - 1} were cut off"
-        if last is not None and last >= count:
-            return count, f"entry {last} stands behind the end of the chain"
-        return (count, "") if link == head else (max(count - 1, 0), "the last entry contradicts the head of the chain")
+        return chain.verify(self._db)
 
-    def _chain(self, end: int = 2**62) -> Iterator[Row]:
-        """Entries below number `end`, in pages, so that no reader holds up the checkpoint of a growing log."""
-        after = -(2**62)
-        while rows := self._db.read(
-            "SELECT number, at, kind, entry, hash FROM audit WHERE number > ? AND number < ? ORDER BY number LIMIT 1000",
-            (after, end),
-        ):
-            yield from rows
-            after = rows[-1][0]
+    def audit_archive(self, until: int, told: Mapping[str, object]) -> None:
+        """Forgets the entries below `until`, which a checkpoint in the chain says, with what is `told` of their archive."""
+        self._db.write(lambda connection: chain.archive(connection, until, told))
 
     # ------------------------------------------------------------ house-keeping
 
@@ -316,23 +297,8 @@ def _shown(row: Row) -> Mapping[str, str]:
     return {**json.loads(shown), "id": report_id, "created": from_ms(created).isoformat(timespec="milliseconds")}
 
 
-def _append(connection: sqlite3.Connection, kind: str, text: str) -> None:
-    """One more link of the audit chain, within the caller's transaction."""
-    ((number, previous),) = connection.execute("SELECT count, hash FROM audit_head").fetchall()
-    row = (number, to_ms(datetime.now(UTC)), kind, text)
-    link = _link(previous, row)
-    connection.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?)", (*row, link))
-    connection.execute("UPDATE audit_head SET count = ?, hash = ?", (number + 1, link))
-
-
-def _link(previous: bytes, row: Row) -> bytes:
-    number, at, kind, entry = row
-    return hashlib.sha256(previous + json.dumps([number, at, kind, entry]).encode()).digest()
-
-
-def _canonical(value: object) -> str:
-    """JSON with sorted keys and no spaces: the same value gives the same text."""
-    try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"can't be stored as JSON: {error}") from error
+def _notification(alert: Alert, status: str) -> Row:
+    """Start and 128 bits of SHA-256 over the notification key, whose parts are told apart by JSON."""
+    group, fingerprint, starts_at, _ = alert.notification_key
+    text = json.dumps((group, fingerprint, starts_at, status))
+    return to_ms(alert.starts_at), hashlib.sha256(text.encode()).digest()[:16]
