@@ -41,6 +41,7 @@ from aiops.settings import Settings
 if TYPE_CHECKING:
     from aiops.adapters.ed25519 import Checker, Signer
     from aiops.adapters.http import Access
+    from aiops.adapters.llm.models import Shelf
 
 T = TypeVar("T")
 Table = Mapping[str, Callable[[str, Settings], T]]
@@ -123,9 +124,9 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         closers=tuple(closers),
         priors=config.truth("diagnosis.priors"),
         graph_keep=timedelta(days=config.number("stores.graph_keep_days")),
-    )
         session_keep=timedelta(hours=config.number("stores.session_keep_hours")),
         actor=Actor("python", _user()),
+    )
 
 
 @contextmanager
@@ -140,18 +141,85 @@ def metrics(config: Settings) -> Iterator[MetricsSource]:
             close()
 
 
-def models(config: Settings, *, verify: bool = False) -> tuple[dict[str, str], ...]:
-    """The language models known by name: name, state (`ok`, or what is wrong), file, licence. Without `verify` their hashes
-    are not read. Raises ModelError."""
-    from aiops.adapters.llm import models as known
+def shelf(config: Settings, *, keep: bool = True) -> Shelf:
+    """Where language models are: those that ship, and those of this user."""
+    from aiops.adapters.llm.models import Shelf
 
-    def state(model: known.Model) -> str:
-        if verify:
-            return known.verify(model) or "ok"
-        return "ok" if model.file.is_file() else f"not there: {model.get}"
+    return Shelf(_folder("models", config), config.home / "models" if keep else None)
 
-    listed = known.models_of(_folder("models", config))
-    return tuple({"name": m.name, "state": state(m), "file": str(m.file), "licence": m.licence} for m in listed)
+
+def models(config: Settings) -> tuple[dict[str, str | int | None], ...]:
+    """The language models known by name: name, used, state ("ok", or how to get it), licence, context, size, sha256, file.
+
+    Their hashes are not read. Raises ModelError."""
+    scheme, _, used = config.text("model.url").partition(":")
+    return tuple(
+        {
+            "name": model.name,
+            "used": "yes"
+            if scheme == "llamacpp" and used in ({model.name, ""} if model.default else {model.name})
+            else "",
+            "licence": model.licence,
+            "context": model.context,
+            "state": "ok" if model.file.is_file() else f"not there: {model.get}",
+            "size": model.file.stat().st_size if model.file.is_file() else None,
+            "sha256": model.sha256,
+            "file": str(model.file),
+        }
+        for model in shelf(config).models()
+    )
+
+
+def model_url(config: Settings, choice: str) -> str:
+    """What `model.url` must be for a model that is there: by name, or by the path of a GGUF. Raises ModelError."""
+    here = shelf(config)
+    model = here.find(choice)
+    known = model in here.models()
+    return f"llamacpp:{model.name if known else model.file.resolve()}"
+
+
+def pull(config: Settings, name: str, source: str, digest: str, progress: Callable[[int, int], None]) -> Path:
+    """Brings the file of a model home. Raises ModelError."""
+    from aiops.adapters.llm import pull as pulling
+
+    _make_home(config.home)
+    here = shelf(config)
+    return pulling.pull(here.named(name), here, source, digest, progress)
+
+
+def check_model(config: Settings, name: str, progress: Callable[[int, int], None] = lambda *_: None) -> dict[str, str]:
+    """A model's `file`, whether it `loads`, and whether it keeps to a `grammar`: "ok", or what is wrong."""
+    from aiops.adapters.llm import check
+
+    return check.check(shelf(config), name, progress)
+
+
+def prove_adapter(config: Settings, folder: Path) -> str:
+    """Examines an adapter and takes it; its name and version. Raises ModelError with what is wrong with it."""
+    from aiops.adapters.llm import LlamaCpp
+
+    scheme, _, name = config.text("model.url").partition(":")
+    if scheme != "llamacpp":
+        raise ConfigError(
+            f"model.url: only a model of llamacpp: can have an adapter, not {_shown(scheme + ':' + name)}"
+        )
+    keys = config.text("model.adapter_keys_file")
+    _make_home(config.home)
+    model = LlamaCpp(name, shelf(config), adapter=folder, keys=Path(keys).expanduser() if keys else None)
+    try:
+        return model.prove()
+    finally:
+        model.close()
+
+
+def sign_adapter(folder: Path, key: Path) -> Path:
+    """Writes the signature of an adapter; where it is. Raises ConfigError."""
+    from aiops.adapters.llm import adapter
+
+    try:
+        return adapter.sign(folder, key)
+    except adapter.UnfitError as error:
+        raise ConfigError(str(error)) from error
 
 
 def versions() -> dict[str, str]:
@@ -407,13 +475,26 @@ def _console(url: str, config: Settings) -> Chat:  # noqa: ARG001 - as above
 def _llamacpp(url: str, config: Settings) -> LanguageModel:
     from aiops.adapters.llm import LlamaCpp
 
-    return LlamaCpp(url.partition(":")[2], _folder("models", config))
+    folder, keys = (config.text(f"model.{name}") for name in ("adapter", "adapter_keys_file"))
+    return LlamaCpp(
+        url.partition(":")[2],
+        shelf(config),
+        adapter=Path(folder).expanduser() if folder else None,
+        keys=Path(keys).expanduser() if keys else None,
+        temperature=config.number("model.temperature"),
+        threads=int(config.number("model.threads")),
+    )
 
 
-def _openai(url: str, config: Settings) -> LanguageModel:  # noqa: ARG001 - as above
+def _openai(url: str, config: Settings) -> LanguageModel:
     from aiops.adapters.llm import OpenAI
 
-    return OpenAI(url)
+    return OpenAI(
+        url,
+        config.text("model.name"),
+        config.secret("model.token_file"),
+        config.number("model.temperature"),
+    )
 
 
 METRICS: Table[MetricsSource] = {

@@ -7,6 +7,7 @@ Ports are synchronous and thread-safe; `timeout` is in seconds from the call.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -252,12 +253,12 @@ class Store(Protocol):
     def audit_verify(self) -> tuple[int, str]:
         """(entries, "") when the chain holds, else (index of the first bad entry, what is wrong)."""
 
-    def purge(self, before: datetime) -> int:
     def audit_archive(self, until: int, told: Mapping[str, object]) -> None:
         """Forgets the entries numbered below `until`, in one transaction with a checkpoint that says so and what is `told`.
 
         Numbers and chain go on. DataError when there is no entry `until - 1`."""
 
+    def purge(self, before: datetime) -> int:
         """Forgets reports, recordings and notification keys older than `before`, and sessions expired by then.
 
         Returns how many reports. The audit chain is left as it is.
@@ -268,11 +269,25 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A question for the language model: `template` is ours and has places `{{name}}`, `values` is data from outside.
+
+    The two are kept apart to the last, so that no text of a person can become a control token of the model. A model that was
+    trained for this question may use a template of its own, with any of the same places."""
+
+    template: str
+    values: Mapping[str, str]
+
+
 class LanguageModel(Protocol):
     """Raises ModelError."""
 
-    def complete(self, prompt: str, schema: Mapping[str, object], timeout: float) -> str:
-        """Text that satisfies the JSON schema, greedily decoded."""
+    def complete(self, prompt: Prompt, schema: Mapping[str, object], timeout: float) -> str:
+        """Text that satisfies the JSON schema."""
+
+    def counters(self) -> Mapping[str, float]:
+        """What it counts about itself, for /metrics: Prometheus sample names (with labels) and values."""
 
     def ping(self, timeout: float) -> str: ...
 

@@ -74,8 +74,16 @@ TABLE = (
         "file with the Ed25519 private key (PEM) that signs the heads of exported audit logs",
     ),
     Setting("stores", "store", "sqlite:", "reports, recordings, sessions, audit: sqlite:[PATH]"),
-    Setting("model", "url", "llamacpp:", "llamacpp:[GGUF] or openai+http(s)://HOST/v1; empty = rules only"),
+    Setting("model", "url", "llamacpp:", "llamacpp:[NAME or GGUF] or openai+http(s)://HOST/v1; empty = rules only"),
     Setting("model", "timeout_s", 20.0, "seconds for one answer of the language model, at most 120"),
+    Setting(
+        "model", "temperature", 0.0, "0 takes the likeliest words, up to 1 others too (as the question's hash says)"
+    ),
+    Setting("model", "threads", 1, "threads of a local model; more than there are idle cores makes it slower"),
+    Setting("model", "adapter", "", "folder that is watched for a signed adapter of a local model; empty = what ships"),
+    Setting("model", "adapter_keys_file", "", "file with the Ed25519 public keys (PEM) that may sign adapters"),
+    Setting("model", "name", "", "model to ask a server for; empty = the first that it lists"),
+    Setting("model", "token_file", "", "file with a bearer token for a server"),
     Setting(
         "chat",
         "url",
@@ -170,6 +178,42 @@ def template() -> str:
     return "\n".join(lines) + "\n"
 
 
+def write(home: Path, name: str, value: Value) -> Path:
+    """Sets one setting in `home`'s config.toml, whose other lines stay as they are; returns the file.
+
+    Raises ConfigError when the setting is unknown, the value wrong, or the file can't be written."""
+    if name not in _BY_NAME:
+        raise ConfigError(f"{name}: no such setting; known are {', '.join(sorted(_BY_NAME))}")
+    file, setting = home / "config.toml", _BY_NAME[name]
+    try:
+        old = file.read_text(encoding="utf-8") if file.exists() else template()
+        lines = _with(old.splitlines(), setting, f"{setting.key} = {_toml(_typed(setting, value, 'given'))}")
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if _file(part).get(name) != value:
+            part.unlink()
+            raise ConfigError(f"{file}: {name} stands in it in a way that is left to you; set it by hand")
+        part.replace(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't write {file}: {error}") from error
+    return file
+
+
+def _with(lines: list[str], setting: Setting, line: str) -> list[str]:
+    """The lines with one setting: in place of its own, else of its commented one, else at the end of its section."""
+    header = re.compile(r"\s*\[")
+    start = next((i for i, one in enumerate(lines) if re.fullmatch(rf"\s*\[{setting.section}\]\s*(#.*)?", one)), None)
+    if start is None:
+        return [*lines, "", f"[{setting.section}]", line]
+    end = next((i for i in range(start + 1, len(lines)) if header.match(lines[i])), len(lines))
+    for shape in (rf"\s*{setting.key}\s*=", rf"#\s*{setting.key}\s*="):
+        for i in range(start + 1, end):
+            if re.match(shape, lines[i]):
+                return [*lines[:i], line, *lines[i + 1 :]]
+    return [*lines[: start + 1], line, *lines[start + 1 :]]
+
+
 def _toml(value: Value) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value).lower()
 
@@ -226,10 +270,13 @@ def _check(values: Mapping[str, Value]) -> None:
     for name, value in values.items():
         if isinstance(value, str) and _has_password(name, value):
             raise ConfigError(f"{name}: a URL must not hold a password; use sources.user and sources.password_file")
-        if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and float(value) <= 0 and name != "model.temperature":
             raise ConfigError(f"{name}: {value} must be above 0")
     if float(values["model.timeout_s"]) > 120:
         raise ConfigError(f"model.timeout_s: {values['model.timeout_s']} is above 120")
+    if not 0.0 <= float(values["model.temperature"]) <= 1.0:
+        raise ConfigError(f"model.temperature: {values['model.temperature']} is not between 0 and 1")
     try:
         ZoneInfo(str(values["diagnosis.timezone"]))
     except (ZoneInfoNotFoundError, ValueError) as error:

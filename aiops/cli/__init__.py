@@ -33,8 +33,8 @@ COMMANDS = {
     "serve": ("aiops.cli.operate", "Take alerts over HTTP and diagnose them."),
     "doctor": ("aiops.cli.operate", "Say what is there, what is missing, and how to mend it."),
     "config": ("aiops.cli.operate", "Write, show and check the settings."),
-    "models": ("aiops.cli.operate", "List the language models, and check their files."),
-    "audit": ("aiops.cli.operate", "Check and export the audit log."),
+    "models": ("aiops.cli.models", "Get, check and choose the language model."),
+    "audit": ("aiops.cli.audit", "Check and export the audit log."),
     "bench": ("aiops.cli.bench", "Measure accuracy and speed."),
 }
 

@@ -6,7 +6,6 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -128,83 +127,4 @@ def check(home: str | None) -> int:
         common.note("sources.metrics is not set: nothing can be diagnosed but recorded incidents")
     app.build(settings).close()
     common.put(f"{settings.home}: settings and rules are in order", None)
-    return 0
-
-
-# ---------------------------------------------------------------- models
-
-
-@click.group()
-def models() -> None:
-    """List the language models, and check their files."""
-
-
-@models.command(name="list")
-@click.option("--format", "form", type=click.Choice(("text", "json", "yaml")), default="text", show_default=True)
-@common.home
-def list_(form: str, home: str | None) -> int:
-    """List the models that are known by name, and how to get those that are not there."""
-    from aiops import app
-
-    return _models(app.models(common.config(home)), form)
-
-
-@models.command(name="verify")
-@click.option("--format", "form", type=click.Choice(("text", "json", "yaml")), default="text", show_default=True)
-@common.home
-def verify_models(form: str, home: str | None) -> int:
-    """Compare the hash of every model file that is there with the one that is known for it.
-
-    The exit code is 5 when a file is not what it should be."""
-    from aiops import app
-
-    rows = app.models(common.config(home), verify=True)
-    _models(rows, form)
-    return 5 if any(row["state"] != "ok" and Path(row["file"]).exists() for row in rows) else 0
-
-
-def _models(rows: Sequence[Mapping[str, str]], form: str) -> int:
-    from aiops.cli.answers import columns
-
-    if form == "text":
-        table = [(row["name"], row["licence"], row["state"]) for row in rows]
-        common.put(columns([("name", "licence", "state"), *table]), None)
-    else:
-        common.put(common.dumped([dict(row) for row in rows], form), None)
-    return 0
-
-
-# ---------------------------------------------------------------- audit
-
-
-@click.group()
-def audit() -> None:
-    """Check and export the audit log."""
-
-
-@audit.command()
-@common.home
-def verify(home: str | None) -> int:
-    """Check that no entry was edited, removed or moved."""
-    from aiops.errors import StoreError
-
-    with common.connect(home) as ops:
-        count, wrong = ops.store.audit_verify()
-        head = ops.store.audit_head()
-    if wrong:
-        raise StoreError(f"the audit log does not hold: {wrong}")
-    common.put(f"{count} entries hold; head {head[1]}", None)
-    return 0
-
-
-@audit.command()
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of stdout."
-)
-@common.home
-def export(home: str | None, output: Path | None) -> int:
-    """Print every entry, one JSON object a line, oldest first."""
-    with common.connect(home) as ops:
-        lines = [json.dumps(entry, ensure_ascii=False) for entry in ops.store.audit_entries()]
-    common.put("\n".join(lines), output)
     return 0

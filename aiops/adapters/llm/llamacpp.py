@@ -1,173 +1,127 @@
-"""`llamacpp:[GGUF]`: a local model in a child process.
-
-The child may be killed, crash or hang: that costs the request one retry within its own deadline, then a ModelError, and
-nothing else. Requests queue up to a bound; who would wait too long is told at once. The child starts with the first
-request and ends with the parent (its input closes).
-"""
+"""`llamacpp:[NAME|GGUF]`: a local model in a child process, and the adapter that makes it good at what it is asked."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
-import select
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from aiops.adapters.llm.grammar import gbnf
-from aiops.adapters.llm.models import Model, default_model, models_of
+from aiops.adapters.llm.hot import Hot
+from aiops.adapters.llm.models import Model, Shelf
+from aiops.adapters.llm.process import LOAD_S, Process
 from aiops.errors import ModelError
+from aiops.ports import Prompt
 
 HARD_CAP_S = 120.0
-LOAD_S = 60.0
-QUEUE = 16
 MAX_PROMPT = 32_000  # characters
 MAX_TOKENS = 256
-_GRACE_S = 1.0  # the child aborts by itself; only one that hangs is killed, this much later
+MAX_CONTEXT = 4096  # tokens; memory for all of them is taken at once
+MAX_TEMPERATURE = 1.0
+NEEDED = ("llama_cpp", "llguidance")
 MISSING = "the language model is not installed (make llm)"
 
 
-class LlamaCpp:
-    """One child process. `path`: a GGUF, or empty for the model of models.toml that is marked as the default.
+def checked(prompt: Prompt, timeout: float, temperature: float) -> float:
+    """The deadline (monotonic seconds) of a question that may be asked. ModelError for one that may not."""
+    length = len(prompt.template) + sum(map(len, prompt.values.values()))
+    if length > MAX_PROMPT:
+        raise ModelError(f"the prompt has {length} characters, more than {MAX_PROMPT}")
+    if not 0.0 <= temperature <= MAX_TEMPERATURE:
+        raise ModelError(f"a temperature of {temperature} is not between 0 and {MAX_TEMPERATURE:g}")
+    return time.monotonic() + min(timeout, HARD_CAP_S)
 
+
+class LlamaCpp:
+    """One child process. `model`: a name of models.toml, a GGUF's path, or empty for the default.
+
+    `adapter` is a folder that is watched (signed by one of `keys`); `shelf` says where models are and what was accepted.
     Nothing is loaded, and nothing fails, until the first request or `ping`. Thread-safe."""
 
-    def __init__(self, path: Path | str = "", models: Path | None = None, context: int = 4096) -> None:
-        self._path, self._folder, self._context = str(path), models, context
-        self._turn = threading.Lock()
-        self._waiting = threading.BoundedSemaphore(QUEUE)
-        self._child: subprocess.Popen[bytes] | None = None
+    def __init__(
+        self,
+        model: Path | str = "",
+        shelf: Shelf | None = None,
+        *,
+        adapter: Path | None = None,
+        keys: Path | None = None,
+        temperature: float = 0.0,
+        threads: int = 1,
+    ) -> None:
+        self._name, self._shelf = str(model), shelf or Shelf()
+        self._temperature, self._threads = temperature, threads
+        self._process = Process(self._command)
+        self._hot = Hot(self._process, self._shelf, self._model, adapter, keys)
+        self._answered = self._failed = 0
 
     @property
     def pid(self) -> int | None:
         """The child's process id while it runs."""
-        return self._child.pid if self._child and self._child.poll() is None else None
+        return self._process.pid
 
-    def complete(self, prompt: str, schema: Mapping[str, object], timeout: float) -> str:
+    def complete(self, prompt: Prompt, schema: Mapping[str, object], timeout: float) -> str:
         """JSON text of the schema. `timeout` counts from the call, waiting included, and is capped at 120 s."""
-        if len(prompt) > MAX_PROMPT:
-            raise ModelError(f"the prompt has {len(prompt)} characters, more than {MAX_PROMPT}")
-        deadline = time.monotonic() + min(timeout, HARD_CAP_S)
-        grammar = gbnf(schema)
-        if not self._waiting.acquire(blocking=False):
-            raise ModelError(f"the language model is busy: {QUEUE} requests are waiting")
+        deadline = checked(prompt, timeout, self._temperature)
+        self._ready()
+        request = {
+            "template": prompt.template,
+            "values": dict(prompt.values),
+            "schema": schema,
+            "max_tokens": MAX_TOKENS,
+            "temperature": self._temperature,
+            "adapter": self._hot.name(deadline),
+        }
+        answer: Mapping[str, object] = {}
         try:
-            return self._in_turn({"prompt": prompt, "grammar": grammar, "max_tokens": MAX_TOKENS}, deadline)
+            answer = self._process.ask(request, deadline)
         finally:
-            self._waiting.release()
-
-    def ping(self, timeout: float) -> str:
-        """Which model answers."""
-        model = self._model()
-        deadline = time.monotonic() + min(timeout, HARD_CAP_S)
-        if not self._turn.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            return f"{model.name} (busy)"
-        try:
-            self._running(deadline)
-        finally:
-            self._turn.release()
-        return f"llama.cpp, {model.name}"
-
-    def close(self) -> None:
-        with self._turn:
-            self._stop()
-
-    def _in_turn(self, request: dict[str, Any], deadline: float) -> str:
-        if not self._turn.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise ModelError("the language model is busy: no turn before the deadline")
-        try:
-            try:
-                return self._once(request, deadline)
-            except _DiedError:
-                return self._once(
-                    request, deadline
-                )  # the answer is a pure function of the request: asking twice is safe
-        except _DiedError as death:
-            raise ModelError(f"the language model's process {death}, twice") from death
-        finally:
-            self._turn.release()
-
-    def _once(self, request: dict[str, Any], deadline: float) -> str:
-        child = self._running(deadline)
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise ModelError("no answer of the language model in time")
-        answer = self._exchange(child, json.dumps({**request, "seconds": left}).encode() + b"\n", deadline)
+            self._answered += "text" in answer
+            self._failed += "text" not in answer
         if "text" not in answer:
             raise ModelError(f"the language model gave nothing: {answer.get('error', 'an empty answer')}")
         return str(answer["text"])
 
-    def _exchange(self, child: subprocess.Popen[bytes], line: bytes, deadline: float) -> dict[str, Any]:
-        assert child.stdin is not None
-        try:
-            child.stdin.write(line)
-            child.stdin.flush()
-        except OSError as error:
-            self._stop()
-            raise _DiedError("ended") from error
-        return self._answer(child, deadline)
+    def counters(self) -> Mapping[str, float]:
+        return {
+            'aiops_model_requests_total{outcome="answered"}': self._answered,
+            'aiops_model_requests_total{outcome="failed"}': self._failed,
+            "aiops_model_starts_total": self._process.starts,
+            "aiops_model_waiting": self._process.waiting,
+            **self._hot.counters(),
+        }
 
-    def _answer(self, child: subprocess.Popen[bytes], deadline: float) -> dict[str, Any]:
-        assert child.stdout is not None
-        received = b""
-        while not received.endswith(b"\n"):
-            ready, _, _ = select.select([child.stdout], [], [], max(deadline + _GRACE_S - time.monotonic(), 0))
-            if not ready:
-                self._stop()
-                raise ModelError("no answer of the language model in time; its process hung and was ended")
-            part = os.read(child.stdout.fileno(), 1 << 16)
-            if not part:
-                self._stop()
-                raise _DiedError("ended during the request")
-            received += part
-        answer: dict[str, Any] = json.loads(received)
-        return answer
+    def ping(self, timeout: float) -> str:
+        """Which model answers, with which adapter, and which was refused."""
+        self._ready()
+        deadline = time.monotonic() + min(timeout, HARD_CAP_S)
+        if not self._process.waiting:
+            self._process.start(deadline)
+            self._hot.name(deadline)
+        return f"llama.cpp, {self._model().name}{self._hot.told()}{' (busy)' if self._process.waiting else ''}"
 
-    def _running(self, deadline: float) -> subprocess.Popen[bytes]:
-        if self._child is not None and self._child.poll() is None:
-            return self._child
-        self._stop()
-        model = self._model()
-        self._child = subprocess.Popen(  # noqa: S603 - our own interpreter, module and file; no shell
-            [sys.executable, "-m", "aiops.adapters.llm.child", str(model.file), str(self._context)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        ready = self._answer(self._child, min(deadline, time.monotonic() + LOAD_S))
-        if "ready" not in ready:
-            self._stop()
-            raise ModelError(f"the language model did not start: {ready.get('error', 'it said nothing')}")
-        return self._child
+    def prove(self, note: str = "") -> str:
+        """Tests the adapter in the watched folder now, and takes it if it is good. ModelError says why it is not.
+
+        Returns what was found."""
+        self._ready()
+        return self._hot.prove(time.monotonic() + LOAD_S) + note
+
+    def close(self) -> None:
+        self._hot.close()
+        self._process.close()
+
+    def _ready(self) -> None:
+        if any(importlib.util.find_spec(package) is None for package in NEEDED):
+            raise ModelError(MISSING)
+        self._model()
 
     def _model(self) -> Model:
-        if importlib.util.find_spec("llama_cpp") is None:
-            raise ModelError(MISSING)
-        if self._path:
-            file = Path(self._path).expanduser()
-            if not file.is_file():
-                raise ModelError(f"no model file {file}")
-            return Model(file.stem, file)
-        return default_model(models_of(self._folder))
+        return self._shelf.find(self._name)
 
-    def _stop(self) -> None:
-        child, self._child = self._child, None
-        if child is None:
-            return
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:  # an unsent line of a dead child
-                    continue
-
-
-class _DiedError(Exception):
-    """The child ended without an answer; may be asked again."""
+    def _command(self) -> Sequence[str]:
+        model = self._model()
+        context = min(model.context, MAX_CONTEXT)
+        form = [model.served_as, str(self._shelf.cache or "")] if model.served_as else []
+        module = "aiops.adapters.llm.child"
+        return [sys.executable, "-m", module, str(model.file), str(context), str(self._threads), *form]

@@ -14,45 +14,67 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from aiops.adapters.llm.adapter import PLACE
+from aiops.adapters.llm.llamacpp import checked
 from aiops.errors import ModelError
+from aiops.ports import Prompt
 
-HARD_CAP_S = 120.0
-MAX_PROMPT = 32_000
+MAX_TOKENS = 256
 _MAX_BODY = 1 << 20
 
 
 class OpenAI:
     """A server by URL; `model` may be empty where it serves only one. Stateless, thread-safe."""
 
-    def __init__(self, url: str, model: str = "", token: str = "") -> None:
+    def __init__(self, url: str, model: str = "", token: str = "", temperature: float = 0.0) -> None:
         parts = urlsplit(url.removeprefix("openai+"))
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ModelError(f"{url}: openai+http://HOST[:PORT]/v1 is needed")
         self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
         self._base, self._model, self._token = parts.path.rstrip("/"), model, token
+        self._temperature, self._enforces, self._answered, self._failed = temperature, True, 0, 0
         self._shown = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{self._base}"
 
-    def complete(self, prompt: str, schema: Mapping[str, object], timeout: float) -> str:
+    def complete(self, prompt: Prompt, schema: Mapping[str, object], timeout: float) -> str:
         """The server's answer as it came; ModelError when there is none within `timeout` (at most 120 s)."""
-        if len(prompt) > MAX_PROMPT:
-            raise ModelError(f"the prompt has {len(prompt)} characters, more than {MAX_PROMPT}")
-        deadline = time.monotonic() + min(timeout, HARD_CAP_S)
-        model = self._model or self._first(deadline)
+        deadline = checked(prompt, timeout, self._temperature)
         body = {
-            "model": model,
-            "messages": [{"role": "user", "content": prompt}],
-            "temperature": 0,
-            "max_tokens": 256,
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "slots", "strict": True, "schema": schema},
-            },
+            "model": self._model or self._first(deadline),
+            "messages": [{"role": "user", "content": _filled(prompt)}],
+            "temperature": self._temperature,
+            "max_tokens": MAX_TOKENS,
         }
-        answer = self._ask("POST", "/chat/completions", body, deadline)
+        try:
+            said = self._said(body, schema, deadline)
+        except ModelError:
+            self._failed += 1
+            raise
+        self._answered += 1
+        return said
+
+    def _said(self, body: Mapping[str, Any], schema: Mapping[str, object], deadline: float) -> str:
+        """With the schema where the server takes one; a server that refuses is asked once more, and from then on, without."""
+        form = {"type": "json_schema", "json_schema": {"name": "slots", "strict": True, "schema": schema}}
+        if self._enforces:
+            try:
+                return self._content(
+                    self._ask("POST", "/chat/completions", {**body, "response_format": form}, deadline)
+                )
+            except _NotTakenError:
+                self._enforces = False
+        return self._content(self._ask("POST", "/chat/completions", body, deadline))
+
+    def _content(self, answer: Any) -> str:
         try:
             return str(answer["choices"][0]["message"]["content"])
         except (KeyError, IndexError, TypeError) as error:
             raise ModelError(f"chat completion from {self._shown}: no choices in the answer") from error
+
+    def counters(self) -> Mapping[str, float]:
+        return {
+            'aiops_model_requests_total{outcome="answered"}': self._answered,
+            'aiops_model_requests_total{outcome="failed"}': self._failed,
+        }
 
     def ping(self, timeout: float) -> str:
         return f"{self._shown}, {self._model or self._first(time.monotonic() + timeout)}"
@@ -86,6 +108,8 @@ class OpenAI:
             link.request(method, self._base + path, json.dumps(body).encode() if body is not None else None, headers)
             response = link.getresponse()
             data = _all(response, deadline)
+            if response.status in {400, 422} and isinstance(body, dict) and "response_format" in body:
+                raise _NotTakenError
             if response.status != 200:
                 raise ModelError(f"{path} of {self._shown}: HTTP {response.status}")
             return json.loads(data)
@@ -93,6 +117,15 @@ class OpenAI:
             raise ModelError(f"{path} of {self._shown}: {str(error) or type(error).__name__}") from error
         finally:
             link.close()
+
+
+class _NotTakenError(Exception):
+    """The server does not know `response_format`."""
+
+
+def _filled(prompt: Prompt) -> str:
+    """The template with its places filled, in one pass: what stands in a value is no place."""
+    return PLACE.sub(lambda place: prompt.values.get(place[1], place[0]), prompt.template)
 
 
 def _all(response: http.client.HTTPResponse, deadline: float) -> bytes:

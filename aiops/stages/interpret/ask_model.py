@@ -15,7 +15,7 @@ from typing import Any
 from aiops import resources
 from aiops.domain import Catalog
 from aiops.errors import ModelError
-from aiops.ports import LanguageModel
+from aiops.ports import LanguageModel, Prompt
 from aiops.stages.interpret.slots import ACTIONS, OUTPUTS, TIME_PATTERN, Reading, Slots
 
 NO_MODEL = "answered by rules alone: the language model is not installed (make llm)"
@@ -54,11 +54,11 @@ def schema(catalog: Catalog) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def prompt(text: str, context: Slots | None) -> str:
-    """The prompt template with the text in it, as JSON so that it can't end its own quotes."""
+def prompt(text: str, context: Slots | None) -> Prompt:
+    """The prompt template, and the text for it, as JSON so that it can't end its own quotes."""
     template = (resources.folder("prompts") / "intake.md").read_text(encoding="utf-8")
     before = json.dumps(context.as_dict(), ensure_ascii=False) if context else "null"
-    return template.replace("{{context}}", before).replace("{{text}}", json.dumps(text[:2_000], ensure_ascii=False))
+    return Prompt(template, {"context": before, "text": json.dumps(text[:2_000], ensure_ascii=False)})
 
 
 def _grounded(values: Any) -> Mapping[str, Any]:
