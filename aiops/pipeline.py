@@ -18,6 +18,7 @@ from aiops.stages.observe import observe
 from aiops.stages.prescribe import prescribe
 from aiops.stages.priors import strengths, with_reasons
 from aiops.stages.rank import nothing_to_rank, rank
+from aiops.stages.redact import redacted
 from aiops.stages.scope import catalog_of, scope_of
 
 
@@ -75,7 +76,7 @@ def conclude(
 ) -> Report:
     """Observation -> Findings -> CausalGraph -> RootCauses -> Report: pure, so that a replay gives the same bytes."""
     if recording.task.intent is Intent.FORECAST:
-        return foresee(recording, versions, progress)
+        return redacted(foresee(recording, versions, progress))
     scope, observation = recording.scope, recording.observation
     findings = with_reasons(detect(observation, scope, rules.ranking), recording.priors, scope.symptom)
     graph = link(findings, observation, scope, rules.ranking)
@@ -86,4 +87,4 @@ def conclude(
         else nothing_to_rank(findings)
     )
     remediation = prescribe(causes, rules.runbooks)
-    return explain(recording, findings, graph, causes, remediation, versions)
+    return redacted(explain(recording, findings, graph, causes, remediation, versions))

@@ -25,6 +25,7 @@ _KIND = (
     r"[-_. ]?key(?![a-z])|(?<![a-z])apikey|authorization|auth[-_]?header|signature|session[-_]?(?:id|key)|cookie|connection[-_ ]?string)"
 )
 _KIND_ZH = r"(?:密码|口令|密钥|秘钥|私钥|令牌|凭证|凭据|授权码|验证码|通行证|密匙|暗号)"
+_NO_FILE = r"(?![\w.\-]{0,24}file\b)"  # password_file = /run/secrets/x says where, not what
 # A value: in quotes (escaped ones too, as in JSON inside JSON; an unclosed one ends with the line), or up to a blank.
 _QUOTED = r"""(?P<q>\\*["'`])(?:(?!(?P=q))(?:\\.|[^\r\n\\]|\\$))*(?:(?P=q))?|[“‘「『《][^”’」』》\r\n]*[”’」』》]?"""
 _VALUE = rf"(?!{_MARK})(?:{_QUOTED}|[^\s\"'`]\S*)"
@@ -67,7 +68,7 @@ _CONNECTION = re.compile(
     rf"(?i)(;\s{{0,4}}[\w ]{{0,40}}{_KIND}[\w ]{{0,20}}\s{{0,4}}=\s{{0,4}})(?:{_QUOTED}|[^;\"'\r\n]+)"
 )
 _PAIR = re.compile(
-    rf"(?i)({_KIND}[\w.\-]{{0,24}}(?:\[[^\]\s]{{0,40}}\])?\\{{0,4}}[\"'`]?{_TIED}(?:bearer\s{{1,4}}|basic\s{{1,4}})?)(?:{_VALUE})"
+    rf"(?i)({_KIND}{_NO_FILE}[\w.\-]{{0,24}}(?:\[[^\]\s]{{0,40}}\])?\\{{0,4}}[\"'`]?{_TIED}(?:bearer\s{{1,4}}|basic\s{{1,4}})?)(?:{_VALUE})"
 )
 _IS_ZH = r"\s{0,4}(?:应该|现在|已经|就|都|将|要)?\s?(?:是|为|叫|设为|设成|设置为|设置成|改为|改成|换成|更新为|用)\s{0,4}[:\uff1a]?\s{0,4}"
 _PAIR_ZH = re.compile(
@@ -97,11 +98,11 @@ _GIVEN = re.compile(
     r"(?=\S{0,200}?(?:\d|[!#$%^&*@_+~]\S))(?:" + _VALUE + ")"
 )
 _FLAG = re.compile(
-    rf"(?i)((?<![\w-])--?[\w.-]{{0,40}}{_KIND}[\w.-]{{0,20}}(?:\s{{1,4}}|=)){_GOES_ON}(?!-)(?:{_VALUE})"
+    rf"(?i)((?<![\w-])--?[\w.-]{{0,40}}{_KIND}{_NO_FILE}[\w.-]{{0,20}}(?:\s{{1,4}}|=)){_GOES_ON}(?!-)(?:{_VALUE})"
     r"|((?<![\w-])(?:-u|--user|--proxy-user)(?:\s{1,4}|=)[\"']?[^\s:\"']{0,100}:)\S+"
     r"|(\b(?:mysql\w*|mariadb\w*|redis-cli|sshpass|mongo\w*|ldap\w+|psql|htpasswd)\b[^\r\n|;]{0,200}?\s-[pawW]\s{0,2})(?!\s)\S+"
 )
-_NAME = re.compile(rf"(?i){_KIND}|{_KIND_ZH}")
+_NAME = re.compile(rf"(?i){_KIND}{_NO_FILE}|{_KIND_ZH}")
 # Nothing is secret without one of these; they keep text without secrets cheap.
 _SIGN = re.compile(
     rf"(?i){_KIND}|{_KIND_ZH}|://|bearer|basic|negotiate|digest|cookie|-----BEGIN|webhook|/hook/|[?&]key=|-u\s|--user|--proxy|\s-[paw]"

@@ -178,6 +178,8 @@ PLAIN = [
     "diagnosis 0123456789abcdef of sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "task-runner-sk-checkout-backend is slow",
     "bob@example.org asked",
+    "sources.password_file: can't read /run/secrets/x",
+    "aiops serve --tokens-file /etc/aiops/tokens",
 ]
 
 

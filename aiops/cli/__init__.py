@@ -93,7 +93,9 @@ def run(args: list[str]) -> int:
             if "--debug" in args:
                 raise
             message = f"internal error: {type(error).__name__}: {error} (aiops --debug ... shows the traceback)"
-        click.echo(f"aiops: {' '.join(message.split())}", err=True)
+        from aiops.redaction import redact
+
+        click.echo(f"aiops: {redact(' '.join(message.split()))}", err=True)
     return code if isinstance(code, int) else 0
 
 

@@ -63,7 +63,12 @@ def _page(page: str, home: Path) -> Path:
 @click.command()
 @click.argument("text", nargs=-1, required=True)
 @click.option("--plan", is_flag=True, help="Print the task as YAML and run nothing.")
-@click.option("--session", metavar="ID", default="", help="Makes this a possible follow-up of the turn before.")
+@click.option(
+    "--session",
+    metavar="ID",
+    default="",
+    help="Makes this a possible follow-up of your turn before in it; `.` is this terminal.",
+)
 @click.option("--now", type=common.Moment(), metavar="TIME", help="What `now` means (default: the clock).")
 @common.sources
 @common.answers
@@ -81,7 +86,7 @@ def ask(
     The words become a task, which is run. When something must be asked back, the question is printed and the exit code
     is 1."""
     with common.connect(home) as ops:
-        taken = ops.plan(" ".join(text), session=session, now=now)
+        taken = ops.plan(" ".join(text), session=common.session(session), now=now)
         if taken.note:
             common.note(taken.note)
         if plan:

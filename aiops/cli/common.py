@@ -113,10 +113,31 @@ def config(home: str | None, **more: str) -> settings.Settings:
 
 
 def connect(home: str | None, **more: str) -> Ops:
-    """The wired house; the caller closes it."""
+    """The wired house, where this user asks through the terminal; the caller closes it."""
     from aiops import app
+    from aiops.domain import Actor
 
-    return app.build(config(home, **more))
+    ops = app.build(config(home, **more))
+    return ops.by(Actor("cli", ops.actor.name))
+
+
+def session(name: str) -> str:
+    """A session's name; `.` stands for this terminal."""
+    if name != ".":
+        return name
+    terminal = next((os.ttyname(stream) for stream in range(3) if os.isatty(stream)), "")
+    return f"terminal {terminal} {os.getsid(0)}"
+
+
+def log_to_stderr() -> None:
+    """The program's log, from INFO on, without the secrets in it."""
+    import logging
+
+    from aiops.redaction import Formatter
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 # ---------------------------------------------------------------- answers

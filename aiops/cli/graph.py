@@ -96,8 +96,10 @@ def import_(file: str, home: str | None, graph: str | None) -> int:
     edges = {(c.caller, c.callee, c.kind, c.source) for c in calls if c.caller != c.callee}
     nodes = {end for c in calls for end in (c.caller, c.callee)}
     with common.connect(home, **_flags(graph)) as ops:
-        ops.sources.graph.upsert(calls)
-        seen = ops.sources.graph.note(sightings)
+        with ops.turn("graph import", text=file) as notes:
+            ops.sources.graph.upsert(calls)
+            seen = ops.sources.graph.note(sightings)
+            notes.result = f"{len(edges)} dependencies, {seen} sightings"
         there = _told(ops.sources.graph.calls(nodes)) if edges else ()
     taken = len(edges & {(c.caller, c.callee, c.kind, c.source) for c in there})
     common.note(f"{taken} dependencies taken between {len(nodes)} nodes" + (f", and {seen} sightings" if seen else ""))
@@ -138,11 +140,8 @@ def export(
 @_store
 def cut(caller: str, callee: str, home: str | None, graph: str | None) -> int:
     """Mark a dependency as wrong: it is never used nor learned again."""
-    from aiops.errors import NotFound
-
     with common.connect(home, **_flags(graph)) as ops:
-        if not ops.sources.graph.cut(caller, callee):
-            raise NotFound(f"no dependency {caller} -> {callee} is known")
+        ops.cut(caller, callee)
     common.note(f"cut {caller} -> {callee}")
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 import time
@@ -49,7 +48,7 @@ def watch(once: bool, report: bool, home: str | None, **given: Any) -> int:
     if not settings.text("sources.metrics"):
         raise ConfigError("no metrics source: give --metrics prometheus+http://HOST:PORT")
     plan = _plan(settings)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    common.log_to_stderr()
     with app.metrics(settings) as source:
         if recording := source.window():
             if not once:

@@ -85,8 +85,14 @@ def test_telling_twice_is_telling_once_and_telling_otherwise_replaces(
     assert (other["cause"], other["wrong"], other["note"]) == (first, True, "a red\nherring")
     assert "a red herring" in run("feedback", "--list").out
     assert prior_of(diagnose(), first) == []
-    kinds = [json.loads(line)["kind"] for line in run("audit", "export").out.splitlines()]
-    assert kinds == ["feedback", "feedback"]
+    entries = [json.loads(line) for line in run("audit", "export").out.splitlines()]
+    assert [entry["kind"] for entry in entries].count("feedback") == 2
+    turns = [entry["entry"] for entry in entries if entry["kind"] == "turn" and entry["entry"]["action"] == "feedback"]
+    assert [(turn["result"], turn["status"]) for turn in turns] == [
+        (second, "success"),
+        (second, "success"),
+        (f"not {first}", "success"),
+    ]
 
 
 def test_the_list_of_reports_says_what_people_told(run: Run, diagnose: Callable[..., dict[str, Any]]) -> None:
