@@ -219,9 +219,10 @@ def _part(told: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _named(told: Mapping[str, Any], key: str) -> str:
-    if not _NAME.fullmatch(str(told.get(key, ""))):
-        raise UnfitError(f"{MANIFEST}: {key} {told.get(key)!r} is no name")
-    return str(told[key])
+    name = told.get(key)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UnfitError(f"{MANIFEST}: {key} {name!r} is no name")
+    return name
 
 
 def _plain(told: Mapping[str, Any], *keys: str) -> str:

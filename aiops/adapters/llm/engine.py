@@ -209,9 +209,12 @@ class Engine:
         max_tokens: int,
         adapter: str = BASE,
         temperature: float = 0.0,
+        *,
+        raw: bool = False,
     ) -> tuple[str, float]:
         """Text of the schema, and how many seconds it took to make `adapter` the one that answers.
 
+        A template is one turn of a person in the model's chat form, unless it is `raw`; an adapter's own always is.
         DeadlineError when time runs out, ValueError when it can't be done at all."""
         self._deadline = time.monotonic() + seconds
         grammar = Grammar(self.vocabulary, schema)
@@ -219,7 +222,7 @@ class Engine:
         self._attach(adapter)
         switched = time.perf_counter() - start
         own = self._adapters[adapter].template
-        tokens, constant = self.tokens.prompt(own or self.tokens.chat(template), values)
+        tokens, constant = self.tokens.prompt(own or (template if raw else self.tokens.chat(template)), values)
         if len(tokens) + max_tokens > self._limit:
             raise ValueError(
                 f"the prompt has {len(tokens)} tokens; with {max_tokens} for the answer the context of {self._limit} is too small"

@@ -81,15 +81,16 @@ class Hot:
         }
 
     def prove(self, deadline: float) -> str:
-        """Examines what is in the folder now and takes it, or says in a ModelError why not."""
-        self.name(deadline)
-        if self._trial is not None:
-            self._trial.join()
+        """Examines what is in the folder now and takes it, or says in a ModelError why not. Returns the adapter's name."""
         if self._folder is None:
             raise ModelError("no folder with an adapter is configured (model.adapter)")
-        self._try(self._folder)
-        if self._refused:
-            raise ModelError(f"the adapter is refused: {self._refused}")
+        self.name(deadline)
+        with self._guard:  # nobody begins another trial meanwhile
+            if self._trial is not None:
+                self._trial.join()
+            self._seen, self._again = self._stamp(self._folder), False
+            if reason := self._try(self._folder):
+                raise ModelError(f"the adapter is refused: {reason}")
         return self._active.shown if self._active else ""
 
     def close(self) -> None:
@@ -170,19 +171,19 @@ class Hot:
             return ()
         return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in told)
 
-    def _try(self, folder: Path) -> None:
-        """One trial, from the copy to the swap or the refusal."""
-        self._refused = ""
+    def _try(self, folder: Path) -> str:
+        """One trial, from the copy to the swap (answers "") or the refusal (answers the reason)."""
         try:
             copy = adapter.take(folder, self._room())
             candidate = adapter.read(copy, self._model(), self._shelf, keys=self._keys)
-            if self._active and candidate.digest == self._active.digest:
-                return
-            self._judge(candidate)
+            if not self._active or candidate.digest != self._active.digest:
+                self._judge(candidate)
         except UnfitError as error:
-            self._refuse(str(error))
+            return self._refuse(str(error))
         except (ModelError, OSError) as error:
-            self._spoilt(str(error))
+            return self._spoilt(str(error))
+        self._refused = ""
+        return ""
 
     def _judge(self, candidate: Adapter) -> None:
         """Load, examination, and swap."""
@@ -237,14 +238,16 @@ class Hot:
         answer = self._process.ask(request, time.monotonic() + CASE_S)
         return "text" in answer and json.loads(answer["text"]) == case.answer
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, reason: str) -> str:
         self._refused, self._refusals = reason, self._refusals + 1
         log.warning("an adapter is refused: %s", reason)
+        return reason
 
-    def _spoilt(self, reason: str) -> None:
+    def _spoilt(self, reason: str) -> str:
         """The trial itself went wrong, which says nothing about the adapter: again later, but not for ever."""
         self._tries += 1
-        self._refused = f"it could not be examined: {reason}"
-        log.warning("an adapter %s", self._refused)
         self._again, self._next_look = self._tries < TRIES, time.monotonic() + AGAIN_S
+        self._refused = f"it could not be examined: {reason}"
         self._refusals += not self._again
+        log.warning("an adapter: %s", self._refused)
+        return self._refused
