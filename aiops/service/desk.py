@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Query, Request
 
-from aiops.domain import Job, JobState, Report, Task, TimeRange, Verdict, job_id
+from aiops.domain import Actor, Job, JobState, Report, Task, TimeRange, Verdict
 from aiops.errors import NotFound, UsageError
 from aiops.ops import Ops
-from aiops.schema import http, moments, wire
+from aiops.schema import http, moments
 from aiops.service.access import Access
 from aiops.service.intake import Intake
 from aiops.service.metrics import Registry
@@ -82,8 +82,7 @@ class Desk:
 
     def submit(self, task: Task) -> http.Diagnosis:
         """Puts a task in the queue under the id that the same question has everywhere."""
-        key = f"{self.ops.identity}\n{wire.encode(task).decode()}"
-        (job,) = self.ops.queue.put([Job(job_id(key), key, task, enqueued_at=datetime.now(UTC))])
+        job = self.ops.submit(task)
         self.worker.wake()
         return self.diagnosis(job)
 
@@ -160,7 +159,9 @@ class Desk:
 
 
 def _desk(request: Request) -> Desk:
-    return cast(Desk, request.app.state.desk)
+    """Where whoever sent the request is the one who asks: sessions and audit go by the token's name."""
+    desk, principal = cast(Desk, request.app.state.desk), request.state.principal
+    return replace(desk, ops=desk.ops.by(Actor("http", principal.name if principal else "")))
 
 
 At = Annotated[Desk, Depends(_desk)]

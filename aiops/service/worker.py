@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 
-from aiops.domain import Job, JobState, Report, Verdict
+from aiops.domain import Actor, Job, JobState, Report, Verdict
 from aiops.errors import AiopsError, SourceError, StoreError
 from aiops.ops import Ops
 from aiops.service.metrics import Registry
@@ -25,8 +25,9 @@ class Worker:
     """One job at a time, in a thread of its own. `start` once, then `stop` once."""
 
     def __init__(self, ops: Ops, registry: Registry, external_url: str = "") -> None:
-        self._ops, self._registry, self._external_url = ops, registry, external_url.rstrip("/")
+        self._registry, self._external_url = registry, external_url.rstrip("/")
         self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._ops = ops.by(Actor("worker", self._name))
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._current: Job | None = None
         self._progress: tuple[str, int, int] | None = None
