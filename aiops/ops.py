@@ -303,6 +303,13 @@ class Ops:
             if not self.sources.graph.cut(caller, callee):
                 raise NotFound(f"no dependency {caller} -> {callee} is known")
 
+    def restore(self, caller: str, callee: str) -> None:
+        """Takes a cut back: what was cut is there again as it was. Raises NotFound where nothing is cut."""
+        with self.turn("graph cut --undo") as notes:
+            notes.result = f"{caller} -> {callee}"
+            if not self.sources.graph.restore(caller, callee):
+                raise NotFound(f"{caller} -> {callee} is not cut; `aiops graph cut --list` shows what is")
+
     def _stamp(self, report: Report) -> Report:
         return dataclasses.replace(report, run={"computed_at": datetime.now(UTC).isoformat(timespec="seconds")})
 

@@ -120,7 +120,13 @@ class GraphStore(Protocol):
         """
 
     def cut(self, caller: str, callee: str) -> bool:
-        """Marks an edge wrong so that it is never used nor learned again; False when there is none."""
+        """Marks an edge wrong so that it is never used nor learned again, until restored; False when there is none."""
+
+    def restore(self, caller: str, callee: str) -> bool:
+        """Takes a cut back: what was cut is there again as it was, and may be learned; False when it is not cut."""
+
+    def cuts(self) -> tuple[tuple[str, str], ...]:
+        """The caller and callee of each cut, sorted."""
 
     def nodes(self, *, alone: bool = False) -> tuple[str, ...]:
         """Sorted; only those without an edge when `alone`. A node stays when its last edge is cut."""

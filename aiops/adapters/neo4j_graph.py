@@ -1,13 +1,7 @@
 """GraphStore on Neo4j (5 or newer), for many writers and for people who look at the graph with Neo4j's own tools.
 
-    (:Service {id})-[:CALLS|RUNS_ON {source, first_seen, last_seen, strength}]->(:Service)
-    (:Service {id} | :Alert|Metric|LogTemplate|Change {service, name})
-        -[:TRIGGERS|CONTAINS|CORRELATES_WITH {source, strength, lag_ms, first_seen, last_seen}]->(...)
-
-`known` is true at a service that the topology knows, and absent where only sightings do. Times are epoch milliseconds.
-
-All Cypher of the house stands below. Names travel as parameters, never in the text. The neighbourhood is read breadth
-first, one query per hop: a variable-length pattern would walk every path, which hubs make exponential.
+What is asked and told stands in `cypher`. The neighbourhood is read breadth first, one query per hop: a variable-length
+pattern would walk every path, which hubs make exponential.
 """
 
 from __future__ import annotations
@@ -22,11 +16,11 @@ from typing import Any, TypeAlias, cast
 import neo4j
 from neo4j import exceptions
 
+from aiops.adapters import cypher
 from aiops.adapters.edges import checked_calls, checked_sightings
 from aiops.domain import (
     CALL_KINDS,
     NS,
-    SIGHTING_KINDS,
     Call,
     Calls,
     Entity,
@@ -41,140 +35,9 @@ Row: TypeAlias = Mapping[str, Any]
 
 _SILENT = logging.NullHandler()  # what the driver warns of, it also raises: a terminal needn't show it twice
 
-SCHEMA = 2
-OLDEST = 5
 BATCH = 5000
 NS_PER_MS = NS // 1000
-
-_ANY = "|".join(CALL_KINDS)
-_SEEN = "|".join(SIGHTING_KINDS)
-_THINGS = [str(kind) for kind in EntityKind if kind is not EntityKind.SERVICE]
-
-_CONSTRAINTS = (
-    "CREATE CONSTRAINT aiops_service IF NOT EXISTS FOR (n:Service) REQUIRE n.id IS UNIQUE",
-    *(
-        f"CREATE CONSTRAINT aiops_{kind.lower()} IF NOT EXISTS FOR (n:{kind}) REQUIRE (n.service, n.name) IS UNIQUE"
-        for kind in _THINGS
-    ),
-    *(
-        f"CREATE INDEX aiops_{kind.lower()}_last_seen IF NOT EXISTS FOR ()-[r:{kind}]-() ON (r.last_seen)"
-        for kind in (*CALL_KINDS, *SIGHTING_KINDS)
-    ),
-    "CREATE CONSTRAINT aiops_cut IF NOT EXISTS FOR (c:Cut) REQUIRE (c.caller, c.callee) IS UNIQUE",
-)
-
-_SCHEMA_NAME = "CREATE CONSTRAINT aiops_schema IF NOT EXISTS FOR (s:AiopsSchema) REQUIRE s.name IS UNIQUE"
-_SCHEMA = """
-MERGE (s:AiopsSchema {name: 'graph'}) ON CREATE SET s.version = $version RETURN s.version AS version
-"""
-
-# From each version to the next. Schema and data can't change in one transaction: one text, one transaction.
-_MIGRATIONS: dict[int, tuple[str, ...]] = {
-    1: (
-        "DROP CONSTRAINT aiops_entity IF EXISTS",
-        "MATCH (n:Entity) SET n:Service, n.known = true REMOVE n:Entity",
-        "MATCH (s:AiopsSchema {name: 'graph'}) SET s.version = 2",
-    )
-}
-
-_UPSERT_NODES = "UNWIND $ids AS id MERGE (n:Service {id: id}) SET n.known = true"
-
-# A time that is not known never displaces one that is. A relationship's type can't be a parameter: one text per kind.
-_TIMES = """
-    r.first_seen = CASE WHEN r.first_seen IS NULL OR row.first_seen < r.first_seen
-                        THEN row.first_seen ELSE r.first_seen END,
-    r.last_seen = CASE WHEN r.last_seen IS NULL OR row.last_seen > r.last_seen
-                       THEN row.last_seen ELSE r.last_seen END
-"""
-
-_UPSERT = {
-    kind: f"""
-UNWIND $rows AS row
-MATCH (a:Service {{id: row.caller}}), (b:Service {{id: row.callee}})
-WHERE NOT EXISTS {{ MATCH (:Cut {{caller: row.caller, callee: row.callee}}) }}
-MERGE (a)-[r:{kind} {{source: row.source}}]->(b)
-SET r.strength = coalesce(row.strength, r.strength), {_TIMES}
-"""
-    for kind in CALL_KINDS
-}
-
-_CUT = f"""
-MATCH (:Service {{id: $caller}})-[r:{_ANY}]->(:Service {{id: $callee}})
-WITH collect(r) AS found WHERE size(found) > 0
-MERGE (:Cut {{caller: $caller, callee: $callee}})
-FOREACH (r IN found | DELETE r)
-RETURN size(found) AS removed
-"""
-
-_PURGE = [
-    f"MATCH ()-[r:{kind}]->() WHERE r.last_seen < $before DELETE r RETURN count(*) AS removed"
-    for kind in (*CALL_KINDS, *SIGHTING_KINDS)
-]
-
-_PURGE_NODES = (
-    f"MATCH (n:Service) WHERE n.known AND NOT EXISTS {{ MATCH (n)-[:{_ANY}]-() }} REMOVE n.known",
-    *(
-        f"MATCH (n:{kind}) WHERE n.known IS NULL AND NOT EXISTS {{ MATCH (n)--() }} DELETE n"
-        for kind in map(str, EntityKind)
-    ),
-)
-
-_CALL = """
-RETURN a.id AS caller, b.id AS callee, type(r) AS kind, r.source AS source,
-       r.first_seen AS first_seen, r.last_seen AS last_seen, r.strength AS strength
-"""
-
-_ALL_CALLS = f"MATCH (a:Service)-[r:{_ANY}]->(b:Service) {_CALL}"
-
-_CALLS_INSIDE = f"""
-UNWIND $ids AS id MATCH (a:Service {{id: id}})-[r:{_ANY}]->(b:Service) WHERE b.id IN $ids {_CALL}
-"""
-
-_NEIGHBOURS = f"""
-UNWIND $ids AS id MATCH (:Service {{id: id}})-[:{_ANY}]-(n:Service) RETURN DISTINCT n.id AS id
-"""
-
-_NODES = "MATCH (n:Service) WHERE n.known RETURN n.id AS id"
-
-_NODES_ALONE = f"MATCH (n:Service) WHERE n.known AND NOT EXISTS {{ (n)-[:{_ANY}]-() }} RETURN n.id AS id"
-
-
-def _note(cause: str, kind: str, effect: str) -> str:
-    """The text that stores sightings of one shape: labels and types come from closed lists."""
-
-    def end(name: str, label: str, row: str) -> str:
-        if label == EntityKind.SERVICE:
-            return f"({name}:Service {{id: row.{row}_service}})"
-        return f"({name}:{label} {{service: row.{row}_service, name: row.{row}_name}})"
-
-    return f"""
-UNWIND $rows AS row
-MERGE {end("a", cause, "cause")}
-MERGE {end("b", effect, "effect")}
-MERGE (a)-[r:{kind} {{source: row.source}}]->(b)
-SET r.strength = CASE WHEN row.last_seen < r.last_seen THEN r.strength ELSE row.strength END,
-    r.lag_ms = CASE WHEN row.last_seen < r.last_seen THEN r.lag_ms ELSE row.lag_ms END, {_TIMES}
-"""
-
-
-_SIGHTING = """
-RETURN labels(a)[0] AS cause_kind, coalesce(a.service, a.id) AS cause_service, coalesce(a.name, '') AS cause_name,
-       labels(b)[0] AS effect_kind, coalesce(b.service, b.id) AS effect_service, coalesce(b.name, '') AS effect_name,
-       type(r) AS kind, r.source AS source, r.strength AS strength, r.lag_ms AS lag_ms,
-       r.first_seen AS first_seen, r.last_seen AS last_seen
-"""
-
-_ALL_SIGHTINGS = f"MATCH (a)-[r:{_SEEN}]->(b) {_SIGHTING}"
-
-# `name IS NOT NULL` lets the index on (service, name) find them by service.
-_SIGHTINGS_AT = [
-    f"""
-UNWIND $ids AS id MATCH (n:{kind} {{{"id" if kind is EntityKind.SERVICE else "service"}: id}})-[r:{_SEEN}]-()
-{"" if kind is EntityKind.SERVICE else "WHERE n.name IS NOT NULL"}
-WITH DISTINCT r, startNode(r) AS a, endNode(r) AS b {_SIGHTING}
-"""
-    for kind in EntityKind
-]
+OLDEST = 5
 
 
 class Neo4jGraph:
@@ -226,11 +89,11 @@ class Neo4jGraph:
         self._prepare()
         # In one order for everybody: writers that lock the same nodes then seldom deadlock.
         for ids in _batches(sorted({end for call in given for end in (call.caller, call.callee)})):
-            self._write(_UPSERT_NODES, ids=ids)
+            self._write(cypher.UPSERT_NODES, ids=ids)
         for kind in CALL_KINDS:
             rows = [_row(call) for call in given if call.kind == kind and call.caller != call.callee]
             for batch in _batches(sorted(rows, key=lambda row: (row["caller"], row["callee"]))):
-                self._write(_UPSERT[kind], rows=batch)
+                self._write(cypher.UPSERT[kind], rows=batch)
         return len(given)
 
     def note(self, sightings: Iterable[Sighting]) -> int:
@@ -240,21 +103,26 @@ class Neo4jGraph:
             self._prepare()
         for shape, some in groupby(given, key=_shape):
             for batch in _batches([_noted(one) for one in some]):
-                self._write(_note(*shape), rows=batch)
+                self._write(cypher.note(*shape), rows=batch)
         return len(given)
 
     def cut(self, caller: str, callee: str) -> bool:
-        """Removes the edge, whatever its kind and source, and bars it for good; False when there is none."""
+        """Removes the edge, whatever its kind and source, and bars it until restored; False when there is none."""
         self._prepare()
-        return bool(self._write(_CUT, caller=caller, callee=callee))
+        return bool(self._write(cypher.CUT, caller=caller, callee=callee))
+
+    def restore(self, caller: str, callee: str) -> bool:
+        """Lifts the bar and puts back what was cut; False when it is not cut."""
+        self._prepare()
+        return bool(self._write(cypher.RESTORE, caller=caller, callee=callee))
 
     def purge(self, before: datetime) -> int:
         """Forgets what was last seen before `before`, and nodes without an edge left; an edge without a time stays."""
         self._prepare()
         limit = to_ns(before) // NS_PER_MS
-        removed = sum(int(self._write(text, before=limit)[0]["removed"]) for text in _PURGE)
+        removed = sum(int(self._write(text, before=limit)[0]["removed"]) for text in cypher.PURGE)
         if removed:
-            for text in _PURGE_NODES:
+            for text in cypher.PURGE_NODES:
                 self._write(text)
         return removed
 
@@ -263,21 +131,25 @@ class Neo4jGraph:
     def calls(self, nodes: Iterable[str] = (), hops: int = 0) -> Calls:
         """Edges between the nodes within `hops` of any of `nodes`; all edges when `nodes` is empty. Sorted."""
         seeds = sorted(set(nodes))
-        rows = self._read(_CALLS_INSIDE, ids=self._within(seeds, hops)) if seeds else self._read(_ALL_CALLS)
+        rows = self._read(cypher.CALLS_INSIDE, ids=self._within(seeds, hops)) if seeds else self._read(cypher.ALL_CALLS)
         return Calls.of(sorted(map(_call, rows), key=lambda call: (call.caller, call.callee, call.kind, call.source)))
 
     def sightings(self, nodes: Iterable[str] = ()) -> tuple[Sighting, ...]:
         """Those with an end at any of `nodes`; all when `nodes` is empty. Sorted."""
         wanted = sorted(set(nodes))
         if wanted:
-            found = {_sighting(row) for text in _SIGHTINGS_AT for row in self._read(text, ids=wanted)}
+            found = {_sighting(row) for text in cypher.SIGHTINGS_AT for row in self._read(text, ids=wanted)}
         else:
-            found = {_sighting(row) for row in self._read(_ALL_SIGHTINGS)}
+            found = {_sighting(row) for row in self._read(cypher.ALL_SIGHTINGS)}
         return tuple(sorted(found, key=lambda one: one.key))
+
+    def cuts(self) -> tuple[tuple[str, str], ...]:
+        """Sorted by caller and callee."""
+        return tuple(sorted((row["caller"], row["callee"]) for row in self._read(cypher.CUTS)))
 
     def nodes(self, *, alone: bool = False) -> tuple[str, ...]:
         """Sorted; only those without an edge when `alone`."""
-        return tuple(sorted(row["id"] for row in self._read(_NODES_ALONE if alone else _NODES)))
+        return tuple(sorted(row["id"] for row in self._read(cypher.NODES_ALONE if alone else cypher.NODES)))
 
     def ping(self, timeout: float) -> str:  # noqa: ARG002 - the driver has its own
         """What answers."""
@@ -293,7 +165,7 @@ class Neo4jGraph:
     def _within(self, seeds: list[str], hops: int) -> list[str]:
         reached, frontier = set(seeds), seeds
         for _ in range(hops):
-            frontier = sorted({row["id"] for row in self._read(_NEIGHBOURS, ids=frontier)} - reached)
+            frontier = sorted({row["id"] for row in self._read(cypher.NEIGHBOURS, ids=frontier)} - reached)
             if not frontier:
                 break
             reached.update(frontier)
@@ -315,17 +187,17 @@ class Neo4jGraph:
         """Before the first write: the schema's version, and constraints (which are also the indexes)."""
         if self._prepared:
             return
-        self._write(_SCHEMA_NAME)
-        found = int(self._write(_SCHEMA, version=SCHEMA)[0]["version"])
-        if found > SCHEMA:
+        self._write(cypher.SCHEMA_NAME)
+        found = int(self._write(cypher.SCHEMA, version=cypher.VERSION)[0]["version"])
+        if found > cypher.VERSION:
             raise StoreError(
-                f"{self._whom}: has graph schema {found}; this program knows up to {SCHEMA}: "
+                f"{self._whom}: has graph schema {found}; this program knows up to {cypher.VERSION}: "
                 "use the newer aiops that wrote it, or another database"
             )
-        for version in range(found, SCHEMA):
-            for text in _MIGRATIONS[version]:
+        for version in range(found, cypher.VERSION):
+            for text in cypher.MIGRATIONS[version]:
                 self._write(text)
-        for constraint in _CONSTRAINTS:
+        for constraint in cypher.CONSTRAINTS:
             self._write(constraint)
         self._prepared = True
 

@@ -134,16 +134,46 @@ def export(
 
 
 @graph.command()
-@click.argument("caller")
-@click.argument("callee")
+@click.argument("caller", required=False)
+@click.argument("callee", required=False)
+@click.option("--undo", is_flag=True, help="Take the cut back.")
+@click.option("--list", "listed", is_flag=True, help="Show what is cut.")
 @common.home
 @_store
-def cut(caller: str, callee: str, home: str | None, graph: str | None) -> int:
-    """Mark a dependency as wrong: it is never used nor learned again."""
+@_forms
+def cut(
+    caller: str | None, callee: str | None, undo: bool, listed: bool, home: str | None, graph: str | None, form: str
+) -> int:
+    """Mark the dependency of CALLER on CALLEE as wrong: it is never used nor learned again.
+
+    With --undo it is there again as it was."""
+    if listed == bool(callee) or (listed and (caller or undo)):
+        raise click.UsageError("either CALLER and CALLEE, or --list alone")
+    ends = str(caller), str(callee)
     with common.connect(home, **_flags(graph)) as ops:
-        ops.cut(caller, callee)
-    common.note(f"cut {caller} -> {callee}")
+        if listed:
+            common.put(_cuts(ops.sources.graph.cuts(), form), None)
+        elif undo:
+            ops.restore(*ends)
+            common.note(f"taken back: {caller} -> {callee} may be used again")
+            if not any((call.caller, call.callee) == ends for call in _told(ops.sources.graph.calls(ends))):
+                common.note("it comes back when a diagnosis sees it, or by `aiops graph import`")
+        else:
+            ops.cut(*ends)
+            common.note(f"cut {caller} -> {callee}")
     return 0
+
+
+def _cuts(pairs: Sequence[tuple[str, str]], form: str) -> str:
+    from aiops.cli.answers import columns
+    from aiops.render.clean import clean
+
+    if form != "text":
+        return common.dumped({"cuts": [{"caller": a, "callee": b} for a, b in pairs]}, form)
+    if not pairs:
+        common.note("nothing is cut")
+        return ""
+    return columns([("caller", "", "callee"), *((clean(a, 80), "->", clean(b, 80)) for a, b in pairs)])
 
 
 def shortest(calls: Iterable[Call], caller: str, callee: str) -> list[Call] | None:

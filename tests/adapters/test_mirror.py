@@ -41,6 +41,12 @@ class Far:
     def cut(self, caller: str, callee: str) -> bool:
         return self._asked("cut").cut(caller, callee)
 
+    def restore(self, caller: str, callee: str) -> bool:
+        return self._asked("restore").restore(caller, callee)
+
+    def cuts(self) -> tuple[tuple[str, str], ...]:
+        return self._asked("cuts").cuts()
+
     def purge(self, before: datetime) -> int:
         return self._asked("purge").purge(before)
 
@@ -171,6 +177,30 @@ def test_a_cut_of_what_was_purged_there_bars_it_all_the_same(graph: MirroredGrap
     graph.calls()
     far.db.upsert([call("a", "b")])
     assert not far.db.calls()
+
+
+def test_a_cut_taken_back_while_it_was_down_is_taken_back_there(graph: MirroredGraph, far: Far):
+    graph.upsert([call("a", "b")])
+    assert graph.cut("a", "b")
+    far.fails = DOWN
+    assert graph.cuts() == (("a", "b"),)
+    assert graph.restore("a", "b")
+    assert tuple(graph.calls()) == (call("a", "b"),)
+    assert far.db.cuts() == (("a", "b"),)
+    far.fails, graph._until = None, 0.0
+    assert tuple(graph.calls()) == (call("a", "b"),)
+    assert (tuple(far.db.calls()), far.db.cuts()) == ((call("a", "b"),), ())
+
+
+def test_a_cut_that_only_one_side_knows_is_taken_back(graph: MirroredGraph, far: Far):
+    graph.upsert([call("a", "b"), call("b", "c")])
+    far.db.cut("a", "b")
+    assert graph.restore("a", "b")
+    assert graph.cut("b", "c")
+    far.db.restore("b", "c")
+    assert graph.restore("b", "c")
+    assert not graph.restore("b", "c")
+    assert tuple(graph.calls()) == tuple(far.db.calls()) == (call("a", "b"), call("b", "c"))
 
 
 def test_closing_delivers(tmp_path: Path, far: Far):

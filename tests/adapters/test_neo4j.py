@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from aiops.adapters import neo4j_graph
+from aiops.adapters import cypher, neo4j_graph
 from aiops.adapters.neo4j_graph import Neo4jGraph
 from aiops.domain import CALL_KINDS, SIGHTING_KINDS, Call, EntityKind
 from aiops.errors import ConfigError, DataError, SourceRefused, SourceUnreachable, StoreError
@@ -89,15 +89,15 @@ def test_half_a_surrogate_pair_is_refused(graph: Neo4jGraph):
 
 
 def test_no_name_enters_the_text_of_a_query():
-    """Only the types of relationships, which can't be parameters, are filled in: all from a closed list."""
-    kinds = {*CALL_KINDS, *SIGHTING_KINDS}
-    texts = [*neo4j_graph._UPSERT.values(), neo4j_graph._CUT, neo4j_graph._CALLS_INSIDE, neo4j_graph._NEIGHBOURS]
-    texts += [neo4j_graph._note(a, kind, b) for a in EntityKind for kind in SIGHTING_KINDS for b in EntityKind]
-    for text in (*texts, *neo4j_graph._PURGE):
+    """Only the types of relationships, which can't be parameters, are filled in, and their names: all from a closed list."""
+    kinds = {*CALL_KINDS, *SIGHTING_KINDS, "CUT"}
+    texts = [*cypher.UPSERT.values(), cypher.CUT, cypher.RESTORE, cypher.CALLS_INSIDE, cypher.NEIGHBOURS]
+    texts += [cypher.note(a, kind, b) for a in EntityKind for kind in SIGHTING_KINDS for b in EntityKind]
+    for text in (*texts, *cypher.PURGE):
         types = re.findall(r"\[\w*:([^\] {]*)", text)
         assert types
         assert {one for some in types for one in some.split("|")} <= kinds
-        assert "'" not in text
+        assert set(re.findall("'([^']*)'", text)) <= kinds
 
 
 def test_a_newer_graph_is_refused_with_its_version(server: servers.Server, graph: Neo4jGraph):
@@ -105,7 +105,7 @@ def test_a_newer_graph_is_refused_with_its_version(server: servers.Server, graph
     graph._write("MATCH (s:AiopsSchema) SET s.version = 99")
     with contextlib.closing(Neo4jGraph(server.url)) as older, pytest.raises(StoreError, match="99"):
         older.upsert([CALL])
-    graph._write("MATCH (s:AiopsSchema) SET s.version = $version", version=neo4j_graph.SCHEMA)
+    graph._write("MATCH (s:AiopsSchema) SET s.version = $version", version=cypher.VERSION)
 
 
 def test_an_older_graph_is_brought_forward(server: servers.Server, graph: Neo4jGraph):

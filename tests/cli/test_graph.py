@@ -54,6 +54,26 @@ def test_a_cut_edge_stays_away(graph: Run) -> None:
     assert graph("graph", "path", "web", "db").code == 1
 
 
+def test_a_cut_is_listed_and_taken_back(graph: Run) -> None:
+    before = graph("graph", "show", "--format", "json").out
+    assert graph("graph", "cut", "web", "cart").code == 0
+    assert graph("graph", "cut", "--list").out.split() == ["caller", "callee", "web", "->", "cart"]
+    assert json.loads(graph("graph", "cut", "--list", "--format", "json").out) == {
+        "cuts": [{"caller": "web", "callee": "cart"}]
+    }
+    assert graph("graph", "cut", "web", "cart", "--undo").code == 0
+    assert graph("graph", "show", "--format", "json").out == before
+    assert graph("graph", "cut", "--list").out.strip() == ""
+    again = graph("graph", "cut", "web", "cart", "--undo")
+    assert (again.code, "is not cut" in again.err) == (2, True)
+
+
+@pytest.mark.parametrize("given", [[], ["web"], ["web", "--undo"], ["--list", "--undo"], ["--list", "web", "cart"]])
+def test_a_cut_is_of_two_nodes(graph: Run, given: list[str]) -> None:
+    assert graph("graph", "cut", *given).code == 2
+    assert pairs(graph("graph", "show", "--format", "json")) == [(a, b) for a, b, *_ in sorted(EDGES)]
+
+
 def test_what_is_said_to_be_taken_is_what_is_there(run: Run) -> None:
     Path("edges.yaml").write_text("edges: [[a, a], [a, b], [a, b], [b, c, traces]]\nnodes: [d]\n", encoding="utf-8")
     assert run("graph", "import", "edges.yaml").err == "2 dependencies taken between 4 nodes\n"

@@ -195,6 +195,39 @@ def test_a_cut_edge_is_never_learnt_again(opened: Callable[[], GraphStore]):
     assert tuple(again.calls()) == (CHAIN[0], CHAIN[2], CHAIN[3])
 
 
+def test_a_cut_is_taken_back_with_all_that_it_took(opened: Callable[[], GraphStore]):
+    graph = opened()
+    graph.upsert([*CHAIN, Call("b", "c", "declared", "RUNS_ON", strength=0.5)])
+    before = tuple(graph.calls())
+    assert graph.cuts() == ()
+    assert not graph.restore("b", "c")
+    assert graph.cut("b", "c")
+    assert graph.cut("a", "b")
+    assert graph.cuts() == (("a", "b"), ("b", "c"))
+    graph.upsert([call("b", "c", at=NOON + HOUR)])
+    graph.close()
+    again = opened()
+    assert again.restore("b", "c")
+    assert not again.restore("b", "c")
+    assert again.cuts() == (("a", "b"),)
+    assert again.restore("a", "b")
+    assert tuple(again.calls()) == before
+    again.upsert([call("a", "b", at=NOON + HOUR)])
+    assert again.calls()[0].last_seen == NOON + HOUR
+
+
+def test_what_was_cut_and_purged_can_still_be_learned(graph: GraphStore):
+    graph.upsert([call("a", "b", at=NOON), call("b", "c", at=NOON)])
+    assert graph.cut("a", "b")
+    graph.purge(NOON + HOUR)
+    assert graph.nodes() == ()
+    assert graph.restore("a", "b")
+    assert graph.nodes() == ("a", "b")
+    graph.upsert([call("a", "b", at=NOON + 2 * HOUR)])
+    (edge,) = graph.calls()
+    assert (edge.first_seen, edge.last_seen) == (NOON, NOON + 2 * HOUR)
+
+
 def test_only_what_was_not_seen_lately_is_purged(graph: GraphStore):
     kept = (call("a", "b", at=NOON), call("b", "c", at=None))
     graph.upsert([*kept, call("old", "older", at=NOON - HOUR)])

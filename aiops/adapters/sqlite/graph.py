@@ -59,17 +59,27 @@ SCHEMA = Schema(
             # What a graph elsewhere has not taken yet, in the order in which it came (see mirror.py).
             "CREATE TABLE outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, said TEXT NOT NULL) STRICT",
         ),
+        (
+            # What a cut took away, so that it can be taken back.
+            """CREATE TABLE cut_edges (
+                caller TEXT NOT NULL, callee TEXT NOT NULL, kind TEXT NOT NULL, source TEXT NOT NULL,
+                first_seen INTEGER, last_seen INTEGER, strength REAL,
+                PRIMARY KEY (caller, callee, kind, source)
+            ) STRICT, WITHOUT ROWID""",
+        ),
     ),
 )
 
 # A time that is not known (NULL) never displaces one that is.
-_UPSERT = """
-    INSERT INTO edges (caller, callee, kind, source, first_seen, last_seen, strength) VALUES (?, ?, ?, ?, ?, ?, ?)
+_EDGE = "caller, callee, kind, source, first_seen, last_seen, strength"
+
+_UPSERT = f"""
+    INSERT INTO edges ({_EDGE}) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET
         first_seen = coalesce(min(first_seen, excluded.first_seen), first_seen, excluded.first_seen),
         last_seen = coalesce(max(last_seen, excluded.last_seen), last_seen, excluded.last_seen),
         strength = coalesce(excluded.strength, strength)
-"""
+"""  # noqa: S608 - a list of columns
 
 _SIGHTING = """cause_kind, cause_service, cause_name, effect_kind, effect_service, effect_name, kind, source,
     strength, lag_ms, first_seen, last_seen"""
@@ -181,16 +191,31 @@ class GraphDB:
         return len(given)
 
     def cut(self, caller: str, callee: str, *, post: bool = False) -> bool:
-        """Removes the edge, whatever its kind and source, and bars it for good; False when there is none."""
+        """Removes the edge, whatever its kind and source, and bars it until restored; False when there is none."""
 
         def run(connection: sqlite3.Connection) -> bool:
-            gone = connection.execute("DELETE FROM edges WHERE caller = ? AND callee = ?", (caller, callee)).rowcount
+            gone = _move(connection, "edges", "cut_edges", (caller, callee))
             if gone:
                 connection.execute("INSERT OR IGNORE INTO cuts VALUES (?, ?)", (caller, callee))
                 _advance(connection)
                 if post:
                     _post(connection, "cut", [(caller, callee)])
-            return bool(gone)
+            return gone
+
+        return self._db.write(run)
+
+    def restore(self, caller: str, callee: str, *, post: bool = False) -> bool:
+        """Lifts the bar and puts back what was cut; False when it is not cut. It is put into the outbox even then."""
+        pair = caller, callee
+
+        def run(connection: sqlite3.Connection) -> bool:
+            lifted = connection.execute("DELETE FROM cuts WHERE caller = ? AND callee = ?", pair).rowcount > 0
+            if _move(connection, "cut_edges", "edges", pair):
+                connection.executemany("INSERT OR IGNORE INTO nodes VALUES (?)", [(node,) for node in pair])
+                _advance(connection)
+            if post:
+                _post(connection, "restore", [pair])
+            return lifted
 
         return self._db.write(run)
 
@@ -238,6 +263,10 @@ class GraphDB:
             return Calls(index.calls, np.arange(len(index.calls), dtype=np.int64))
         seeds = np.array(sorted({index.number(node) for node in wanted} - {-1}), np.int64)
         return Calls(index.calls, index.adjacency.inside(index.adjacency.within(seeds, hops)))
+
+    def cuts(self) -> tuple[tuple[str, str], ...]:
+        """Sorted by caller and callee."""
+        return tuple(self._db.read("SELECT caller, callee FROM cuts ORDER BY caller, callee"))
 
     def nodes(self, *, alone: bool = False) -> tuple[str, ...]:
         """Every node, or only those without an edge, ascending; a node stays when its last edge is cut."""
@@ -303,10 +332,7 @@ class GraphDB:
         # The generation is read first: what is written meanwhile is then read again, never missed.
         ((self._generation,),) = self._db.read("SELECT number FROM generation")
         nodes = [node for (node,) in self._db.read("SELECT id FROM nodes ORDER BY id")]
-        rows = self._db.read(
-            "SELECT caller, callee, kind, source, first_seen, last_seen, strength FROM edges "
-            "ORDER BY caller, callee, kind, source"
-        )
+        rows = self._db.read(f"SELECT {_EDGE} FROM edges ORDER BY caller, callee, kind, source")  # noqa: S608
         number = {node: i for i, node in enumerate(nodes)}
         tails, heads = (np.fromiter((number[row[i]] for row in rows), np.int64, len(rows)) for i in (0, 1))
         calls = np.empty(len(rows), np.object_)
@@ -329,6 +355,13 @@ def _empty() -> _Index:
 def _advance(connection: sqlite3.Connection) -> int:
     ((number,),) = connection.execute("UPDATE generation SET number = number + 1 RETURNING number").fetchall()
     return int(number)
+
+
+def _move(connection: sqlite3.Connection, here: str, there: str, pair: tuple[str, str]) -> bool:
+    """Edges of a pair of nodes from one table into another; whether there were any. The tables' names are ours."""
+    where = "WHERE caller = ? AND callee = ?"
+    connection.execute(f"INSERT OR REPLACE INTO {there} ({_EDGE}) SELECT {_EDGE} FROM {here} {where}", pair)  # noqa: S608
+    return connection.execute(f"DELETE FROM {here} {where}", pair).rowcount > 0  # noqa: S608
 
 
 def _post(connection: sqlite3.Connection, what: str, rows: Sequence[Row]) -> None:

@@ -56,9 +56,16 @@ class MirroredGraph:
         return self._written(self._copy.note(sightings, post=True))
 
     def cut(self, caller: str, callee: str) -> bool:
-        """Removes the edge and bars it for good; False when neither side that can be asked knows it."""
+        """Removes the edge and bars it until restored; False when neither side that can be asked knows it."""
         self.calls((caller, callee))  # which brings it here, if it is there
         return self._written(self._copy.cut(caller, callee, post=True))
+
+    def restore(self, caller: str, callee: str) -> bool:
+        """Lifts the bar on both sides and puts back what each had; False when neither side that can be asked has it cut."""
+        if (caller, callee) not in {*self.cuts(), *self._copy.cuts()}:
+            return False
+        self._copy.restore(caller, callee, post=True)
+        return self._written(True)
 
     def purge(self, before: datetime) -> int:
         """Forgets what was last seen before `before`; returns how many the copy had. There is no hurry: the next call sends it."""
@@ -75,6 +82,11 @@ class MirroredGraph:
             return here.leaving_out((self._gap(),))
         self._copy.upsert(sorted(set(found) - set(here), key=lambda call: (call.caller, call.callee)))
         return found
+
+    def cuts(self) -> tuple[tuple[str, str], ...]:
+        """Sorted by caller and callee."""
+        found = self._asked(self._far.cuts)
+        return self._copy.cuts() if found is None else found
 
     def nodes(self, *, alone: bool = False) -> tuple[str, ...]:
         """Sorted; only those without an edge when `alone`."""
@@ -148,6 +160,8 @@ class MirroredGraph:
                     self._far.purge(from_ms(said[0][0]))
                 case "cut":
                     self._cut(*said[0])
+                case "restore":
+                    self._far.restore(*said[0])
         except DataError as error:  # it can never be taken, and must not hold up what follows
             log.error("%s does not take a write, which is given up: %s", self._name, error)  # noqa: TRY400 - foreseen
 
