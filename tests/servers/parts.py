@@ -62,6 +62,7 @@ JAVA = {
     "neo4j": "the Community server (GPL-3: used by the tests alone, never shipped)",
     "opensearch": "one node of the server (Apache-2.0)",
 }
+VOCABULARY = "llama-vocabulary"  # no server: a file that the tests of the language model read
 
 
 def binary(program: str) -> Path:
@@ -88,6 +89,11 @@ def provision(name: str) -> None:
     """Makes one part ready. Raises `Unprovisionable`."""
     if name in JAVA:
         _build(name)
+        return
+    if name == VOCABULARY:
+        from servers import vocabulary
+
+        vocabulary.provision()
         return
     part = PARTS[name]
     if part.programs and all(shutil.which(program) for program in part.programs):
@@ -242,7 +248,7 @@ def _build(name: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    known = [*PARTS, *JAVA]
+    known = [*PARTS, *JAVA, VOCABULARY]
     parser = argparse.ArgumentParser(description="Make the test servers ready, inside the checkout.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(known)}; all when none is named")
     chosen = parser.parse_args(arguments).parts or known
@@ -263,4 +269,7 @@ def _attempt(name: str, act: Callable[[str], None]) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.path[0] = str(HERE.parent)
+    from servers import parts  # noqa: PLW0406 - under the name by which others know it: an exception has one class
+
+    sys.exit(parts.main())
