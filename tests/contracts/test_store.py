@@ -302,6 +302,73 @@ def test_a_long_chain_is_read_in_whole(store: Store):
     assert sorted(e["entry"]["i"] for e in entries) == list(range(2100))  # type: ignore[index,call-overload]
 
 
+def test_part_of_the_chain_is_read_with_what_it_hangs_on(store: Store):
+    for number in range(5):
+        store.audit("turn", {"number": number})
+    entries = list(store.audit_entries())
+    assert [e["previous"] for e in entries[1:]] == [e["hash"] for e in entries[:-1]]
+    assert entries[0]["previous"] == "00" * 32
+    assert list(store.audit_entries(2, 4)) == entries[2:4]
+    assert list(store.audit_entries(5)) == []
+    assert list(store.audit_entries(-3, 1)) == entries[:1]
+
+
+def test_what_is_archived_is_gone_and_the_chain_goes_on(opened: Callable[[], Store]):
+    store = opened()
+    for number in range(5):
+        store.audit("turn", {"number": number})
+    before = list(store.audit_entries())
+    store.audit_archive(3, {"file": "old.jsonl"})
+    assert store.audit_verify() == (6, "")
+    left = list(store.audit_entries())
+    assert left[:2] == before[3:]
+    assert (left[2]["kind"], left[2]["entry"]) == (
+        "checkpoint",
+        {"file": "old.jsonl", "first": 0, "until": 3, "hash": before[2]["hash"]},
+    )
+    store.audit_archive(6, {})
+    store.audit("turn", {})
+    store.close()
+    again = opened()
+    assert again.audit_verify() == (8, "")
+    (checkpoint, _) = again.audit_entries()
+    assert (checkpoint["number"], checkpoint["previous"]) == (6, left[-1]["hash"])
+    assert checkpoint["entry"] == {"first": 3, "until": 6, "hash": left[-1]["hash"]}
+
+
+def test_nothing_is_archived_that_is_not_there(store: Store):
+    store.audit("turn", {})
+    for until in (-1, 0, 2, 9):
+        with pytest.raises(DataError):
+            store.audit_archive(until, {})
+    store.audit_archive(1, {})
+    with pytest.raises(DataError):
+        store.audit_archive(1, {})
+    assert store.audit_verify() == (2, "")
+
+
+def test_only_archiving_writes_a_checkpoint(store: Store):
+    with pytest.raises(DataError):
+        store.audit("checkpoint", {"until": 0})
+    assert store.audit_verify() == (0, "")
+
+
+def test_several_that_opened_it_extend_one_chain(opened: Callable[[], Store]):
+    stores = [opened() for _ in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: stores[i % 4].audit("turn", {"i": i}), range(200)))
+    for store in stores:
+        assert store.audit_verify() == (200, "")
+    assert sorted(e["entry"]["i"] for e in stores[0].audit_entries()) == list(range(200))  # type: ignore[index,call-overload]
+
+
+def test_what_json_cannot_hold_is_refused_and_leaves_no_entry(store: Store):
+    for value in (float("nan"), b"bytes", {1}):
+        with pytest.raises(DataError):
+            store.audit("turn", {"value": value})
+    assert store.audit_head() == (0, "00" * 32)
+
+
 # ---------------------------------------------------------------- life
 
 
