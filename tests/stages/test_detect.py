@@ -14,7 +14,7 @@ from aiops.domain import NS, Alert, Change, Direction, Findings, Logs, ObjectArr
 from aiops.kernels.kinds import Kind, kind_of
 from aiops.stages.detect import detect
 from aiops.stages.detect.presence import g_statistic
-from aiops.stages.detect.spans import edge_gaps, span_table
+from aiops.stages.detect.spans import Gaps, call_gaps, edge_gaps, network_evidence, span_table
 from aiops.stages.detect.window import incident_window
 
 CALLS = 200  # traces on either side
@@ -359,24 +359,77 @@ def test_one_waiting_caller_says_less_than_two() -> None:
     assert accused["side"] < accused["leaf"]
 
 
-def test_a_few_calls_of_several_callers_are_judged_together() -> None:
-    rows = [(caller, late, k) for caller in ("a", "b") for late in (False, True) for k in range(4)]
-    ids = [f"{caller}{late}{k}" for caller, late, k in rows]
-    names = [name for one in ids for name in (f"{one}c", f"{one}s")]
+def gaps(before: dict[str, list[float]], after: dict[str, list[float]], unit: float = 1.0) -> Gaps:
+    """Calls as "caller callee" -> what each caller waits beyond the callee's own 5 ms, in ms."""
+    rows = [
+        (edge.split(), ms, late)
+        for late in (False, True)
+        for edge, all_ms in (before, after)[late].items()
+        for ms in all_ms
+    ]
+    ids = [f"{k}{side}" for k in range(len(rows)) for side in "cs"]
     table = Spans(
-        times=np.array([k + 100 * late for _, late, k in rows for _ in "cs"], dtype=np.int64) * NS,
-        durations=np.array([d for _, late, k in rows for d in (10 + k + 500 * late, 5)], dtype=np.int64) * (NS // 1000),
-        nodes=_objects([n for caller, _, _ in rows for n in (caller, "callee")]),
-        operations=_objects(["op"] * len(names)),
-        trace_ids=_objects([one for one in ids for _ in "cs"]),
-        span_ids=_objects(names),
-        parent_ids=_objects([p for one in ids for p in ("", f"{one}c")]),
-        incident=np.array([late for _, late, _ in rows for _ in "cs"]),
-        errors=np.zeros(len(names), dtype=bool),
+        times=np.array([k for k in range(len(rows)) for _ in "cs"], dtype=np.int64) * NS,
+        durations=np.array([d * unit for _, ms, _ in rows for d in (5.0 + ms, 5.0)]).astype(np.int64) * (NS // 1000),
+        nodes=_objects([n for nodes, _, _ in rows for n in nodes]),
+        operations=_objects(["op"] * len(ids)),
+        trace_ids=_objects([f"t{k}" for k in range(len(rows)) for _ in "cs"]),
+        span_ids=_objects(ids),
+        parent_ids=_objects([p for k in range(len(rows)) for p in ("", f"{k}c")]),
+        incident=np.array([late for _, _, late in rows for _ in "cs"], dtype=bool),
+        errors=np.zeros(len(ids), dtype=bool),
     )
-    gaps = edge_gaps(table, span_table(table))
-    assert {gap.caller for gap in gaps} == {"a", "b"}
-    assert all(gap.callee_z > gap.z > 0 for gap in gaps)
+    return call_gaps(table, span_table(table))
+
+
+QUIET_MS = [2.0, 3.0, 3.0, 4.0] * 25
+
+
+def test_a_few_calls_of_several_callers_are_judged_together() -> None:
+    seen = gaps(
+        {"a callee": [3.0, 4.0], "b callee": [30.0, 40.0], "a other": QUIET_MS},
+        {"a callee": [3.0, 400.0], "b callee": [40.0, 4000.0]},
+    )
+    assert {gap.caller for gap in edge_gaps(seen)} == {"a", "b"}
+    assert network_evidence(seen)["callee"] > 0.6
+
+
+def test_a_caller_that_does_not_wait_speaks_for_the_callee() -> None:
+    seen = gaps({"a callee": QUIET_MS, "b callee": QUIET_MS}, {"a callee": [500.0] * 5, "b callee": [3.0] * 50})
+    assert network_evidence(seen).get("callee", 0.0) < 0.05, "it is a that waits, whomever it calls"
+
+
+def test_a_wait_that_is_nothing_new_says_little() -> None:
+    held_up = {"a callee": [2.0, 900.0, 900.0, 3.0]}
+    fresh = network_evidence(gaps({"a callee": QUIET_MS[:12], "a other": QUIET_MS}, held_up))["callee"]
+    own = network_evidence(gaps({"a callee": [*QUIET_MS[:12], 900.0], "a other": QUIET_MS}, held_up))["callee"]
+    all_over = {"a callee": QUIET_MS[:12], "a other": QUIET_MS + [2000.0] * 10}
+    elsewhere = network_evidence(gaps(all_over, held_up))["callee"]
+    assert fresh > 0.6
+    assert own < 0.9 * fresh
+    assert elsewhere < 0.9 * fresh
+
+
+def test_one_slow_call_says_nothing() -> None:
+    before = {"a callee": QUIET_MS[:12], "a other": QUIET_MS}
+    assert network_evidence(gaps(before, {"a callee": [900.0]})) == {}
+
+
+def test_a_small_part_of_the_wait_is_a_small_suspicion() -> None:
+    found = network_evidence(gaps({"a callee": [30.0] * 100}, {"a callee": [33.0] * 100}))
+    assert 0.0 < found["callee"] < 0.1, "however sure it is that the way takes a tenth longer"
+
+
+@given(st.sampled_from([1.0, 2.0, 10.0, 1000.0]))
+def test_a_slower_system_is_judged_by_its_own_measure(unit: float) -> None:
+    before, after = {"a callee": QUIET_MS, "b other": QUIET_MS}, {"a callee": [3.0, 60.0, 70.0], "b other": [3.0, 4.0]}
+    assert network_evidence(gaps(before, after, unit)) == pytest.approx(network_evidence(gaps(before, after)))
+
+
+def test_calls_without_a_past_accuse_nobody() -> None:
+    seen = gaps({"a a": QUIET_MS}, {"a callee": [900.0] * 20})
+    assert edge_gaps(seen) == []
+    assert network_evidence(seen) == {}
 
 
 def _objects(values: list[str]) -> ObjectArray:

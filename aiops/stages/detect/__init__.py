@@ -45,7 +45,7 @@ from aiops.stages.detect.budget import Account, Profile, accounts, agreement, sy
 from aiops.stages.detect.failures import failed_spans, failing, silent
 from aiops.stages.detect.logs import TemplateShift, template_shifts
 from aiops.stages.detect.series import Scored, relative, score_series
-from aiops.stages.detect.spans import EdgeGap, SpanTable, edge_gaps, gap_evidence, span_table
+from aiops.stages.detect.spans import EdgeGap, SpanTable, call_gaps, edge_gaps, network_evidence, span_table
 from aiops.stages.detect.window import incident_window, runs_on
 
 BAND_SIGMAS = 3.0  # anomaly score 1.0: three robust sigmas, persistently
@@ -66,7 +66,8 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
     half = {name: float(value) for name, value in ranking["half"].items()}
     callees, callers = _neighbours(seen)
     table = span_table(seen.spans)
-    gaps = edge_gaps(seen.spans, table)
+    calls = call_gaps(seen.spans, table)
+    gaps = edge_gaps(calls)
     broken = aborts(seen.spans, table)
     templates = template_shifts(seen.logs, seen.spans, table)
     unreached = _unreached(seen, table)
@@ -83,7 +84,7 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
         "budget": {
             a.node: a.evidence * (CIRCULAR if a.node == scope.symptom_node else 1.0) for a in books if a.evidence > 0
         },
-        "network": relative(gap_evidence(gaps), half["network"]),
+        "network": network_evidence(calls),
         "waiting": _agreed(
             relative(_waiting(seen.panel, scored, callers, {gap.callee for gap in gaps}), half["waiting"], trust),
             callers,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
@@ -12,6 +11,8 @@ import numpy as np
 from aiops.domain import BoolArray, FloatArray, IntArray, Spans
 
 FLOOR_NS = 1e6  # a gap below a millisecond is clock and serialisation
+UPPER = 0.75  # a delay that began halfway through the window holds up at least a quarter of its calls
+EARLIER = 20.0  # calls of a callee to which the experience with all others amounts; 5 to 80 serve as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,74 +45,109 @@ def span_table(spans: Spans) -> SpanTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Gaps:
+    """One row per call between two nodes: what its caller waited beyond the callee's own work. `caller`, `callee` index
+    `nodes`; `gap` in ns; `reference`: the upper quartile of the same edge's gaps before the incident, of all edges' where the
+    edge is new."""
+
+    nodes: tuple[str, ...]
+    caller: IntArray
+    callee: IntArray
+    times: IntArray
+    gap: FloatArray
+    reference: FloatArray
+    incident: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeGap:
-    """Caller's client span minus callee's server span on one edge. `shift`: log ratio of the upper quartile, incident over
-    reference; `z`: Mann-Whitney score of incident gaps against reference gaps; `callee_z`: the same of all calls to the callee,
-    each gap in units of its edge's reference quartile; `n`: incident calls; `onset_ns`: the first incident call whose gap is
-    nearer (in log) to the quartile after than to the one before."""
+    """Network time of one edge. `shift`: log ratio of the upper quartile, incident over before; `z`: Mann-Whitney score of incident
+    gaps against earlier ones; `n`: incident calls; `onset_ns`: the first incident call whose gap is nearer (in log) to the
+    quartile after than to the one before."""
 
     caller: str
     callee: str
     shift: float
     z: float
-    callee_z: float
     n: int
     before_ns: float
     after_ns: float
     onset_ns: int
 
 
-def edge_gaps(spans: Spans, table: SpanTable) -> list[EdgeGap]:
-    """Network time of every edge, before and in the incident.
-
-    Only parents with exactly one remote child are clean client spans. An edge without baseline calls is compared with the
-    baseline of all edges.
-    """
+def call_gaps(spans: Spans, table: SpanTable) -> Gaps:
+    """Parent client span minus remote child span, of every call. Only parents with exactly one remote child are clean client
+    spans. Nothing is kept where no call is from before the incident."""
     child = np.flatnonzero(table.parent >= 0)
     child = child[table.node[child] != table.node[table.parent[child]]]
     fan_out = np.bincount(table.parent[child], minlength=len(spans))
     child = child[fan_out[table.parent[child]] == 1]
+    incident = told_apart(spans)[child]
+    if incident.all():
+        child, incident = child[:0], incident[:0]
     parent = table.parent[child]
     gap = np.maximum((spans.durations[parent] - spans.durations[child]).astype(np.float64), FLOOR_NS)
-    edge = table.node[parent] * len(table.nodes) + table.node[child]
-    incident = told_apart(spans)[child]
-    result = []
-    samples: dict[str, list[tuple[FloatArray, FloatArray]]] = {}
-    for code in np.unique(edge):
+    caller, callee = table.node[parent], table.node[child]
+    reference = np.full(len(gap), np.quantile(gap[~incident], UPPER) if len(gap) else np.nan)
+    edge = caller * len(table.nodes) + callee
+    for code in np.unique(edge[~incident]):
         of_edge = edge == code
-        late = of_edge & incident
-        after = gap[late]
-        if len(after) == 0:
-            continue
-        before = _reference(gap, of_edge, incident)
-        if len(before) == 0:
-            continue
-        caller, callee = divmod(int(code), len(table.nodes))
-        upper_before, upper_after = float(np.quantile(before, 0.75)), float(np.quantile(after, 0.75))
-        shift = float(np.log(upper_after / upper_before))
-        samples.setdefault(table.nodes[callee], []).append((after / upper_before, before / upper_before))
-        slow = spans.times[child[late]][after >= np.sqrt(upper_before * upper_after)]
-        result.append(
+        reference[of_edge] = np.quantile(gap[of_edge & ~incident], UPPER)
+    return Gaps(table.nodes, caller, callee, spans.times[child], gap, reference, incident)
+
+
+def edge_gaps(gaps: Gaps) -> list[EdgeGap]:
+    """Network time of every edge with calls in the incident; an edge without earlier calls is compared with those of all edges."""
+    edge = gaps.caller * len(gaps.nodes) + gaps.callee
+    found = []
+    for code in np.unique(edge[gaps.incident]):
+        of_edge = edge == code
+        late = of_edge & gaps.incident
+        earlier = gaps.gap[of_edge & ~gaps.incident]
+        after, before = gaps.gap[late], earlier if len(earlier) else gaps.gap[~gaps.incident]
+        caller, callee = divmod(int(code), len(gaps.nodes))
+        upper_before, upper_after = float(gaps.reference[late][0]), float(np.quantile(after, UPPER))
+        slow = gaps.times[late][after >= np.sqrt(upper_before * upper_after)]
+        found.append(
             EdgeGap(
-                table.nodes[caller],
-                table.nodes[callee],
-                shift,
+                gaps.nodes[caller],
+                gaps.nodes[callee],
+                float(np.log(upper_after / upper_before)),
                 mann_whitney(after, before),
-                0.0,
                 len(after),
                 upper_before,
                 upper_after,
-                int(slow.min()) if len(slow) else int(spans.times[child[late]].min()),
+                int((slow if len(slow) else gaps.times[late]).min()),
             )
         )
-    pooled = {callee: _pooled(pairs) for callee, pairs in samples.items()}
-    return [dataclasses.replace(gap, callee_z=pooled[gap.callee]) for gap in result]
+    return found
 
 
-def _pooled(samples: list[tuple[FloatArray, FloatArray]]) -> float:
-    """Mann-Whitney score of several (incident, reference) samples of one unit as one: a few calls of each of several callers
-    together are many."""
-    return mann_whitney(np.concatenate([a for a, _ in samples]), np.concatenate([b for _, b in samples]))
+def network_evidence(gaps: Gaps) -> dict[str, float]:
+    """Callee id -> strength in [0, 1) of the suspicion that calls to it are held up on the way. Needs no half-strength.
+
+    Each gap is taken in units of its edge's reference, so that few calls of several callers are judged together, and a caller that
+    does not wait speaks for the callee. Of these ratios x, a quarter of the callee's n incident calls reach x'; chance lets a
+    share p of all earlier calls reach it, those to the same callee counting for themselves (`EARLIER`). One of K callees
+    being at fault, and the whole incident counted as one call (calls held up together are held up by one thing),
+    Bayes gives 1 / (1 + K p / .25). Times the share of time on the way that is new, 1 - 1 / x', times (n - 1) / n: one call
+    says nothing.
+    """
+    ratio = gaps.gap / gaps.reference
+    earlier = np.sort(ratio[~gaps.incident])
+    callees = np.unique(gaps.callee[gaps.incident])
+    found = {}
+    for callee in callees:
+        mine = gaps.callee == callee
+        now, own = ratio[mine & gaps.incident], ratio[mine & ~gaps.incident]
+        upper = float(np.quantile(now, UPPER))
+        if upper <= 1.0:
+            continue
+        anywhere = (len(earlier) - int(np.searchsorted(earlier, upper)) + 1) / (len(earlier) + 1)
+        chance = (int(np.sum(own >= upper)) + EARLIER * anywhere) / (len(own) + EARLIER)
+        held_up = 1.0 / (1.0 + len(callees) * chance / (1.0 - UPPER))
+        found[gaps.nodes[callee]] = held_up * (1.0 - 1.0 / upper) * (len(now) - 1) / len(now)
+    return {callee: strength for callee, strength in sorted(found.items()) if strength > 0}
 
 
 def told_apart(spans: Spans) -> BoolArray:
@@ -123,13 +159,6 @@ def told_apart(spans: Spans) -> BoolArray:
     return np.asarray(spans.times >= first + (last - first) // 3)
 
 
-def _reference(gap: FloatArray, of_edge: BoolArray, incident: BoolArray) -> FloatArray:
-    own = gap[of_edge & ~incident]
-    if len(own):
-        return own
-    return gap[~incident]
-
-
 def mann_whitney(a: FloatArray, b: FloatArray) -> float:
     """Standardised U of `a` against `b` (positive: a is larger), ties at mid-rank without tie correction. O(n log n)."""
     ordered = np.sort(b)
@@ -138,16 +167,3 @@ def mann_whitney(a: FloatArray, b: FloatArray) -> float:
     u = float(np.sum(below + 0.5 * (upto - below)))
     n, m = len(a), len(b)
     return (u - n * m / 2.0) / sqrt(n * m * (n + m + 1) / 12.0)
-
-
-def gap_evidence(gaps: list[EdgeGap]) -> dict[str, float]:
-    """Callee id -> mean shift over its incoming edges, weighted by sqrt(n), times the significance z^2 / (z^2 + 9) of all its
-    calls; unsaturated."""
-    weight: dict[str, float] = {}
-    total: dict[str, float] = {}
-    for gap in gaps:
-        w = sqrt(gap.n)
-        significance = gap.callee_z**2 / (gap.callee_z**2 + 9.0) if gap.callee_z > 0 else 0.0
-        weight[gap.callee] = weight.get(gap.callee, 0.0) + w
-        total[gap.callee] = total.get(gap.callee, 0.0) + w * max(gap.shift, 0.0) * significance
-    return {callee: total[callee] / weight[callee] for callee in sorted(total)}
