@@ -93,6 +93,11 @@ TABLE = (
     Setting("service", "listen", "127.0.0.1:8642", "HOST:PORT of aiops serve"),
     Setting("service", "external_url", "", "how people reach aiops serve; makes every link absolute"),
     Setting("service", "tokens_file", "", "bearer tokens and roles; without it only loopback is served"),
+    Setting("service", "grafana_secret_file", "", "file with the secret by which Grafana signs its notifications"),
+    Setting(
+        "service", "grafana_timestamp_header", "", "header in which Grafana signs the time, as its contact point says"
+    ),
+    Setting("service", "worker", True, "whether aiops serve makes diagnoses itself"),
     Setting("service", "body_limit_mb", 16, "largest webhook body, in MiB, before and after decompression"),
     Setting("service", "queue_limit", 10000, "jobs waiting before webhooks get 503"),
     Setting("watch", "listen", "127.0.0.1:8643", "HOST:PORT of aiops watch"),

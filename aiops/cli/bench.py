@@ -111,3 +111,16 @@ def speed(as_json: bool, metrics: str) -> int:
     text, code = bench_speed.run(as_json, metrics=metrics)
     common.put(text, None)
     return code
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path, file_okay=False, exists=True), help="A folder on the disk to measure."
+)
+def ingest(as_json: bool, folder: Path | None) -> int:
+    """Measure how many alerts a server takes, durable when answered, beside FastAPI with pydantic and one insert per alert."""
+    from aiops.bench import ingest as bench_ingest
+
+    common.put(bench_ingest.run(as_json, folder=folder), None)
+    return 0

@@ -86,10 +86,10 @@ def accept(
 
 def _fates(alerts: Sequence[Alert], known: Sequence[Known]) -> list[str]:
     """What becomes of each alert; the second of two that are equal is a duplicate, too."""
-    met: set[tuple[str, ...]] = set()
+    met: set[tuple[Firing, str]] = set()
     fates: list[str] = []
     for alert, told in zip(alerts, known, strict=True):
-        key = alert.notification_key
+        key = _firing(alert), alert.status
         repeated = told.repeated or key in met
         fates.append(DUPLICATE if repeated else ACCEPTED if _starts(alert) else SUPPRESSED)
         met.add(key)
@@ -118,17 +118,17 @@ def _suppress(
 ) -> None:
     """Gives what starts no diagnosis, and belongs to none, one that is recorded as finished; fills in `assigned`."""
     orphans = {
-        alert.notification_key: alert
+        (_firing(alert), alert.status): alert
         for alert, fate, diagnosis in zip(alerts, fates, assigned, strict=True)
         if fate == SUPPRESSED and not diagnosis
     }
     about = {
-        alert.notification_key: job.id
+        (_firing(alert), alert.status): job.id
         for job in queue.put(jobs(orphans.values(), entities))
         for alert in job.task.inputs.alerts
     }
-    for i, alert in enumerate(alerts):
-        assigned[i] = assigned[i] or about.get(alert.notification_key, "")
+    for i, alert in enumerate(alerts if orphans else ()):
+        assigned[i] = assigned[i] or about.get((_firing(alert), alert.status), "")
 
 
 def _receipts(

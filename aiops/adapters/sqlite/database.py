@@ -208,7 +208,9 @@ class Database:
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.execute("PRAGMA foreign_keys=ON")
                 connection.execute("PRAGMA trusted_schema=OFF")
-                # A storm may let the log grow; afterwards it is given back to the file system.
+                # Pages of the log (16 MB) before they are written into the file: under a storm the same pages change over and
+                # over. What it grows beyond that is given back to the file system.
+                connection.execute("PRAGMA wal_autocheckpoint=4000")
                 connection.execute("PRAGMA journal_size_limit=16777216")
             except BaseException:
                 connection.close()

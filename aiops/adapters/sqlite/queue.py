@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,7 +80,7 @@ class QueueDB:
         if any(job.state is JobState.RUNNING for job, _ in given):
             raise ValueError("a job runs by being claimed, not by being put")
 
-        def run(connection: sqlite3.Connection) -> list[Row]:
+        def run(connection: sqlite3.Connection) -> list[Row | Job]:
             before = _depth(connection)
             rows = [_put(connection, job, task) for job, task in given]
             after = _depth(connection)
@@ -87,7 +88,9 @@ class QueueDB:
                 raise Overloaded(f"the queue holds {before} jobs of {self._capacity}: {after - before} more do not fit")
             return rows
 
-        return tuple(map(self._job, self._db.write(run))) if given else ()
+        # Decoded only where another job is joined.
+        put = self._db.write(run) if given else []
+        return tuple([row if isinstance(row, Job) else self._job(row) for row in put])
 
     def claim(self, lease_s: float, worker: str) -> Job | None:
         """The oldest queued job, now running and leased to `worker`; None when there is none.
@@ -230,8 +233,8 @@ def _depth(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
-def _put(connection: sqlite3.Connection, job: Job, task: bytes) -> Row:
-    """The row that now stands for the job: the active one of the same key, or a new one."""
+def _put(connection: sqlite3.Connection, job: Job, task: bytes) -> Row | Job:
+    """What now stands for the job: the row of the active one of the same key, or itself as it was stored."""
     if job.state not in _FINISHED:
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM jobs WHERE key = ? AND state IN ('queued', 'running')",  # noqa: S608
@@ -247,7 +250,7 @@ def _put(connection: sqlite3.Connection, job: Job, task: bytes) -> Row:
         connection.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
     except sqlite3.IntegrityError as error:
         raise StoreError(f"job id {job.id} is already waiting or running under another key") from error
-    return row
+    return replace(job, attempts=0, enqueued_at=from_ms(at))
 
 
 def _now_ms() -> int:

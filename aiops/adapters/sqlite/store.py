@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 
 from aiops.adapters.sqlite import chain
@@ -65,6 +66,7 @@ SCHEMA = Schema(
 )
 
 FIRING = "firing"
+_KEYS = 100  # looked up by one query
 _INSTANT = timedelta(milliseconds=1)
 
 
@@ -145,17 +147,11 @@ class StoreDB:
         now = to_ms(datetime.now(UTC))
 
         def run(connection: sqlite3.Connection) -> None:
-            find = "SELECT diagnosis FROM notifications WHERE starts = ? AND digest = ?"
-
-            def found(key: Row) -> str | None:
-                row = connection.execute(find, key).fetchone()
-                return None if row is None else row[0]
-
-            known: list[Known] = []
-            for own, first in zip(keys, firing, strict=True):
-                diagnosis = found(own)
-                repeated = diagnosis is not None
-                known.append(Known(repeated, diagnosis or (found(first) if first is not own else "") or ""))
+            held = _held(connection, {*keys, *firing})
+            known = [
+                Known(own in held, held.get(own) or held.get(first, ""))
+                for own, first in zip(keys, firing, strict=True)
+            ]
             rows = [(*key, now, diagnosis) for key, diagnosis in zip(keys, assign(known), strict=True)]
             connection.executemany("INSERT OR IGNORE INTO notifications VALUES (?, ?, ?, ?)", rows)
 
@@ -292,6 +288,20 @@ def _span(window: TimeRange) -> tuple[int, int]:
     return to_ms(window.start), to_ms(max(window.end, window.start + _INSTANT))
 
 
+def _held(connection: sqlite3.Connection, keys: Collection[Row]) -> dict[Row, str]:
+    """The diagnosis of each notification that is recorded; many keys a query, since a query costs as much as a few of them."""
+    held: dict[Row, str] = {}
+    wanted = sorted(keys)
+    for start in range(0, len(wanted), _KEYS):
+        part = wanted[start : start + _KEYS]
+        values = ",".join(["(?,?)"] * len(part))
+        # CROSS JOIN: the keys lead, each searched for, whatever SQLite thinks of their number.
+        found = f"""SELECT starts, digest, diagnosis FROM (VALUES {values}) AS wanted
+                    CROSS JOIN notifications ON starts = column1 AND digest = column2"""  # noqa: S608 - only question marks
+        held |= {(at, digest): told for at, digest, told in connection.execute(found, [v for key in part for v in key])}
+    return held
+
+
 def _shown(row: Row) -> Mapping[str, str]:
     report_id, created, shown = row
     return {**json.loads(shown), "id": report_id, "created": from_ms(created).isoformat(timespec="milliseconds")}
@@ -300,5 +310,6 @@ def _shown(row: Row) -> Mapping[str, str]:
 def _notification(alert: Alert, status: str) -> Row:
     """Start and 128 bits of SHA-256 over the notification key, whose parts are told apart by JSON."""
     group, fingerprint, starts_at, _ = alert.notification_key
-    text = json.dumps((group, fingerprint, starts_at, status))
+    # What `json.dumps` of the list gives, at a third of its time.
+    text = f"[{', '.join(map(encode_basestring_ascii, (group, fingerprint, starts_at, status)))}]"
     return to_ms(alert.starts_at), hashlib.sha256(text.encode()).digest()[:16]
