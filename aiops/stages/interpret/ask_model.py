@@ -16,6 +16,7 @@ from aiops import resources
 from aiops.domain import Catalog
 from aiops.errors import ModelError
 from aiops.ports import LanguageModel, Prompt
+from aiops.stages.interpret import marking
 from aiops.stages.interpret.slots import ACTIONS, OUTPUTS, TIME_PATTERN, Reading, Slots
 
 NO_MODEL = "answered by rules alone: the language model is not installed (make llm)"
@@ -29,7 +30,7 @@ def read(
     if model is None:
         return replace(_settled(ruled), note=NO_MODEL)
     try:
-        said = model.complete(prompt(ruled.said, context), schema(catalog), timeout)
+        said = model.complete(prompt(ruled.said, context, ruled.marked), schema(catalog), timeout)
         slots = replace(Slots.from_dict(_grounded(json.loads(said))), filters=ruled.slots.filters)
     except (ModelError, ValueError, TypeError) as error:
         return replace(_settled(ruled), note=f"answered by rules alone: {error}"[:200])
@@ -54,11 +55,14 @@ def schema(catalog: Catalog) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def prompt(text: str, context: Slots | None) -> Prompt:
-    """The prompt template, and the text for it, as JSON so that it can't end its own quotes."""
+def prompt(text: str, context: Slots | None, marked: str = "") -> Prompt:
+    """The prompt template, and the text for it, as JSON so that it can't end its own quotes.
+
+    `before` and `said` are the same for a model that was trained on marked text (see `marking`)."""
     template = (resources.folder("prompts") / "intake.md").read_text(encoding="utf-8")
     before = json.dumps(context.as_dict(), ensure_ascii=False) if context else "null"
-    return Prompt(template, {"context": before, "text": json.dumps(text[:2_000], ensure_ascii=False)})
+    told = {"context": before, "text": json.dumps(text[:2_000], ensure_ascii=False)}
+    return Prompt(template, told | {"before": marking.before(context), "said": marked[:2_000]})
 
 
 def _grounded(values: Any) -> Mapping[str, Any]:

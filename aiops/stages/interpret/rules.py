@@ -24,6 +24,7 @@ from aiops.stages.interpret.lexicon import (
     REPORT,
     WHY_STRONG,
 )
+from aiops.stages.interpret.marking import marked
 from aiops.stages.interpret.match import Matcher, Mention, Mentions, near
 from aiops.stages.interpret.slots import Reading, Slots
 from aiops.stages.interpret.text import MAX_CHARS, RAW_CHARS, normalise, strip_quoted
@@ -117,8 +118,8 @@ def read(text: str, matcher: Matcher, now: datetime, context: Slots | None = Non
         if off:
             return Reading(Slots(intent="reject"), question=off)
     if context is not None and followup.is_edit(heard, cues(heard)):
-        return replace(followup.edit(heard, cues(heard), context), said=said)
-    return replace(_fresh(heard, matcher), said=said)
+        return replace(followup.edit(heard, cues(heard), context), said=said, marked=marked(heard))
+    return replace(_fresh(heard, matcher), said=said, marked=marked(heard))
 
 
 def hear(said: str, matcher: Matcher, now: datetime, *, quoted: bool = False) -> Heardings:

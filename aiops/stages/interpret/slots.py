@@ -64,7 +64,7 @@ class Reading:
 
     `origins`: per slot `said`, `default` or `session`. `doubts`: why the rules aren't sure (empty = sure).
     `question` and `choices`: what to ask back for `clarify`; for `reject`, `question` says why not.
-    `said`: the text without what was quoted. `route`: rules | model | clarify. `wanted`: the intent that a clarification would complete.
+    `said`: the text without what was quoted; `marked`: the same with what was found in it marked (see `marking`). `route`: rules | model | clarify. `wanted`: the intent that a clarification would complete.
     """
 
     slots: Slots
@@ -76,6 +76,7 @@ class Reading:
     wanted: str = ""
     note: str = ""
     said: str = ""
+    marked: str = ""
 
     @property
     def sure(self) -> bool:
