@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -20,27 +20,39 @@ from aiops.cli import common
 def serve(listen: str | None, external_url: str | None, home: str | None) -> int:
     """Take alerts over HTTP and diagnose them.
 
-    Point an Alertmanager receiver at /v1/webhooks/alertmanager. SIGTERM lets the running diagnosis end (10 s at most)."""
+    Point an Alertmanager receiver at /v1/webhooks/alertmanager, a Grafana contact point at /v1/webhooks/grafana. Without
+    service.tokens_file it listens on the loopback alone. SIGTERM lets the running diagnosis end (10 s at most)."""
     from aiops import app
     from aiops.errors import ConfigError
     from aiops.service import server
+    from aiops.service.access import Access, Tokens
+    from aiops.service.hooks import Signature
 
     flags = {"service__listen": listen, "service__external_url": external_url}
     settings = common.config(home, **{k: v for k, v in flags.items() if v is not None})
     if not settings.text("sources.metrics"):
         raise ConfigError("no metrics source: give --metrics prometheus+http://HOST:PORT")
-    if settings.text("service.tokens_file"):
-        raise ConfigError("service.tokens_file: tokens are not supported yet; remove it to serve the loopback")
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    tokens = Tokens(Path(named).expanduser()) if (named := settings.text("service.tokens_file")) else None
+    secret = settings.secret("service.grafana_secret_file")
+    stamped = settings.text("service.grafana_timestamp_header").lower().encode()
+    common.log_to_stderr()
     # The server raises the signal again once it has drained; this way everything is closed then, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    opened = server.bind(settings.text("service.listen"))
+    opened = server.bind(settings.text("service.listen"), anywhere=tokens is not None)
+
+    def listening() -> None:
+        server.settle()
+        common.note(f"aiops listens on {server.url(opened)}")
+
     with opened, app.build(settings) as ops:
         serving = server.server(
             ops,
             external_url=settings.text("service.external_url"),
             body_limit=int(settings.number("service.body_limit_mb") * 2**20),
-            ready=lambda: common.note(f"aiops listens on {server.url(opened)}"),
+            ready=listening,
+            access=Access(tokens),
+            signature=Signature(secret.encode(), stamped) if secret else None,
+            embedded=settings.truth("service.worker"),
         )
         serving.run(sockets=[opened])
     return 0
@@ -127,4 +139,30 @@ def check(home: str | None) -> int:
         common.note("sources.metrics is not set: nothing can be diagnosed but recorded incidents")
     app.build(settings).close()
     common.put(f"{settings.home}: settings and rules are in order", None)
+    return 0
+
+
+@config.command()
+@click.argument("role", type=click.Choice(("viewer", "operator", "approver", "admin")))
+@click.argument("name")
+@common.home
+def token(role: str, name: str, home: str | None) -> int:
+    """Make a token for NAME: its hash goes into service.tokens_file, the token itself to stdout, once.
+
+    A server that runs takes it within a second. To take it back, remove its line."""
+    from aiops.errors import ConfigError
+    from aiops.service import access
+
+    file = common.config(home).text("service.tokens_file")
+    if not file:
+        raise ConfigError("service.tokens_file is not set: name a file for the tokens' hashes in config.toml")
+    made, line = access.new_token(role, name)
+    where = Path(file).expanduser()
+    try:
+        with open(where, "a", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as tokens:
+            tokens.write(f"{line}\n")
+    except OSError as error:
+        raise ConfigError(f"can't write {where}: {error.strerror}") from error
+    common.note(f"wrote the hash to {where}")
+    common.put(made, None)
     return 0
