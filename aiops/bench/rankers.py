@@ -126,17 +126,19 @@ def _like(panel: Panel, target: int) -> list[int]:
 
 def _anomalous(panel: Panel, target: int) -> dict[int, float]:
     """Row -> score of the series like the target, and itself, that are anomalous at the first sample (from `FIRST_ROW` on) at
-    which the target is; {} when it never is. Scores are sigmas by the median absolute deviation; where that is 0, by the
-    standard one, and anything but the median is anomalous."""
+    which the target is; {} when it never is.
+
+    Scores are sigmas by the median absolute deviation, infinite where that is 0 and the sample is not the median, as the
+    paper's code divides; of a series that never moved, the distance itself, of which any counts."""
     before, after = _sides(panel)
     middle = quantiles(before, (0.5,))[0]
     away = np.abs(before - middle[:, None])
     absolute = quantiles(away, (0.5,))[0]
-    spread = np.where(absolute > 0, MAD_TO_SIGMA * absolute, _mean(np.square(away)) ** 0.5)
+    still = np.nanmax(away, axis=1, initial=0.0) == 0
     distance = np.nan_to_num(np.abs(after - middle[:, None]))
     with np.errstate(invalid="ignore", divide="ignore"):
-        scores = np.where(spread[:, None] > 0, distance / spread[:, None], distance)
-    limit = np.where(absolute > 0, ANOMALOUS, 0.0)
+        sigmas = np.nan_to_num(distance / (MAD_TO_SIGMA * absolute[:, None]), nan=0.0, posinf=np.inf)
+    scores, limit = np.where(still[:, None], distance, sigmas), np.where(still, 0.0, ANOMALOUS)
     hurting = np.flatnonzero(scores[target, FIRST_ROW:] > limit[target]) + FIRST_ROW
     if not len(hurting):
         return {}

@@ -60,6 +60,15 @@ def test_traversal_ends_at_anomalous_nodes_without_an_anomalous_callee() -> None
     assert traversal(observed({"entry": hurt, "mid": [10] * 5, "leaf": hurt}), system.scope()) == ("entry",)
 
 
+def test_traversal_puts_what_never_strays_from_its_median_before_all_others() -> None:
+    # More than half of the samples of `mid` are the median, so that its median absolute deviation is 0.
+    steady = np.tile([10.0, 10.0, 10.0, 10.0, 11.0], system.BASELINE // 5)
+    flat = np.full(system.BASELINE, 10.0)
+    past = {"mid": steady, "side": flat}
+    seen = observed({"entry": [10, 10, 50, 50, 50], "mid": [10.5] * 5, "side": [999.0] * 5}, past=past)
+    assert traversal(seen, system.scope()) == ("mid", "side")
+
+
 def test_traversal_is_silent_where_the_symptom_does_not_hurt_and_ends_in_cycles() -> None:
     hurt = [10.0, 10.0, 50.0, 50.0, 50.0]
     assert traversal(observed({"entry": [10] * 5, "mid": hurt}), system.scope()) == ()
