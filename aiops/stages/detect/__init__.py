@@ -44,7 +44,8 @@ from aiops.stages.detect.aborted import Abort, aborts
 from aiops.stages.detect.budget import Account, Profile, accounts, agreement, symptom_profile
 from aiops.stages.detect.failures import failed_spans, failing, silent
 from aiops.stages.detect.logs import TemplateShift, template_shifts
-from aiops.stages.detect.series import Scored, relative, score_series
+from aiops.stages.detect.resource import resource
+from aiops.stages.detect.series import Scored, relative, score_series, typical_of
 from aiops.stages.detect.spans import EdgeGap, SpanTable, call_gaps, edge_gaps, network_evidence, span_table
 from aiops.stages.detect.window import incident_window, runs_on
 
@@ -77,7 +78,6 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
     gone = silent(seen.panel) if runs_on(seen.panel.times) else {}
     trust = 1.0 if runs_on(seen.panel.times) else _across_times(profile)
     channels = {
-        "resource": relative(_damped(_resource(seen.panel, scored, half), unreached), 1.0, trust),
         "latency": relative(
             _damped(_latency(seen.panel, scored, callees, profile, half["latency"]), unreached), half["latency"], trust
         ),
@@ -98,9 +98,11 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
             relative({n: v for n, (v, _, _) in broke.items()}, half["failed_spans"]),
         ),
         "silence": {n: samples / (samples + 1.0) for n, samples in gone.items() if n != scope.symptom_node},
-        "change": _change_evidence(seen, scope),
         "alert": {n: 1.0 for n in seen.alert_nodes if n and n != scope.symptom_node},
     }
+    moved = resource(seen.panel, scored, half, _suffering(channels), profile, scope)
+    channels["resource"] = relative(_damped(moved, unreached), 1.0, trust)
+    channels["change"] = _change_evidence(seen, scope)
     anomalies = _anomalies(seen.panel, scored)
     events = (
         *_log_events(seen, templates),
@@ -109,7 +111,7 @@ def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -
         *_change_events(seen, scope),
     )
     reasons = {
-        "resource": _metric_reasons(seen.panel, scored, (Kind.CPU, Kind.MEMORY, Kind.DISK), half),
+        "resource": _resource_reasons(seen.panel, scored, half, moved),
         "latency": _metric_reasons(seen.panel, scored, (Kind.LATENCY,), half),
         "budget": {a.node: _budget_reason(a) for a in books if a.evidence > 0},
         "network": _network_reasons(gaps),
@@ -164,27 +166,6 @@ def _unreached(seen: Observation, table: SpanTable) -> set[str]:
 
 def _damped(values: dict[str, float], unreached: set[str]) -> dict[str, float]:
     return {node: v * (EXTERNAL_HERE if node in unreached else 1.0) for node, v in values.items()}
-
-
-def _typical(panel: Panel, scored: Scored, kind: Kind) -> dict[str, float]:
-    """Node id -> signed typical score of its strongest series of a kind. Virtual nodes (`_entry`) are left out."""
-    strongest: dict[str, float] = {}
-    for row, node in enumerate(panel.nodes):
-        if scored.usable[row] and scored.kinds[row] is kind and not node.startswith("_"):
-            value = float(scored.typical[row])
-            if abs(value) > abs(strongest.get(node, 0.0)):
-                strongest[node] = value
-    return strongest
-
-
-def _resource(panel: Panel, scored: Scored, half: Mapping[str, float]) -> dict[str, float]:
-    """Node id -> how many half-strengths its most moved resource moved. A fall counts half: less work explains it."""
-    moved: dict[str, float] = {}
-    for kind in (Kind.CPU, Kind.MEMORY, Kind.DISK):
-        for node, value in _typical(panel, scored, kind).items():
-            share = (value if value > 0 else -0.5 * value) / half[kind.value]
-            moved[node] = max(moved.get(node, 0.0), share)
-    return moved
 
 
 def _latency(
@@ -253,7 +234,7 @@ def _waiting(
     """Callee id -> the least rise of client-side latency over all its callers: a caller that does not wait exonerates it.
 
     Callees whose calls were `measured` one by one, by their spans, need no such guess."""
-    waits = {node: max(0.0, value) for node, value in _typical(panel, scored, Kind.CLIENT_LATENCY).items()}
+    waits = {node: max(0.0, value) for node, value in typical_of(panel, scored, Kind.CLIENT_LATENCY).items()}
     return {
         callee: min(waits[c] for c in known)
         for callee in sorted(set(callers) - measured)
@@ -301,6 +282,15 @@ def _change_evidence(seen: Observation, scope: Scope) -> dict[str, float]:
     return evidence
 
 
+def _suffering(channels: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Node id -> how far any of the channels accuses it: 1 less the product of (1 - strength)."""
+    spared: dict[str, float] = {}
+    for _, strengths in sorted(channels.items()):
+        for node, strength in strengths.items():
+            spared[node] = spared.get(node, 1.0) * (1.0 - min(strength, 1.0))
+    return {node: 1.0 - rest for node, rest in spared.items()}
+
+
 # ---------------------------------------------------------------- reasons in words
 
 
@@ -313,6 +303,17 @@ def _metric_reasons(panel: Panel, scored: Scored, kinds: tuple[Kind, ...], half:
             share = abs(float(scored.typical[row])) / half[kind.value]
             best[node] = max(best.get(node, (0.0, row)), (share, row))
     return {node: _moved(panel, scored, row) for node, (_, row) in sorted(best.items())}
+
+
+def _resource_reasons(
+    panel: Panel, scored: Scored, half: Mapping[str, float], counted: Mapping[str, float]
+) -> dict[str, str]:
+    """As `_metric_reasons`; of memory that nothing suffers from, says so."""
+    said = _metric_reasons(panel, scored, (Kind.CPU, Kind.MEMORY, Kind.DISK), half)
+    for node, value in typical_of(panel, scored, Kind.MEMORY).items():
+        if value / half[Kind.MEMORY.value] > 1.0 > counted.get(node, 0.0):
+            said[node] += "; memory on another level, from which nothing suffers, says little"
+    return said
 
 
 def _moved(panel: Panel, scored: Scored, row: int) -> str:

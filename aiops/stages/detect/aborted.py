@@ -7,13 +7,14 @@ incident; a last call that became more frequent accuses the node that was called
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
 from aiops.domain import IntArray, Spans
-from aiops.stages.detect.presence import g_statistic
+from aiops.stages.detect.presence import Counts, g_statistic, weigh_up, witness_parts
 from aiops.stages.detect.spans import SpanTable, told_apart
 
 LEAST_SPANS = 30  # of an operation on either side: shares of fewer are anecdotes
@@ -36,20 +37,22 @@ class Abort:
 
 def aborts(spans: Spans, table: SpanTable) -> list[Abort]:
     """Last calls that became more frequent, strongest first. O(N log N)."""
-    incident = told_apart(spans)
+    incident = told_apart(spans).tolist()
     last, remote = _last_calls(spans, table)
-    counts: dict[tuple[int, int], dict[tuple[int, int], list[int]]] = {}
-    for row in range(len(spans)):
-        call = last[row]
-        there = remote[call] if call >= 0 and remote[call] >= 0 else call
-        end = (int(table.operation[call]), int(table.node[there])) if call >= 0 else (-1, int(table.node[row]))
-        of_operation = counts.setdefault((int(table.node[row]), int(table.operation[row])), {})
-        of_operation.setdefault(end, [0, 0])[int(incident[row])] += 1
+    nodes, operations = table.node.tolist(), table.operation.tolist()
+    parts = witness_parts(list(zip(nodes, operations, spans.trace_ids.tolist(), incident, strict=True)))
+    ends_of = [_end(row, last, remote, table) for row in range(len(spans))]
+    groups = list(zip(nodes, operations, strict=True))
+    spans_of = Counter(zip(groups, incident, strict=True))
+    witnesses = weigh_up(zip(groups, incident, parts, strict=True))
+    counts: dict[tuple[int, int], dict[tuple[int, int], Counts]] = {}
+    for (group, end), pair in weigh_up(zip(zip(groups, ends_of, strict=True), incident, parts, strict=True)).items():
+        counts.setdefault(group, {})[end] = pair
     found = []
     for (caller, operation), ends in sorted(counts.items()):
-        n_before, n_after = (sum(pair[side] for pair in ends.values()) for side in (0, 1))
-        if min(n_before, n_after) < LEAST_SPANS:
+        if min(spans_of[(caller, operation), side] for side in (False, True)) < LEAST_SPANS:
             continue
+        n_before, n_after = witnesses[caller, operation]
         for (call, node), (k_before, k_after) in sorted(ends.items()):
             rise = k_after / n_after - k_before / n_before
             if rise > 0:
@@ -65,6 +68,15 @@ def aborts(spans: Spans, table: SpanTable) -> list[Abort]:
                     )
                 )
     return sorted(found, key=lambda a: (-a.strength, a.node, a.caller, a.operation, a.last_call))
+
+
+def _end(row: int, last: IntArray, remote: IntArray, table: SpanTable) -> tuple[int, int]:
+    """(operation, node) of a span's last call; (-1, its own node) where it made none."""
+    call = int(last[row])
+    if call < 0:
+        return -1, int(table.node[row])
+    there = int(remote[call]) if remote[call] >= 0 else call
+    return int(table.operation[call]), int(table.node[there])
 
 
 def _last_calls(spans: Spans, table: SpanTable) -> tuple[IntArray, IntArray]:

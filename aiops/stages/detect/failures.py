@@ -12,7 +12,7 @@ import numpy as np
 
 from aiops.domain import BoolArray, FloatArray, Panel, Spans
 from aiops.kernels.kinds import Kind
-from aiops.stages.detect.presence import g_statistic
+from aiops.stages.detect.presence import g_statistic, weigh_up, witness_parts
 from aiops.stages.detect.series import Scored
 from aiops.stages.detect.spans import SpanTable, told_apart
 
@@ -37,18 +37,20 @@ def failing(panel: Panel, scored: Scored) -> dict[str, tuple[float, int, FloatAr
 
 def failed_spans(spans: Spans, table: SpanTable) -> dict[str, tuple[float, float, float]]:
     """Node id -> (strength, share before, share after) of its spans in which a failure starts, where that share rose beyond
-    chance. strength = sqrt(G) x change of share. O(N)."""
+    chance, a trace being one witness. strength = sqrt(G) x change of share. O(N)."""
     if not spans.errors.any():
         return {}
     inherited = np.zeros(len(spans), bool)
     child = np.flatnonzero((table.parent >= 0) & spans.errors)
     inherited[table.parent[child]] = True
-    starts, late = spans.errors & ~inherited, told_apart(spans)
+    starts, late, nodes = (spans.errors & ~inherited).tolist(), told_apart(spans).tolist(), table.node.tolist()
+    parts = witness_parts(list(zip(nodes, spans.trace_ids.tolist(), late, strict=True)))
+    witnesses = weigh_up(zip(nodes, late, parts, strict=True))
+    failed = weigh_up(zip(zip(nodes, starts, strict=True), late, parts, strict=True))
     found = {}
     for code, node in enumerate(table.nodes):
-        mine = table.node == code
-        n_before, n_after = int((mine & ~late).sum()), int((mine & late).sum())
-        k_before, k_after = int((mine & ~late & starts).sum()), int((mine & late & starts).sum())
+        n_before, n_after = witnesses[code]
+        k_before, k_after = failed.get((code, True), (0.0, 0.0))
         if not node or not n_before or not n_after or k_after * n_before <= k_before * n_after:
             continue
         g, before, after = g_statistic(k_before, n_before, k_after, n_after), k_before / n_before, k_after / n_after

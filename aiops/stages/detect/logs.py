@@ -7,7 +7,7 @@ from math import sqrt
 
 from aiops.domain import Logs, Spans
 from aiops.kernels.templates import TemplateMiner, is_error
-from aiops.stages.detect.presence import Shift, count_pairs, presence_shifts
+from aiops.stages.detect.presence import Counts, Shift, presence_shifts, weigh_up, witness_parts
 from aiops.stages.detect.spans import SpanTable
 
 SIGNIFICANT = 10.8  # chi-squared with one degree of freedom at 0.001
@@ -44,8 +44,8 @@ def template_shifts(logs: Logs, spans: Spans, table: SpanTable) -> list[Template
     """Significant shifts, strongest first. Lines are tied to operations by their span id; others say nothing here."""
     miner = TemplateMiner()
     numbers = miner.fit(logs.messages)
-    totals = count_spans(spans, table)
-    pairs: set[tuple[tuple[str, str], str, bool, str]] = set()
+    parts = span_parts(spans, table)
+    holds: set[tuple[tuple[str, str], str, int]] = set()
     example: dict[tuple[tuple[str, str], str, bool], int] = {}
     order = sorted(range(len(logs)), key=lambda row: (logs.times[row], logs.messages[row]))
     for row in order:
@@ -53,14 +53,14 @@ def template_shifts(logs: Logs, spans: Spans, table: SpanTable) -> list[Template
         if span < 0 or table.nodes[table.node[span]] != logs.nodes[row]:
             continue
         group = (logs.nodes[row], table.operations[table.operation[span]])
-        incident = bool(logs.incident[row])
-        pairs.add((group, str(numbers[row]), incident, logs.span_ids[row]))
-        example.setdefault((group, str(numbers[row]), incident), row)
-    shifts = presence_shifts(totals, count_pairs((group, item, incident) for group, item, incident, _ in sorted(pairs)))
-    holders: dict[tuple[tuple[str, str], str], set[str]] = {}
-    for group, item, incident, span_id in pairs:
-        if not incident:
-            holders.setdefault((group, item), set()).add(span_id)
+        holds.add((group, str(numbers[row]), span))
+        example.setdefault((group, str(numbers[row]), bool(spans.incident[span])), row)
+    seen = weigh_up(((group, item), bool(spans.incident[span]), parts[span]) for group, item, span in holds)
+    shifts = presence_shifts(witnesses(spans, table, parts), seen)
+    holders: dict[tuple[tuple[str, str], str], set[int]] = {}
+    for group, item, span in holds:
+        if not spans.incident[span]:
+            holders.setdefault((group, item), set()).add(span)
     gains = [s for s in shifts if s.after > s.before and not is_error(miner.templates[int(s.item)])]
     found = []
     for shift in shifts:
@@ -86,7 +86,7 @@ def _magnitude(shift: Shift, replaced: float) -> float:
     return max(0.0, shift.before - shift.after - replaced) / shift.before
 
 
-def _replacement(shift: Shift, gains: list[Shift], holders: dict[tuple[tuple[str, str], str], set[str]]) -> float:
+def _replacement(shift: Shift, gains: list[Shift], holders: dict[tuple[tuple[str, str], str], set[int]]) -> float:
     """How much of a loss is another way through the code, not a break: the largest gain of a normal template of the same
     operation that the baseline knows as an alternative (no span of it wrote both)."""
     mine = holders.get((shift.group, shift.item), set())
@@ -100,12 +100,16 @@ def _replacement(shift: Shift, gains: list[Shift], holders: dict[tuple[tuple[str
     )
 
 
-def count_spans(spans: Spans, table: SpanTable) -> dict[tuple[str, str], tuple[int, int]]:
-    """(node, operation) -> number of spans (baseline, incident)."""
-    return {
-        group: counts
-        for (group, _), counts in count_pairs(
-            ((table.nodes[n], table.operations[o]), "", bool(i))
-            for n, o, i in zip(table.node, table.operation, spans.incident, strict=True)
-        ).items()
-    }
+def span_parts(spans: Spans, table: SpanTable) -> list[float]:
+    """(N,) what part of a witness each span is, among those of its operation, trace and side."""
+    sides = spans.incident.tolist()
+    return witness_parts(
+        list(zip(table.node.tolist(), table.operation.tolist(), spans.trace_ids.tolist(), sides, strict=True))
+    )
+
+
+def witnesses(spans: Spans, table: SpanTable, parts: list[float]) -> dict[tuple[str, str], Counts]:
+    """(node, operation) -> how many traces came by (baseline, incident)."""
+    groups = zip(table.node.tolist(), table.operation.tolist(), strict=True)
+    counts = weigh_up(zip(groups, spans.incident.tolist(), parts, strict=True))
+    return {(table.nodes[n], table.operations[o]): pair for (n, o), pair in counts.items()}

@@ -66,11 +66,29 @@ def _anew(moved: FloatArray, common: FloatArray, before: FloatArray) -> FloatArr
 
 
 def typical(z: FloatArray, level: float = 0.6) -> FloatArray:
-    """(S, I) -> (S,): the `level` quantile of z or of -z, whichever is larger, signed. 0 without rows."""
+    """(S, I) -> (S,): the `level` quantile of z or of -z, whichever is larger, signed, and no further out than the second
+    sample on that side: of three samples a quantile between the second and the third is a spike's share. 0 without rows."""
     if z.shape[1] == 0:
         return np.zeros(z.shape[0])
-    up, down = quantiles(z, (level,))[0], quantiles(-z, (level,))[0]
+    up, down = _reached(z, level), _reached(-z, level)
     return np.asarray(np.where(up >= down, np.maximum(up, 0.0), -np.maximum(down, 0.0)))
+
+
+def _reached(z: FloatArray, level: float) -> FloatArray:
+    """(S,) the `level` quantile, which at least two samples reach where there are two."""
+    at_level = quantiles(z, (level,))[0]
+    return np.asarray(np.minimum(at_level, np.partition(z, -2, axis=1)[:, -2]) if z.shape[1] > 1 else at_level)
+
+
+def typical_of(panel: Panel, scored: Scored, kind: Kind) -> dict[str, float]:
+    """Node id -> signed typical score of its strongest series of a kind. Virtual nodes (`_entry`) are left out."""
+    strongest: dict[str, float] = {}
+    for row, node in enumerate(panel.nodes):
+        if scored.usable[row] and scored.kinds[row] is kind and not node.startswith("_"):
+            value = float(scored.typical[row])
+            if abs(value) > abs(strongest.get(node, 0.0)):
+                strongest[node] = value
+    return strongest
 
 
 def _floors(kinds: tuple[Kind, ...], panel: Panel, location: FloatArray, scale: FloatArray) -> FloatArray:
