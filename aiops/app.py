@@ -124,6 +124,7 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         closers=tuple(closers),
         priors=config.truth("diagnosis.priors"),
         graph_keep=timedelta(days=config.number("stores.graph_keep_days")),
+        tenant=config.text("sources.tenant"),
         session_keep=timedelta(hours=config.number("stores.session_keep_hours")),
         actor=Actor("python", _user()),
     )
@@ -232,6 +233,29 @@ def versions() -> dict[str, str]:
     }
 
 
+def signer(config: Settings) -> Signer | None:
+    """Signs the heads of exported audit logs; None where no key is set. Raises ConfigError."""
+    pem = config.secret("stores.audit_key_file")
+    if not pem:
+        return None
+    from aiops.adapters.ed25519 import Signer
+
+    return Signer(pem, "stores.audit_key_file")
+
+
+def checker(config: Settings, file: Path | None = None) -> Checker | None:
+    """Checks such signatures, with the key in `file` or else the one that is set; None where there is neither. Raises ConfigError."""
+    try:
+        pem = file.read_text(encoding="utf-8") if file else config.secret("stores.audit_key_file")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"can't read {file}: {error}") from error
+    if not pem:
+        return None
+    from aiops.adapters.ed25519 import Checker
+
+    return Checker(pem, str(file or "stores.audit_key_file"))
+
+
 def _identity(metrics_url: str) -> str:
     """What tells this system's diagnoses from another's: the URL, or for a recording its content."""
     scheme, _, path = metrics_url.partition(":")
@@ -244,6 +268,14 @@ def _identity(metrics_url: str) -> str:
     for name in ("case.json", "metrics.parquet"):
         digest.update(files.get(name) or b"")
     return f"case:{digest.hexdigest()}"
+
+
+def _user() -> str:
+    """Whose process this is; the environment could say anything."""
+    number = os.geteuid()
+    with suppress(KeyError):
+        return pwd.getpwuid(number).pw_name
+    return str(number)
 
 
 def _make_home(home: Path) -> None:
@@ -270,29 +302,6 @@ def _open(port: str, table: Table[T], url: str, config: Settings) -> T:
             f"{port}: no adapter for {scheme + ':'!r} in {_shown(url)!r}; known are {', '.join(f'{s}:' for s in sorted(table))}"
         )
     adapter: T = builder(url, config)
-def signer(config: Settings) -> Signer | None:
-    """Signs the heads of exported audit logs; None where no key is set. Raises ConfigError."""
-    pem = config.secret("stores.audit_key_file")
-    if not pem:
-        return None
-    from aiops.adapters.ed25519 import Signer
-
-    return Signer(pem, "stores.audit_key_file")
-
-
-def checker(config: Settings, file: Path | None = None) -> Checker | None:
-    """Checks such signatures, with the key in `file` or else the one that is set; None where there is neither. Raises ConfigError."""
-    try:
-        pem = file.read_text(encoding="utf-8") if file else config.secret("stores.audit_key_file")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"can't read {file}: {error}") from error
-    if not pem:
-        return None
-    from aiops.adapters.ed25519 import Checker
-
-    return Checker(pem, str(file or "stores.audit_key_file"))
-
-
     return adapter
 
 
@@ -305,14 +314,6 @@ def _mirrored(graph: GraphStore, url: str, config: Settings, *, keep: bool) -> G
     # One copy for each server: what waits for one is never sent to another.
     file = config.home / f"graph-{hashlib.sha256(url.encode()).hexdigest()[:12]}.db"
     return MirroredGraph(GraphDB(file if keep else ":memory:"), graph, _shown(url))
-
-
-def _user() -> str:
-    """Whose process this is; the environment could say anything."""
-    number = os.geteuid()
-    with suppress(KeyError):
-        return pwd.getpwuid(number).pw_name
-    return str(number)
 
 
 def _third_party(port: str, scheme: str) -> Callable[[str, Settings], T] | None:

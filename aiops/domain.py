@@ -191,6 +191,34 @@ class Task:
     question: str = ""  # what to ask back, for `clarify`; why not, for `reject`
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the report of another task must show: `holds` is worse, better, higher, lower, abnormal, normal, found or full.
+
+    Of `service`, beside the other services of that task; "" = of any. `task` is that task's id."""
+
+    task: str
+    holds: str
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A task of an agenda. It starts when the tasks `after` which it comes have answered, and `only_if` what they show."""
+
+    task: Task
+    after: tuple[str, ...] = ()
+    only_if: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """Several tasks of one request, in the order spoken. Each `after` names tasks that stand before it."""
+
+    agenda_id: str
+    steps: tuple[Step, ...]
+
+
 class JobState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"

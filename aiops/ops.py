@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,11 +21,14 @@ from types import TracebackType
 from aiops import pipeline
 from aiops.domain import (
     Actor,
+    Agenda,
     Alert,
     Feedback,
     Inputs,
     Intent,
     Job,
+    JobState,
+    Panel,
     Recording,
     Report,
     Symptom,
@@ -32,7 +36,8 @@ from aiops.domain import (
     TimeRange,
     job_id,
 )
-from aiops.errors import AiopsError, NotFound, Refused, UsageError
+from aiops.errors import AiopsError, NotFound, Refused, SourceError, UsageError
+from aiops.flows import agenda as agendas
 from aiops.flows import fold, turns
 from aiops.pipeline import Sources
 from aiops.ports import Chat, JobQueue, LanguageModel, Store
@@ -45,6 +50,7 @@ from aiops.stages.scope import LOOK_BACK, LOOK_ON
 
 log = logging.getLogger(__name__)
 
+QUEUE_PATIENCE_S = 900.0  # how long a task of an agenda waits for a worker
 MOST_NAMED = 40  # nodes that an error lists
 ASKED_AFTER = LOOK_ON  # people ask some minutes after trouble began, and then all that is there since is read
 
@@ -72,6 +78,8 @@ class Ops:
     graph_keep: timedelta = timedelta(days=30)
     session_keep: timedelta = timedelta(hours=8)
     actor: Actor = field(default_factory=Actor)
+    tenant: str = ""  # whose data the metrics source shows
+    trace_id: str = ""  # of the request that this is part of; stands in the volatile part of its reports
 
     # ------------------------------------------------ who asks
 
@@ -218,6 +226,34 @@ class Ops:
             notes.report, notes.result = job.id, str(job.state)
         return job
 
+    def run_agenda(self, agenda: Agenda, *, queued: bool = False) -> agendas.AgendaResult:
+        """Runs the tasks of one request, those that may together, under one trace id; a report each.
+
+        `queued` leaves the work to the workers of the queue. Never raises for what a task does: its result says why."""
+        trace = agendas.trace_id_of(agenda, datetime.now(UTC).isoformat())
+        mine = dataclasses.replace(self, trace_id=trace)
+        perform = mine.await_worker if queued else mine.run
+        return agendas.run(agenda, lambda task: self._with_series(perform(task)), trace_id=trace, tenant=self.tenant)
+
+    def await_worker(self, task: Task) -> Report:
+        """As `run`, by a worker of the queue. Raises SourceError when none has answered in `QUEUE_PATIENCE_S`, or it failed."""
+        job = self.submit(task)
+        give_up = time.monotonic() + QUEUE_PATIENCE_S
+        while job.state in (JobState.QUEUED, JobState.RUNNING):
+            if time.monotonic() > give_up:
+                raise SourceError(
+                    f"task {task.task_id}", "the queue", f"no worker answered for {QUEUE_PATIENCE_S:.0f} s"
+                )
+            time.sleep(0.1)
+            job = self.queue.get(job.id) or job
+        if job.state in (JobState.FAILED, JobState.SUPPRESSED):
+            raise SourceError(f"task {task.task_id}", "a worker", job.error or str(job.state))
+        return self.report(job.id)
+
+    def _with_series(self, report: Report) -> tuple[Report, Panel]:
+        recorded = self.store.recording(report.id)
+        return report, unpack(recorded, report.id).observation.panel if recorded else Panel.empty()
+
     def _runnable(self, task: Task) -> Task:
         if task.intent is Intent.REJECT:
             raise Refused(task.question or "this request is outside what aiops may do")
@@ -311,7 +347,8 @@ class Ops:
                 raise NotFound(f"{caller} -> {callee} is not cut; `aiops graph cut --list` shows what is")
 
     def _stamp(self, report: Report) -> Report:
-        return dataclasses.replace(report, run={"computed_at": datetime.now(UTC).isoformat(timespec="seconds")})
+        volatile = {"computed_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        return dataclasses.replace(report, run=volatile | ({"trace_id": self.trace_id} if self.trace_id else {}))
 
     # ------------------------------------------------ life
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aiops.cli import common
+from aiops.cli import agenda, common
 
 if TYPE_CHECKING:
     from aiops.domain import Feedback, Task
@@ -90,10 +90,14 @@ def ask(
         if taken.note:
             common.note(taken.note)
         if plan:
+            from aiops.schema import agenda as agenda_schema
             from aiops.schema import task as task_schema
 
-            common.put(task_schema.dump(taken.task, taken.origins), output)
+            several = taken.agenda and agenda_schema.dump(taken.agenda, taken.origins_of)
+            common.put(several or task_schema.dump(taken.task, taken.origins), output)
             return _planned(taken.task)
+        if taken.agenda:
+            return agenda.answer(ops, taken.agenda, form, output)
         said = taken.task.expected_output_format if taken.origins.get("expected_output_format") == "said" else ""
         return _run(ops, taken.task, form or common.OF_TASK.get(said), output)
 
@@ -153,10 +157,14 @@ def diagnose(
 def run(file: str, home: str | None, form: str | None, output: Path | None) -> int:
     """Run a task as `ask --plan` prints it.
 
-    TASK.yaml may be `-` for stdin. The form of the answer is the task's own unless --format says otherwise."""
-    from aiops.schema import task as task_schema
+    TASK.yaml may hold several tasks, and may be `-` for stdin. The form of the answer is the task's own unless --format says otherwise."""
+    from aiops.domain import Agenda
+    from aiops.schema import agenda as agenda_schema
 
-    task = task_schema.load(common.read(file), file)
+    task = agenda_schema.load(common.read(file), file)
+    if isinstance(task, Agenda):
+        with common.connect(home) as ops:
+            return agenda.answer(ops, task, form, output)
     own = None if output else common.OF_TASK[task.expected_output_format]
     with common.connect(home) as ops:
         return _run(ops, task, form or own, output)

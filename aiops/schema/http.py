@@ -68,7 +68,8 @@ class Question(Body):
 class Answer(BaseModel):
     """The task the words were taken for, with the origin of each value and the route that read it (rules, model).
 
-    `diagnosis` when it was started; `question` and `choices` when something must be asked back."""
+    `diagnosis` when it was started; `question` and `choices` when something must be asked back. Where the words ask several
+    things, `agenda` has all of them and `task` the first; those that wait for others start when these have answered."""
 
     task: dict[str, Any]
     yaml: str
@@ -78,6 +79,7 @@ class Answer(BaseModel):
     question: str | None = None
     choices: list[str] = []
     diagnosis: Diagnosis | None = None
+    agenda: dict[str, Any] | None = None
 
 
 class ChangeNotice(Body):

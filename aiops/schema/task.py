@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -149,6 +149,11 @@ def duration(span: timedelta) -> str:
 
 def load(text: str | bytes, source: str = "task") -> Task:
     """YAML or JSON -> Task. DataError names the field, the value and what is allowed."""
+    return parse(mapping(text, source), source)
+
+
+def mapping(text: str | bytes, source: str = "task") -> dict[str, Any]:
+    """YAML or JSON -> plain values, not yet looked at. DataError where it is no mapping."""
     if len(text) > MAX_BYTES:
         raise DataError(f"{source}: {len(text)} bytes; a task has at most {MAX_BYTES}")
     try:
@@ -158,7 +163,7 @@ def load(text: str | bytes, source: str = "task") -> Task:
         raise DataError(f"{source}: not YAML: {said}") from error
     if not isinstance(values, dict):
         raise DataError(f"{source}: a mapping with {', '.join(TaskModel.model_fields)} is needed, not {_shown(values)}")
-    return parse(values, source)
+    return values
 
 
 def parse(values: Mapping[str, Any], source: str = "task") -> Task:
@@ -166,7 +171,7 @@ def parse(values: Mapping[str, Any], source: str = "task") -> Task:
     try:
         return TaskModel.model_validate(dict(values)).task()
     except ValidationError as error:
-        raise DataError("; ".join(_problem(source, one) for one in error.errors()[:5])) from error
+        raise DataError("; ".join(problem(source, one) for one in error.errors()[:5])) from error
 
 
 def dump(task: Task, origins: Mapping[str, str] | None = None) -> str:
@@ -175,11 +180,11 @@ def dump(task: Task, origins: Mapping[str, str] | None = None) -> str:
     lines: list[str] = []
     for key, value in plain(task).items():
         if key != "inputs":
-            lines += _field(key, value, 0, origins.get(key, ""))
+            lines += field_lines(key, value, 0, origins.get(key, ""))
             continue
         lines.append("inputs:" if value else "inputs: {}")
         for name, inner in value.items():
-            lines += _field(name, inner, 2, origins.get(f"inputs.{name}", ""))
+            lines += field_lines(name, inner, 2, origins.get(f"inputs.{name}", ""))
     return "\n".join(lines) + "\n"
 
 
@@ -255,13 +260,14 @@ def _text(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
 
 
-def _field(name: str, value: object, indent: int, origin: str) -> Iterator[str]:
+def field_lines(name: str, value: object, indent: int = 0, origin: str = "") -> Iterator[str]:
     """One field as YAML lines: scalars and lists of scalars on one line, with the origin as its comment."""
     pad, note = " " * indent, f"  # {origin}" if origin else ""
     nested = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
     if not nested:
-        flat = _written(value, flow=True)
-        yield f"{pad}{name}: {flat.removesuffix(chr(10)).removesuffix('...').strip()}{note}"
+        # Only what YAML wrote around it goes: other blanks, such as U+00A0, belong to the value.
+        flat = _written(value, flow=True).removesuffix("\n").removesuffix("...").strip(" \n")
+        yield f"{pad}{name}: {flat}{note}"
         return
     yield f"{pad}{name}:{note}"
     block = _written(value, flow=False)
@@ -277,38 +283,40 @@ def _written(value: object, *, flow: bool) -> str:
     return text
 
 
-def _problem(source: str, error: Any) -> str:
+def problem(source: str, error: Any, kind: type[BaseModel] = TaskModel) -> str:
+    """One error of pydantic's as a sentence: the field, the value and what is allowed."""
     place = [part for part in error["loc"] if isinstance(part, (str, int))]
     field = ".".join(map(str, place)) or "task"
     said = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
-        return f"{source}: {field} is missing; allowed: {_allowed(place)}"
+        return f"{source}: {field} is missing; allowed: {_allowed(place, kind)}"
     if error["type"] == "extra_forbidden":
-        return f"{source}: {field} is not a field here; known are {_allowed(place[:-1]) or 'others'}"
+        return f"{source}: {field} is not a field here; known are {_allowed(place[:-1], kind) or 'others'}"
     if error["type"] == "value_error":
         return f"{source}: {field}: {said}" if place else f"{source}: {said}"
-    return f"{source}: {field}: {_shown(error['input'])} is not allowed ({said[0].lower() + said[1:]}); allowed: {_allowed(place)}"
+    return f"{source}: {field}: {_shown(error['input'])} is not allowed ({said[0].lower() + said[1:]}); allowed: {_allowed(place, kind)}"
 
 
-def _allowed(place: list[Any]) -> str:
+def _allowed(place: list[Any], kind: type[BaseModel]) -> str:
     """What the deepest known field of a path allows."""
-    kinds: dict[str, type[BaseModel]] = {
-        "inputs": InputsModel,
-        "symptom": SymptomModel,
-        "window": WindowModel,
-        "alerts": AlertModel,
-    }
-    kind: type[BaseModel] = TaskModel
-    allowed = ", ".join(TaskModel.model_fields)
+    allowed = ", ".join(kind.model_fields)
     for part in place:
         info = kind.model_fields.get(str(part))
         if info is None:
             continue
         allowed = info.description or ""
-        if part in kinds:
-            kind = kinds[str(part)]
+        inner = _model(info.annotation)
+        if inner is not None:
+            kind = inner
             allowed = ", ".join(kind.model_fields)
     return allowed
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    """The model inside `M`, `M | None` or `tuple[M, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model(part))), None)
 
 
 def _shown(value: object) -> str:

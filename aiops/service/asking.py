@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 
-from aiops.domain import Change, Intent, Task
+from aiops.domain import Agenda, Change, Intent, Task
 from aiops.errors import Refused, UsageError
+from aiops.schema import agenda as agenda_schema
 from aiops.schema import http, wire
 from aiops.schema import task as task_schema
 from aiops.service.desk import PROBLEM, At, Desk
@@ -27,11 +30,18 @@ def ask(question: http.Question, response: Response, desk: At) -> http.Answer:
         question=plan.task.question or None,
         choices=list(plan.choices),
     )
+    if plan.agenda:
+        shown = {"agenda": agenda_schema.plain(plan.agenda), "yaml": agenda_schema.dump(plan.agenda, plan.origins_of)}
+        answer = answer.model_copy(update=shown)
     if plan.task.intent is Intent.REJECT and not question.plan:
         raise Refused(plan.task.question or "this request is outside what aiops may do")
     if question.plan or plan.task.intent is Intent.CLARIFY:
         response.status_code = 200
         return answer
+    if plan.agenda:  # the first is in the queue before the answer is out, so that its diagnosis can be looked up
+        started = _submitted(desk, plan.task, response)
+        _in_background(desk, plan.agenda)
+        return answer.model_copy(update={"diagnosis": started})
     return answer.model_copy(update={"diagnosis": _submitted(desk, plan.task, response)})
 
 
@@ -50,11 +60,15 @@ def ask(question: http.Question, response: Response, desk: At) -> http.Answer:
     },
 )
 async def tasks(request: Request, response: Response, desk: At) -> http.Diagnosis:
-    """Starts a task as `aiops ask --plan` prints it, in YAML or JSON."""
+    """Starts a task, or several, as `aiops ask --plan` prints it, in YAML or JSON."""
     body = await request.body()
 
     def start() -> http.Diagnosis:
-        task = task_schema.load(body, "body")
+        task = agenda_schema.load(body, "body")
+        if isinstance(task, Agenda):
+            started = _submitted(desk, task.steps[0].task, response)
+            _in_background(desk, task)
+            return started
         if task.intent in (Intent.CLARIFY, Intent.REJECT):
             raise UsageError(f"a task that is to {task.intent} can't be run: {task.question}")
         return _submitted(desk, task, response)
@@ -69,6 +83,11 @@ def changes(notice: http.ChangeNotice, desk: At) -> http.ChangeNotice:
         raise UsageError("no store for changes is configured (sources.changes)")
     desk.ops.sources.changes.add(Change(notice.node, notice.at, notice.kind, notice.summary, notice.link))
     return notice
+
+
+def _in_background(desk: Desk, agenda: Agenda) -> None:
+    """The workers of the queue do the work; this thread only waits for it and starts what comes after."""
+    threading.Thread(target=desk.ops.run_agenda, args=(agenda,), kwargs={"queued": True}, daemon=True).start()
 
 
 def _submitted(desk: Desk, task: Task, response: Response) -> http.Diagnosis:

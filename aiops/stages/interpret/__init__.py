@@ -9,16 +9,17 @@ strip quoted text -> refuse -> rules -> sure? ----------------------------> Task
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from aiops.domain import Catalog, Task
+from aiops.domain import Agenda, Catalog, Task
 from aiops.ports import LanguageModel
 from aiops.stages.interpret import ask_model, convert, rules
+from aiops.stages.interpret.clauses import Clause, clauses
 from aiops.stages.interpret.match import Matcher
 from aiops.stages.interpret.slots import Reading, Slots
 
@@ -31,6 +32,7 @@ class Plan:
 
     slots: what a session keeps for the next turn. origins: dotted task field -> said | default | session.
     route: rules | model | clarify. note: what the person should know, such as that no model was there to ask.
+    agenda: where the words ask several things, all of them; `task` is then the first. `origins_of`: their origins by task_id.
     """
 
     task: Task
@@ -39,6 +41,8 @@ class Plan:
     route: str = "rules"
     choices: tuple[str, ...] = ()
     note: str = ""
+    agenda: Agenda | None = None
+    origins_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def interpret(
@@ -56,6 +60,9 @@ def interpret(
     costs a clarification. `now` must be aware; wall-clock words are read in `timezone`. `noticed`: when the trouble
     began, where the words don't say (default: now)."""
     here = now.astimezone(ZoneInfo(timezone))
+    several = clauses(text, _matcher(_key(catalog)), here, _before(context))
+    if several:
+        return _several(several, here, noticed or here)
     reading = read(text, catalog, now=here, context=context, model=model, timeout=timeout)
     return Plan(
         task=convert.task_of(reading, here, noticed or here),
@@ -65,6 +72,16 @@ def interpret(
         choices=reading.choices,
         note=reading.note,
     )
+
+
+def _several(several: Sequence[Clause], here: datetime, noticed: datetime) -> Plan:
+    """The plan of a request that asks several things."""
+    readings = [_consistent(clause.reading) for clause in several]
+    tasks = [convert.task_of(reading, here, noticed) for reading in readings]
+    agenda = convert.agenda_of(several, tasks)
+    origins = {task.task_id: convert.origins_of(reading) for task, reading in zip(tasks, readings, strict=True)}
+    first = tasks[0]
+    return Plan(first, _session(readings[-1]), origins[first.task_id], agenda=agenda, origins_of=origins)
 
 
 def read(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from aiops.domain import Inputs, Intent, Symptom, Task, TimeRange
+from aiops.domain import Agenda, Condition, Inputs, Intent, Step, Symptom, Task, TimeRange
 from aiops.schema.task import length
 from aiops.schema.wire import encode
+from aiops.stages.interpret.clauses import Clause
 from aiops.stages.interpret.slots import Reading, Slots
 from aiops.stages.interpret.timegrammar import window
 
@@ -44,6 +45,20 @@ def task_of(reading: Reading, now: datetime, noticed: datetime) -> Task:
         action=slots.action if intent in (Intent.REMEDIATE, Intent.CLARIFY) else "none",
     )
     return Task(_task_id(intent, inputs, reading.question), intent, inputs, _FORMATS[slots.output], _question(reading))
+
+
+def agenda_of(several: Sequence[Clause], tasks: Sequence[Task]) -> Agenda:
+    """The clauses' tasks, and which waits for which."""
+    ids = [task.task_id for task in tasks]
+    steps = tuple(
+        Step(
+            task,
+            tuple(ids[index] for index in clause.after),
+            Condition(ids[clause.after[-1]], clause.holds, clause.subject) if clause.holds else None,
+        )
+        for clause, task in zip(several, tasks, strict=True)
+    )
+    return Agenda(f"agenda_{hashlib.sha256(encode(steps)).hexdigest()[:12]}", steps)
 
 
 def origins_of(reading: Reading) -> dict[str, str]:

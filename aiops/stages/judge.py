@@ -1,0 +1,122 @@
+"""Whether what a report shows fulfils a condition of another task: by rule, from the report and the series it rests on. Pure.
+
+`worse` and `better` compare how far each service has moved from its own baseline, in the direction that is bad for the metric;
+`higher` and `lower` compare the values themselves. What can't be told is None, never a guess.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from aiops.domain import BoolArray, Condition, Panel, Report, Verdict
+
+# Of these, less is worse; of everything else (latency, errors, load, lag) more is.
+_GOOD_WHEN_HIGH = re.compile(
+    r"(?i)hit_?r|avail|success|qps|rps|tps|throughput|requests?_?(?:rate|per|total|count)|^requests?$|free|uptime|healthy|ready|^up$"
+)
+
+
+def judge(condition: Condition, report: Report, panel: Panel) -> tuple[bool | None, str]:
+    """(whether it holds, or None where that can't be told; why)."""
+    if condition.holds in {"abnormal", "normal"}:
+        return _abnormal(condition, report)
+    if condition.holds == "found":
+        return report.verdict is Verdict.FOUND, f"the verdict of {condition.task} is {report.verdict}"
+    if condition.holds == "full":
+        return _full(condition, report)
+    return _compared(condition, report, panel)
+
+
+def _abnormal(condition: Condition, report: Report) -> tuple[bool, str]:
+    inputs = report.task.inputs
+    nodes = {condition.service} if condition.service else set(inputs.services)
+    metrics = set(inputs.metrics)
+    left = sorted(
+        {
+            f"{a.node} {a.metric}"
+            for a in report.anomalies
+            if a.node in nodes and (not metrics or _bare(a.metric) in metrics)
+        }
+    )
+    said = (
+        f"{', '.join(left)} left the band" if left else f"nothing asked about {', '.join(sorted(nodes))} left its band"
+    )
+    return bool(left) is (condition.holds == "abnormal"), said
+
+
+def _full(condition: Condition, report: Report) -> tuple[bool | None, str]:
+    mine = [f for f in report.forecasts if not condition.service or f.node == condition.service]
+    if not mine:
+        return None, "nothing was forecast"
+    crossed = [f"{f.node} {f.metric}" for f in mine if f.crossing is not None and f.crossing.expected is not None]
+    return bool(
+        crossed
+    ), f"{', '.join(sorted(crossed))} is full within the horizon" if crossed else "nothing is full within the horizon"
+
+
+def _compared(condition: Condition, report: Report, panel: Panel) -> tuple[bool | None, str]:
+    inputs = report.task.inputs
+    if not inputs.metrics:
+        return None, "no metric was asked about that could be compared"
+    metric = inputs.metrics[0]
+    moved = condition.holds in {"worse", "better"}
+    measure = _moves if moved else _levels
+    values = {service: value for service in inputs.services if (value := measure(panel, service, metric)) is not None}
+    missing = sorted(set(inputs.services) - set(values))
+    if missing or not values:
+        return None, f"{metric} of {', '.join(missing or inputs.services)} can't be compared: no samples"
+    told = ", ".join(f"{s} {v:+.1%}" if moved else f"{s} {v:.6g}" for s, v in values.items())
+    said = f"{metric}{' against its baseline' if moved else ''}: {told}"
+    sign = -1.0 if condition.holds == "lower" else 1.0
+    if moved and bool(_GOOD_WHEN_HIGH.search(metric)) is (condition.holds == "worse"):
+        sign = -1.0
+    return _ahead(condition.service, {s: sign * v for s, v in values.items()}, moved=moved), said
+
+
+def _ahead(service: str, values: dict[str, float], *, moved: bool) -> bool | None:
+    """Whether the service's value exceeds that of every other; alone, whether it has moved at all; of any, whether they differ."""
+    if not service:
+        return max(values.values()) > min(values.values()) if len(values) > 1 else next(iter(values.values())) > 0
+    others = [value for name, value in values.items() if name != service]
+    if not others:
+        return values[service] > 0 if moved else None
+    return values[service] > max(others)
+
+
+def _moves(panel: Panel, service: str, metric: str) -> float | None:
+    """The change of the mean over the asked time against the baseline's mean, as a share of it."""
+    asked = _asked(panel)
+    now, before = _mean(panel, service, metric, asked), _mean(panel, service, metric, ~asked)
+    if now is None or before is None:
+        return None
+    return (now - before) / abs(before) if before else float(np.sign(now - before))
+
+
+def _levels(panel: Panel, service: str, metric: str) -> float | None:
+    return _mean(panel, service, metric, _asked(panel))
+
+
+def _asked(panel: Panel) -> BoolArray:
+    """The rows that are asked about; where no time was said, the last quarter of what was read."""
+    if panel.incident.any():
+        return panel.incident
+    rows: BoolArray = np.arange(len(panel.times)) >= len(panel.times) * 3 // 4
+    return rows
+
+
+def _mean(panel: Panel, service: str, metric: str, asked: BoolArray) -> float | None:
+    rows = [
+        i
+        for i, (node, name) in enumerate(zip(panel.nodes, panel.metrics, strict=True))
+        if node == service and _bare(name) == metric
+    ]
+    found = panel.values[rows][:, asked]
+    values = found[np.isfinite(found)]
+    return float(values.mean()) if values.size else None
+
+
+def _bare(name: str) -> str:
+    """The metric's own name, where a panel tells its rate."""
+    return name.removeprefix("rate(").removesuffix(")") if name.startswith("rate(") else name
