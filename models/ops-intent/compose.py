@@ -54,7 +54,7 @@ class Example:
     said: str
     before: str
     linked: bool
-    catalog: catalogs.System
+    system: catalogs.System
 
 
 @dataclass

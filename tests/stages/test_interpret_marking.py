@@ -46,4 +46,4 @@ def test_no_text_spells_a_mark_or_a_control_token(text: str) -> None:
     said = shown(text)
     assert "<|" not in said
     assert said.count("[") == said.count("]")
-    assert set(part.split("]")[0] for part in said.split("[")[1:]) <= set(CATALOG.services)
+    assert {part.split("]")[0] for part in said.split("[")[1:]} <= set(CATALOG.services)
