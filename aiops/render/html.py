@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aiops.domain import Alert, Event, EventKind, Report, Verdict
 from aiops.render import forecast
 from aiops.render.clean import cell, clean, link
-from aiops.render.path import hops, one_line, telling
+from aiops.render.path import GUESSED, hops, one_line, sum_of_costs, telling
 from aiops.render.picture import chart_svg, small_svg
 from aiops.render.scale import from_s
 from aiops.render.shell import command
@@ -107,6 +107,8 @@ def _environment() -> Environment:
         "forecast": forecast,
         "from_s": from_s,
         "one_line": one_line,
+        "sum_of_costs": sum_of_costs,
+        "GUESSED": GUESSED,
         "telling": telling,
         "quantity": quantity,
         "between": between,

@@ -8,13 +8,14 @@ from datetime import tzinfo
 
 from aiops.domain import Chart, Edge, Evidence, Report, RootCause
 from aiops.render.clean import clean
-from aiops.units import figure, lag, moments, zone
+from aiops.units import clock, figure, lag, moments, zone
 
 # What `Scope.symptom` calls the symptom that maps to no node.
 VIRTUAL = "_symptom"
 
-# The source of an edge that nobody stated.
+# The source of an edge that nobody stated, and what it is called.
 LEARNED = "learned"
+GUESSED = "guessed"
 
 MOST_CUT = 20
 
@@ -24,12 +25,14 @@ _RELATION = {"CALLS": "called by", "RUNS_ON": "hosts"}
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An edge in words: "called by", "0.82", "+1 min", "traces"."""
+    """An edge in words: "called by", "0.20", "0.82", "+1 min", "traces", "09:02:00"."""
 
     relation: str
+    cost: str
     strength: str
     lag: str
-    source: str
+    source: str  # GUESSED where nobody stated it
+    seen: str  # when last: a time of the symptom's own day, else a date; "" where nobody said
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ def hops(cause: RootCause, report: Report, tz: tzinfo) -> tuple[Hop, ...]:
     metrics = _metric_by_node(cause, report)
     edges: list[Edge | None] = [*cause.path.edges[: len(nodes) - 1]]
     edges += [None] * (len(nodes) - len(edges))
+    costs = (*cause.path.costs, *[0.0] * len(nodes))[: len(nodes)]
     return tuple(
         Hop(
             spoken(node),
@@ -61,9 +65,9 @@ def hops(cause: RootCause, report: Report, tz: tzinfo) -> tuple[Hop, ...]:
             _role(index, len(nodes)),
             charts.get(node),
             clean(cause.evidence[0].summary, 110) if not index and cause.evidence and node not in charts else "",
-            _link(edge) if edge else None,
+            _link(edge, cost, report, tz) if edge else None,
         )
-        for index, (node, onset, edge) in enumerate(zip(nodes, onsets, edges, strict=True))
+        for index, (node, onset, edge, cost) in enumerate(zip(nodes, onsets, edges, costs, strict=True))
     )
 
 
@@ -76,12 +80,12 @@ def one_line(cause: RootCause, report: Report, tz: tzinfo, arrow: str = "→") -
 
 
 def sum_of_costs(cause: RootCause) -> str:
-    """What the path costs, to be checked by hand: "0.05 declared + 0.69 guessed = 0.74, probability 0.48"; "" without edges."""
+    """What the path costs, to be checked by hand: "0.05 traces (+1 min) + 0.69 guessed = 0.74, probability 0.48"; "" without edges."""
     path = cause.path
     if not path.edges:
         return ""
     steps = (
-        f"{cost:.2f} {'guessed' if edge.source == LEARNED else clean(edge.source, 40)}"
+        f"{cost:.2f} {_source(edge)}" + (f" ({lag(edge.lag)})" if edge.lag else "")
         for edge, cost in zip(path.edges, path.costs, strict=True)
     )
     return f"{' + '.join(steps)} = {path.cost:.2f}, probability {math.exp(-path.cost):.2f}"
@@ -111,9 +115,21 @@ def _role(index: int, size: int) -> str:
     return "cause" if index == 0 else "symptom" if index == size - 1 else "via"
 
 
-def _link(edge: Edge) -> Link:
+def _link(edge: Edge, cost: float, report: Report, tz: tzinfo) -> Link:
     relation = _RELATION.get(edge.kind, clean(edge.kind, 40).lower().replace("_", " "))
-    return Link(relation, figure(edge.strength), lag(edge.lag) if edge.lag else "", clean(edge.source, 40))
+    after = lag(edge.lag) if edge.lag else ""
+    return Link(relation, f"{cost:.2f}", figure(edge.strength), after, _source(edge), _seen(edge, report, tz))
+
+
+def _seen(edge: Edge, report: Report, tz: tzinfo) -> str:
+    if edge.last_seen is None:
+        return ""
+    day, at = edge.last_seen.astimezone(tz).date(), report.symptom.at
+    return clock(edge.last_seen, tz) if at and at.astimezone(tz).date() == day else day.isoformat()
+
+
+def _source(edge: Edge) -> str:
+    return GUESSED if edge.source == LEARNED else clean(edge.source, 40)
 
 
 def _chart_by_node(report: Report) -> dict[str, Chart]:

@@ -125,6 +125,8 @@ def _path(path: CausalPath) -> list[Mapping[str, object]]:
             "lag_s": edge.lag.total_seconds(),
             "onset": onset.isoformat() if onset else None,
             "source": edge.source,
+            "kind": edge.kind,
+            "last_seen": edge.last_seen.isoformat() if edge.last_seen else None,
         }
         for edge, cost, onset in zip(path.edges, path.costs, path.onsets, strict=False)
     ]

