@@ -292,8 +292,8 @@ class LanguageModel(Protocol):
     def complete(self, prompt: Prompt, schema: Mapping[str, object], timeout: float) -> str:
         """Text that satisfies the JSON schema."""
 
-    def counters(self) -> Mapping[str, float]:
-        """What it counts about itself, for /metrics: Prometheus sample names (with labels) and values."""
+    def counters(self) -> Mapping[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """What it counts about itself, for /metrics: (name, labels sorted by name) -> value."""
 
     def ping(self, timeout: float) -> str: ...
 

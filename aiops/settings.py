@@ -192,17 +192,23 @@ def write(home: Path, name: str, value: Value) -> Path:
     file, setting = home / "config.toml", _BY_NAME[name]
     try:
         old = file.read_text(encoding="utf-8") if file.exists() else template()
-        lines = _with(old.splitlines(), setting, f"{setting.key} = {_toml(_typed(setting, value, 'given'))}")
+        text = "\n".join(_with(old.splitlines(), setting, f"{setting.key} = {_toml(_typed(setting, value, 'given'))}"))
+        if not _says(text, setting, value):
+            raise ConfigError(f"{file}: {name} can't be set in a file of this form; set it by hand")
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        if _file(part).get(name) != value:
-            part.unlink()
-            raise ConfigError(f"{file}: {name} stands in it in a way that is left to you; set it by hand")
+        part.write_text(f"{text}\n", encoding="utf-8")
         part.replace(file)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"can't write {file}: {error}") from error
     return file
+
+
+def _says(text: str, setting: Setting, value: Value) -> bool:
+    try:
+        return bool(tomllib.loads(text)[setting.section][setting.key] == value)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError):
+        return False
 
 
 def _with(lines: list[str], setting: Setting, line: str) -> list[str]:

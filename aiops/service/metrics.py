@@ -17,6 +17,10 @@ COUNTERS = {
     "aiops_http_requests_total": "HTTP requests, by route and status code.",
     "aiops_notifications_refused_total": "Notifications that were not taken, by status code.",
     "aiops_leases_expired_total": "Jobs whose worker went silent.",
+    "aiops_model_requests_total": "Questions to the language model, by outcome.",
+    "aiops_model_starts_total": "Starts of the language model's process.",
+    "aiops_model_adapter_swaps_total": "Adapters that took another's place, or the bare model's.",
+    "aiops_model_adapter_refused_total": "Adapters that were refused; the log says why.",
 }
 HISTOGRAMS = {"aiops_diagnosis_seconds": "Time a diagnosis took, by status."}
 GAUGES = {
@@ -24,6 +28,8 @@ GAUGES = {
     "aiops_queue_depth": "Jobs that wait for a worker.",
     "aiops_worker_up": "1 while the embedded worker runs.",
     "aiops_worker_busy": "Jobs being worked on.",
+    "aiops_model_waiting": "Questions that the language model has before it.",
+    "aiops_model_adapter_info": "The adapter in place, as labels.",
 }
 
 
@@ -50,11 +56,11 @@ class Registry:
             row[-1] += seconds
 
     def text(self, gauges: Mapping[Labelled, float]) -> str:
-        """The page; `gauges` are read by the caller at this moment."""
+        """The page; `gauges`, and counters that others keep, are read by the caller at this moment."""
         with self._lock:
             counters, histograms = dict(self._counters), {k: list(v) for k, v in self._histograms.items()}
         lines: list[str] = []
-        for kind, about, rows in (("counter", COUNTERS, counters), ("gauge", GAUGES, gauges)):
+        for kind, about, rows in (("counter", COUNTERS, {**counters, **gauges}), ("gauge", GAUGES, gauges)):
             for name, meaning in about.items():
                 lines += _head(name, kind, meaning)
                 lines += [_line(key, value) for key, value in sorted(rows.items()) if key[0] == name]

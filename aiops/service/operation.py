@@ -56,4 +56,6 @@ def metrics(desk: At) -> Response:
         gauge("aiops_worker_up"): float(desk.worker.up),
         gauge("aiops_worker_busy"): float(desk.worker.busy),
     }
+    if desk.ops.model is not None:
+        gauges |= desk.ops.model.counters()
     return Response(desk.registry.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")

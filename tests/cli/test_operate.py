@@ -154,25 +154,6 @@ def test_flags_beat_the_environment_which_beats_the_file(
     assert metrics("--metrics", "case:flag") == {"value": "case:flag", "origin": "flag"}
 
 
-# ---------------------------------------------------------------- models
-
-
-def test_models_are_listed_and_their_files_checked(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = {row["name"]: row for row in json.loads(run("models", "list", "--format", "json").out)}
-    assert "smollm2-135m-instruct" in listed
-    assert all(row["licence"] for row in listed.values())
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "tiny.gguf").write_bytes(b"abc")
-    monkeypatch.setenv("AIOPS_FOLDERS__MODELS", str(tmp_path / "models"))
-    good = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    for digest, code in ((good, 0), ("0" * 64, 5)):
-        row = f'[[model]]\nname = "tiny"\nfile = "tiny.gguf"\nsha256 = "{digest}"\nlicence = "MIT"\ncontext = 1\nget = "-"\n'
-        (tmp_path / "models" / "models.toml").write_text(row, encoding="utf-8")
-        assert run("models", "verify").code == code
-    (tmp_path / "models" / "tiny.gguf").unlink()
-    assert "not there" in run("models", "verify").out
-
-
 # ---------------------------------------------------------------- audit
 
 

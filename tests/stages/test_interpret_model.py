@@ -33,7 +33,7 @@ class Babbler:
     def complete(self, prompt: Prompt, schema: Mapping[str, object], timeout: float) -> str:
         return self._fixed if self._fixed is not None else json.dumps(self._any(schema), ensure_ascii=False)
 
-    def counters(self) -> Mapping[str, float]:
+    def counters(self) -> Mapping[tuple[str, tuple[tuple[str, str], ...]], float]:
         return {}
 
     def ping(self, timeout: float) -> str:

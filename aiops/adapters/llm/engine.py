@@ -193,7 +193,7 @@ class Engine:
 
     def _restore(self, one: Adapter) -> None:
         """The context after the prefix of an adapter, from its copy."""
-        llama_cpp.llama_memory_clear(self._memory, True)
+        llama_cpp.llama_memory_clear(self._memory, False)
         self._past, self._here = 0, self._attached
         if one.state is not None and llama_cpp.llama_state_seq_set_data(self._context, one.state, len(one.state), 0):
             self._past = len(one.prefix)
@@ -241,7 +241,7 @@ class Engine:
             else:
                 self._restore(one)
             return
-        llama_cpp.llama_memory_clear(self._memory, True)
+        llama_cpp.llama_memory_clear(self._memory, False)
         self._past, self._here = 0, self._attached
         one.state = None
         if not prefix:
@@ -288,7 +288,7 @@ class Engine:
         if outcome == 0:
             self._past += len(tokens)
         else:
-            llama_cpp.llama_memory_clear(self._memory, True)
+            llama_cpp.llama_memory_clear(self._memory, False)
             self._past = 0
         if outcome == 2 or time.monotonic() > self._deadline:
             raise DeadlineError

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
 from aiops.adapters.llm import adapter
 from aiops.adapters.llm.adapter import Adapter, UnfitError
@@ -25,6 +25,8 @@ from aiops.adapters.llm.process import LOAD_S, Process
 from aiops.errors import ModelError
 
 log = logging.getLogger(__name__)
+
+Sample: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]  # a name of Prometheus, and labels
 
 BASE = ""
 LOOK_S = 1.0
@@ -69,15 +71,13 @@ class Hot:
         refused = f"; refused: {self._refused}" if self._refused else ""
         return (f", adapter {active.shown}" if active else "") + at + refused
 
-    def counters(self) -> Mapping[str, float]:
+    def counters(self) -> Mapping[Sample, float]:
         active = self._active
-        info = (
-            {f'aiops_model_adapter_info{{adapter="{active.name}",version="{active.version}"}}': 1.0} if active else {}
-        )
+        labels = (("adapter", active.name), ("version", active.version)) if active else ()
         return {
-            "aiops_model_adapter_swaps_total": self._swaps,
-            "aiops_model_adapter_refused_total": self._refusals,
-            **info,
+            ("aiops_model_adapter_swaps_total", ()): self._swaps,
+            ("aiops_model_adapter_refused_total", ()): self._refusals,
+            **({("aiops_model_adapter_info", labels): 1.0} if active else {}),
         }
 
     def prove(self, deadline: float) -> str:

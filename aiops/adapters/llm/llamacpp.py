@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aiops.adapters.llm.hot import Hot
+from aiops.adapters.llm.hot import Hot, Sample
 from aiops.adapters.llm.models import Model, Shelf
 from aiops.adapters.llm.process import LOAD_S, Process
 from aiops.errors import ModelError
@@ -31,6 +31,12 @@ def checked(prompt: Prompt, timeout: float, temperature: float) -> float:
     if not 0.0 <= temperature <= MAX_TEMPERATURE:
         raise ModelError(f"a temperature of {temperature} is not between 0 and {MAX_TEMPERATURE:g}")
     return time.monotonic() + min(timeout, HARD_CAP_S)
+
+
+def requests(answered: int, failed: int) -> dict[Sample, float]:
+    """What every language model counts."""
+    name = "aiops_model_requests_total"
+    return {(name, (("outcome", "answered"),)): answered, (name, (("outcome", "failed"),)): failed}
 
 
 class LlamaCpp:
@@ -82,12 +88,11 @@ class LlamaCpp:
             raise ModelError(f"the language model gave nothing: {answer.get('error', 'an empty answer')}")
         return str(answer["text"])
 
-    def counters(self) -> Mapping[str, float]:
+    def counters(self) -> Mapping[Sample, float]:
         return {
-            'aiops_model_requests_total{outcome="answered"}': self._answered,
-            'aiops_model_requests_total{outcome="failed"}': self._failed,
-            "aiops_model_starts_total": self._process.starts,
-            "aiops_model_waiting": self._process.waiting,
+            **requests(self._answered, self._failed),
+            ("aiops_model_starts_total", ()): self._process.starts,
+            ("aiops_model_waiting", ()): self._process.waiting,
             **self._hot.counters(),
         }
 

@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiops.adapters.llm.adapter import PLACE
-from aiops.adapters.llm.llamacpp import checked
+from aiops.adapters.llm.hot import Sample
+from aiops.adapters.llm.llamacpp import checked, requests
 from aiops.errors import ModelError
 from aiops.ports import Prompt
 
@@ -70,11 +71,8 @@ class OpenAI:
         except (KeyError, IndexError, TypeError) as error:
             raise ModelError(f"chat completion from {self._shown}: no choices in the answer") from error
 
-    def counters(self) -> Mapping[str, float]:
-        return {
-            'aiops_model_requests_total{outcome="answered"}': self._answered,
-            'aiops_model_requests_total{outcome="failed"}': self._failed,
-        }
+    def counters(self) -> Mapping[Sample, float]:
+        return requests(self._answered, self._failed)
 
     def ping(self, timeout: float) -> str:
         return f"{self._shown}, {self._model or self._first(time.monotonic() + timeout)}"

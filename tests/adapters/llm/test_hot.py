@@ -206,8 +206,8 @@ def test_an_adapter_is_taken_while_questions_are_answered(
         for thread in asking:
             thread.join()
     assert failures == []
-    assert model.counters()["aiops_model_adapter_swaps_total"] == 2
-    assert model.counters()['aiops_model_adapter_info{adapter="trial",version="2"}'] == 1
+    assert model.counters()["aiops_model_adapter_swaps_total", ()] == 2
+    assert model.counters()["aiops_model_adapter_info", (("adapter", "trial"), ("version", "2"))] == 1
     said = model.complete(prompt(QUESTIONS[0]), SCHEMA, PATIENCE)
     assert json.loads(said) == answers[0]  # in the adapter's own prompt
 
