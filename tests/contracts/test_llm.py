@@ -5,21 +5,26 @@ The OpenAI-compatible server of these tests is a thin HTTP front of the same mod
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import json
 import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jsonschema
 import pytest
 
 from aiops.adapters.llm import LlamaCpp, OpenAI
 from aiops.adapters.llm.models import Shelf, wrong_with
+from aiops.adapters.llm.process import Process, Turns
 from aiops.errors import ModelError
 from aiops.ports import LanguageModel, Prompt
 
@@ -206,3 +211,161 @@ def test_the_default_model_is_the_one_that_was_checked(local: LlamaCpp) -> None:
     shelf = Shelf()
     assert wrong_with(shelf.find(""), shelf) == ""
     assert all(model.licence and model.get for model in shelf.models())
+
+
+# ---------------------------------------------------------------- limits
+
+
+@pytest.mark.parametrize("temperature", [-0.1, 1.01, float("nan")])
+def test_a_temperature_out_of_bounds_is_refused(temperature: float) -> None:
+    for model in (LlamaCpp(temperature=temperature), OpenAI("openai+http://127.0.0.1:1/v1", temperature=temperature)):
+        with pytest.raises(ModelError, match="temperature"):
+            model.complete(said("why"), SCHEMA, 1.0)
+
+
+def test_a_warm_answer_is_drawn_and_yet_the_same_for_the_same_question(local: LlamaCpp) -> None:
+    local.ping(PATIENCE)
+    warm = LlamaCpp(temperature=1.0)
+    try:
+        answers = [warm.complete(said(f"why {number}"), SCHEMA, PATIENCE) for number in (*range(6), 0)]
+    finally:
+        warm.close()
+    for answer in answers:
+        jsonschema.validate(json.loads(answer), SCHEMA)
+    assert answers[0] == answers[-1]
+    assert len(set(answers)) > 1
+
+
+def test_what_it_counts(model: LanguageModel) -> None:
+    answered = ("aiops_model_requests_total", (("outcome", "answered"),))
+    failed = ("aiops_model_requests_total", (("outcome", "failed"),))
+    before = dict(model.counters())
+    model.complete(said("why"), SCHEMA, PATIENCE)
+    with pytest.raises(ModelError):
+        model.complete(said("word " * 600), SCHEMA, 0.05)
+    assert model.counters()[answered] >= before[answered] + 1
+    assert model.counters()[failed] >= before[failed] + 1
+
+
+# ---------------------------------------------------------------- the process
+
+
+def dying(times: list[float]) -> Process:
+    """A process that ends at once, and notes when it was started."""
+
+    def command() -> list[str]:
+        times.append(time.monotonic())
+        return [sys.executable, "-c", ""]
+
+    return Process(command)
+
+
+def test_a_process_that_keeps_dying_is_started_ever_more_rarely() -> None:
+    times: list[float] = []
+    process = dying(times)
+    end = time.monotonic() + 3.0
+    while time.monotonic() < end:
+        with pytest.raises(ModelError, match="ended"):
+            process.ask({}, time.monotonic() + 1.0)
+        time.sleep(0.01)
+    assert 3 <= len(times) <= 6
+    pauses = [later - sooner for sooner, later in itertools.pairwise(times[2:])]
+    assert pauses == sorted(pauses)
+    process.close()
+
+
+def test_turns_are_given_in_order_and_never_after_the_deadline() -> None:
+    turns, order = Turns(2), list[str]()
+
+    def take(name: str, patience: float) -> None:
+        try:
+            with turns.turn(time.monotonic() + patience):
+                order.append(name)
+        except ModelError as error:
+            order.append(f"{name}: {error}")
+
+    with turns.turn(time.monotonic()):
+        threads = []
+        for name, patience in (("late", 0.1), ("first", PATIENCE)):
+            threads.append(threading.Thread(target=take, args=(name, patience)))
+            threads[-1].start()
+            while len(turns) < len(threads) + 1:
+                time.sleep(0.001)
+        take("too many", PATIENCE)
+        threads[0].join()
+        threads.append(threading.Thread(target=take, args=("second", PATIENCE)))
+        threads[-1].start()
+        while len(turns) < 3:
+            time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert order == [
+        "too many: the language model is busy: 2 requests are waiting",
+        "late: the language model is busy: no turn before the deadline",
+        "first",
+        "second",
+    ]
+    assert len(turns) == 0
+
+
+def test_without_its_packages_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "llama_cpp" else find(name, *rest)
+    )
+    model = LlamaCpp()
+    for ask in (lambda: model.ping(1.0), lambda: model.complete(said("why"), SCHEMA, 1.0)):
+        with pytest.raises(ModelError, match="make llm"):
+            ask()
+    assert model.pid is None
+    model.close()
+
+
+# ---------------------------------------------------------------- servers
+
+
+class Plain(BaseHTTPRequestHandler):
+    """A server that knows no schemas, and wants a token."""
+
+    asked: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.asked.append(body)
+        if self.headers["authorization"] != "Bearer hush":
+            self.send_error(401)
+        elif "response_format" in body:
+            self.send_error(400)
+        else:
+            data = json.dumps({"choices": [{"message": {"content": body["messages"][0]["content"]}}]}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def plain() -> Iterator[str]:
+    Plain.asked.clear()
+    with listening(Plain) as url:
+        yield f"openai+{url}/v1"
+
+
+def test_a_server_without_schemas_is_asked_without(plain: str) -> None:
+    model = OpenAI(plain, "small", "hush")
+    filled = "Answer in JSON.\nQuestion: {{text}} and {{context}}\n"
+    question = Prompt("Answer in JSON.\nQuestion: {{text}}\n", {"text": "{{text}} and {{context}}", "context": "no"})
+    assert [model.complete(question, SCHEMA, PATIENCE) for _ in range(2)] == [filled, filled]
+    assert ["response_format" in body for body in Plain.asked] == [True, False, False]
+    assert {body["model"] for body in Plain.asked} == {"small"}
+
+
+def test_a_token_is_never_told(plain: str) -> None:
+    model = OpenAI(plain, "small", "wrong-secret")
+    with pytest.raises(ModelError, match="401") as told:
+        model.complete(said("why"), SCHEMA, PATIENCE)
+    assert "secret" not in str(told.value)
+    assert "secret" not in model.ping(1.0)

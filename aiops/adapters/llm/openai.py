@@ -11,6 +11,7 @@ import json
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -104,8 +105,8 @@ class OpenAI:
         )
         try:
             link.request(method, self._base + path, json.dumps(body).encode() if body is not None else None, headers)
-            response = link.getresponse()
-            data = _all(response, deadline)
+            with closing(link.getresponse()) as response:
+                data = _all(response, deadline)
             if response.status in {400, 422} and isinstance(body, dict) and "response_format" in body:
                 raise _NotTakenError
             if response.status != 200:

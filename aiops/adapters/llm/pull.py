@@ -106,6 +106,7 @@ def _download(url: str, done: int) -> tuple[int, int, Iterator[bytes]]:
         context = ssl.create_default_context()
         reply = urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context)  # noqa: S310
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 416 and done:  # all of it is there
             return done, done, iter(())
         raise ModelError(f"the server answered {error.code} {error.reason}") from error
