@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 HIDDEN = "***"
+SHORTEST = 5  # characters; what is shorter is part of too many words to be taken out of them
 # Stands for `***` while patterns follow one another, so that none takes what another has left; in no text once that is over.
 _MARK = "\ue000"
 
@@ -44,7 +46,7 @@ _ISSUED = re.compile(
     r")"
 )
 _PRIVATE_KEY = re.compile(
-    r"-----BEGIN (?P<what>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----(?:(?!-----END ).)*(?:-----END (?P=what)-----)?",
+    r"-----BEGIN (?:[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----(?:(?!-----END ).)*(?:-----END [A-Z0-9 ]{0,60}-----)?",
     re.DOTALL,
 )
 # `scheme://user:secret@host`. A secret may hold `/`; what follows a port and a path is none.
@@ -108,7 +110,7 @@ _SIGN = re.compile(
     rf"(?i){_KIND}|{_KIND_ZH}|://|bearer|basic|negotiate|digest|cookie|-----BEGIN|webhook|/hook/|[?&]key=|-u\s|--user|--proxy|\s-[paw]"
 )
 
-_Put: TypeAlias = str | Callable[[re.Match[str]], str]
+_Put: TypeAlias = Callable[[re.Match[str]], str]
 
 
 def _kept(match: re.Match[str]) -> str:
@@ -122,7 +124,7 @@ def _url(match: re.Match[str]) -> str:
 
 
 _SIGNED: tuple[tuple[re.Pattern[str], _Put], ...] = (
-    (_PRIVATE_KEY, _MARK),
+    (_PRIVATE_KEY, _kept),
     (_IN_URL, _url),
     (_WEBHOOK, _kept),
     (_PARAMETER, _kept),
@@ -142,28 +144,58 @@ _SIGNED: tuple[tuple[re.Pattern[str], _Put], ...] = (
 
 def redact(text: str) -> str:
     """The text with `***` where secrets stood; the same text where there are none. O(len(text))."""
+    return _masked(text, [])
+
+
+def secrets_in(text: str) -> tuple[str, ...]:
+    """What `redact` takes out and the words that it is made of, from `SHORTEST` characters on, longest first.
+
+    For what is derived from a text, where a secret may stand without the sign that it was known by."""
+    taken: list[str] = []
+    _masked(text, taken)
+    parts = {part.strip() for each in taken for part in (each, *re.split(r"(?:\\[nrt]|\W)+", each))}
+    return tuple(sorted((part for part in parts if len(part) >= SHORTEST), key=lambda part: (-len(part), part)))
+
+
+def _masked(text: str, taken: list[str]) -> str:
+    """The text without secrets, which are appended to `taken`."""
+
+    def take(put: _Put, match: re.Match[str]) -> str:
+        masked = put(match)
+        at = masked.rfind(_MARK)
+        taken.append(match[0][at : len(match[0]) - (len(masked) - at - 1)])
+        return masked
+
     if _SIGN.search(text):
         text = text.replace(_MARK, "\ufffd")
         for pattern, put in _SIGNED:
-            text = pattern.sub(put, text)
+            text = pattern.sub(partial(take, put), text)
         text = text.replace(_MARK, HIDDEN)
-    return _ISSUED.sub(HIDDEN, text)
+    if found := _ISSUED.findall(text):
+        taken += found
+        text = _ISSUED.sub(HIDDEN, text)
+    return text
 
 
-def redact_plain(value: Any) -> Any:
-    """`redact` in every string of plain data, keys too; what stands under a name like `password` goes as a whole."""
+def redact_plain(value: Any, known: Collection[str] = ()) -> Any:
+    """`redact` in every string of plain data, keys too, and without the `known` secrets in any case of their letters; what stands
+    under a name like `password` goes as a whole."""
+    return _plain(value, re.compile("|".join(map(re.escape, known)), re.IGNORECASE) if known else None)
+
+
+def _plain(value: Any, known: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
-        return redact(value)
+        return redact(known.sub(HIDDEN, value) if known else value)
     if isinstance(value, Mapping):
-        return {redact(str(key)): _under(str(key), inner) for key, inner in value.items()}
+        return {_plain(str(key), known): _under(str(key), inner, known) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [redact_plain(inner) for inner in value]
+        return [_plain(inner, known) for inner in value]
     return value
 
 
-def _under(name: str, value: Any) -> Any:
+def _under(name: str, value: Any, known: re.Pattern[str] | None) -> Any:
     if value in (None, "", True, False) or not _NAME.search(name):
-        return redact_plain(value)
+        return _plain(value, known)
     return HIDDEN
 
 

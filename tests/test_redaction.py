@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aiops.redaction import HIDDEN, Formatter, redact, redact_plain
+from aiops.redaction import HIDDEN, Formatter, redact, redact_plain, secrets_in
 
 SECRET = "Zx9kQ7vLm2Rt"
 
@@ -242,6 +242,21 @@ def test_plain_data_is_redacted_whole() -> None:
         "password=***": "***",
     }
     assert json.dumps(redact_plain({"密码": "x", "a": ("b",)}), ensure_ascii=False) == '{"密码": "***", "a": ["b"]}'
+
+
+def test_what_was_taken_out_is_known_where_it_stands_without_a_sign() -> None:
+    said = "my password is Hunter2x-and-more, see postgres://u:Zx9kQ7v@db and ghp_0123456789abcdefghijklmnop"
+    known = secrets_in(said)
+    assert known == ("ghp_0123456789abcdefghijklmnop", "Hunter2x-and-more,", "Hunter2x", "Zx9kQ7v")
+    asked = {"question": "I don't know hunter2x. Which service?", "choices": ["zx9kq7v", "orders"]}
+    assert redact_plain(asked, known) == {"question": "I don't know ***. Which service?", "choices": ["***", "orders"]}
+    assert secrets_in("why is checkout slow?") == ()
+
+
+@given(st.sampled_from(SHAPES), WORDS)
+def test_whatever_is_taken_out_is_known(shape: str, before: str) -> None:
+    known = secrets_in(f"{before} {shape.replace('§', SECRET)} and then?")
+    assert SECRET not in redact_plain({"q": f"what is {SECRET}?"}, known)["q"]
 
 
 def test_the_log_of_the_program_holds_no_secret() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from typing import Any
 from aiops.domain import Actor, Intent, Task, to_ns
 from aiops.errors import SourceLate, StoreError
 from aiops.ports import Store
-from aiops.redaction import redact, redact_plain
+from aiops.redaction import redact, redact_plain, secrets_in
 from aiops.schema import wire
 
 KIND = "turn"
@@ -44,7 +44,7 @@ def turn(
     """Appends one entry of kind `turn` when the block ends, however it ends. StoreError when that can't be done.
 
     Secrets in any of it are masked. `timeout` is told apart from the other ways to fail."""
-    notes, at, began = Notes(task), datetime.now(UTC), time.monotonic()
+    notes, at, began, said = Notes(task), datetime.now(UTC), time.monotonic(), secrets_in(text)
     entry: dict[str, Any] = {
         "action": action,
         "channel": actor.channel,
@@ -67,7 +67,7 @@ def turn(
             "task": _told(notes.task),
             "duration_ms": round((time.monotonic() - began) * 1e3),
         }
-        _append(store, entry)
+        _append(store, entry, said)
 
 
 def session_key(actor: Actor, session: str) -> str:
@@ -80,10 +80,10 @@ def route_of(task: Task, route: str) -> str:
     return str(task.intent) if task.intent in (Intent.CLARIFY, Intent.REJECT) else route
 
 
-def _append(store: Store, entry: Mapping[str, Any]) -> None:
-    """Without the fields that say nothing."""
+def _append(store: Store, entry: Mapping[str, Any], said: Sequence[str]) -> None:
+    """Without the fields that say nothing, and without the secrets that were said, wherever they have got to."""
     try:
-        store.audit(KIND, {key: value for key, value in redact_plain(entry).items() if value not in ("", None)})
+        store.audit(KIND, {key: value for key, value in redact_plain(entry, said).items() if value not in ("", None)})
     except StoreError as error:
         raise StoreError(f"the audit log can't take this turn, so that it is not answered: {error}") from error
 
