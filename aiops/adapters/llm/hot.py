@@ -59,11 +59,14 @@ class Hot:
     def name(self, deadline: float) -> str:
         """What the child calls the adapter that is to answer now."""
         with self._guard:
-            if not self._begun:
-                self._begin(deadline)
-                self._begun = True
+            self._begin(deadline)
             self._look()
         return self._active.key if self._active else BASE
+
+    def settle(self, seconds: float) -> None:
+        """Waits that long for a trial that is under way."""
+        if self._trial is not None:
+            self._trial.join(seconds)
 
     def told(self) -> str:
         """The adapter in place and the last that was refused, for people."""
@@ -84,8 +87,8 @@ class Hot:
         """Examines what is in the folder now and takes it, or says in a ModelError why not. Returns the adapter's name."""
         if self._folder is None:
             raise ModelError("no folder with an adapter is configured (model.adapter)")
-        self.name(deadline)
         with self._guard:  # nobody begins another trial meanwhile
+            self._begin(deadline)
             if self._trial is not None:
                 self._trial.join()
             self._seen, self._again = self._stamp(self._folder), False
@@ -102,6 +105,12 @@ class Hot:
     # ------------------------------------------------ the first
 
     def _begin(self, deadline: float) -> None:
+        """Once: chooses the first. A ModelError, as of a deadline that was too short, leaves that to the next question."""
+        if not self._begun:
+            self._active = self._first(deadline)
+            self._begun = True
+
+    def _first(self, deadline: float) -> Adapter | None:
         """The adapter of the last time, else the one that ships, else none."""
         for find in (self._accepted, self._shipped):
             try:
@@ -112,9 +121,9 @@ class Hot:
             if found is not None:
                 wrong = self._process.add(found.key, found.file, found.template, deadline)
                 if not wrong:
-                    self._active = found
-                    return
+                    return found
                 self._refuse(f"{found.shown}: {wrong}")
+        return None
 
     def _accepted(self) -> Adapter | None:
         """What was examined and taken before, from its copy; a folder that is no longer watched counts no more."""

@@ -19,6 +19,7 @@ MAX_PROMPT = 32_000  # characters
 MAX_TOKENS = 256
 MAX_CONTEXT = 4096  # tokens; memory for all of them is taken at once
 MAX_TEMPERATURE = 1.0
+SETTLE_S = 1.0  # what is plainly wrong with an adapter is found in less
 NEEDED = ("llama_cpp", "llguidance")
 MISSING = "the language model is not installed (make llm)"
 
@@ -103,6 +104,7 @@ class LlamaCpp:
         if not self._process.waiting:
             self._process.start(deadline)
             self._hot.name(deadline)
+            self._hot.settle(min(SETTLE_S, max(deadline - time.monotonic(), 0)))
         return f"llama.cpp, {self._model().name}{self._hot.told()}{' (busy)' if self._process.waiting else ''}"
 
     def prove(self, note: str = "") -> str:
