@@ -119,8 +119,11 @@ def walk(entries: Iterable[Entry], begin: Place) -> Walk:
 
 def shown(entry: Entry, previous: bytes) -> dict[str, Any]:
     """An entry as it is exported: number, at (RFC 3339), kind, entry, previous, hash."""
+    return _shown(entry, json.loads(entry.text), previous)
+
+
+def _shown(entry: Entry, told: object, previous: bytes) -> dict[str, Any]:
     moment = (_EPOCH + entry.at * _MS).isoformat(timespec="milliseconds")
-    told = json.loads(entry.text)
     return dict(zip(_FIELDS, (entry.number, moment, entry.kind, told, previous.hex(), entry.hash.hex()), strict=True))
 
 
@@ -162,7 +165,7 @@ def _entry(raw: bytes) -> Entry:
     at = (datetime.fromisoformat(told["at"]) - _EPOCH) // _MS
     entry = Entry(int(told["number"]), at, str(told["kind"]), canonical(told["entry"]), bytes.fromhex(told["hash"]))
     previous = bytes.fromhex(told["previous"])
-    if line(shown(entry, previous)) != raw or not entry.follows(previous):
+    if line(_shown(entry, told["entry"], previous)) != raw or not entry.follows(previous):
         return Entry(entry.number, 0, "", "", b"")
     return entry
 
