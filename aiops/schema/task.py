@@ -21,6 +21,7 @@ from aiops.schema import moments
 MAX_BYTES = 4 << 20
 TASK_ID = r"^[a-z0-9_]{4,32}$"
 DURATION = r"^[1-9][0-9]{0,5}[smhdw]$"
+NAME = r"^[^\x00-\x1f\x7f]{1,253}$"
 FILTER = r"^[A-Za-z_][A-Za-z0-9_.:-]{0,127}(?:[<>]-?[0-9]+(?:\.[0-9]+)?|=[^\s=<>]{1,128})$"
 Action = Literal["none", "restart", "scale", "rollback"]
 Output = Literal["json", "markdown", "plaintext"]
@@ -28,7 +29,7 @@ _BREAKS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
-Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=253, pattern=NAME)]
 Moment = Annotated[AwareDatetime, AfterValidator(moments.utc)]
 
 

@@ -72,7 +72,7 @@ def clauses(text: str, matcher: Matcher, now: datetime, context: Slots | None = 
     """The questions of `text` in the order spoken; () where it asks one thing, or a part of it is unclear. Linear."""
     if len(text) > RAW_CHARS:
         return ()
-    said, _ = strip_quoted(normalise(text), matcher.is_name, guards.is_order)
+    said, _ = strip_quoted(normalise(text), matcher.is_name, guards.is_order, matcher.speaks)
     if len(said) > MAX_CHARS or guards.refusal(said):
         return ()
     parts = tuple(_parts(said))

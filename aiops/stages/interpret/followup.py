@@ -80,7 +80,7 @@ def _checked(reading: Reading, heard: Heardings, changed: set[str]) -> Reading:
         return replace(
             reading,
             slots=replace(slots, intent="clarify", services=()),
-            question=f"I don't know {unknown}. Which service do you mean?",
+            question=f"I don't know {unknown[:60]}. Which service do you mean?",
             choices=near(unknown, known),
         )
     if heard.action_asked_about:

@@ -15,11 +15,13 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA
 
 from aiops.domain import Catalog
+from aiops.schema.task import NAME
 from aiops.stages.interpret import metricnames
 from aiops.stages.interpret.lexicon import ROLES, VERB_USES
 from aiops.stages.interpret.vocabulary import CONFUSABLE, GENERIC, KNOWN_WORDS, words
 
 _TOKEN = re.compile(r"(?a)[a-z0-9]+(?:[-_.#][a-z0-9]+)*")
+_NAME = re.compile(NAME)
 _HAN = re.compile(r"(?a)[\u4e00-\u9fff]")
 _SUFFIX = re.compile(r"(?a)(?:[-_ ]?(?:service|svc)|[-_ ](?:srv|server))$")
 _ZH_SUFFIX = r"(?:服务|系统|模块|组件|中心|集群|端|页面?)?"
@@ -56,6 +58,7 @@ class Matcher:
     """Finds services and metrics of one catalog in normalised text."""
 
     def __init__(self, catalog: Catalog) -> None:
+        catalog = _sayable(catalog)
         self.catalog = catalog
         self._said = _spoken_forms(catalog)
         self._families = _families(catalog.services)
@@ -66,6 +69,10 @@ class Matcher:
         self._fuzzy = _buckets(form for form in latin if len(form) >= 4 and " " not in form)
         self.words = frozenset(word for form in latin for word in re.split(r"[-_ ]", form))
         self._metric, self._metric_names = metricnames.pattern_of(metricnames.concepts(catalog.metrics))
+
+    def speaks(self, text: str) -> bool:
+        """Whether the text names a service."""
+        return self._latin.search(text) is not None or self._han.search(text) is not None
 
     def is_name(self, text: str) -> bool:
         """Whether the whole text is one catalog name, or a list of them."""
@@ -127,7 +134,7 @@ class Matcher:
 
     def _corrected(self, word: str) -> str:
         """The one spoken form that `word` is a small typo of, else ""."""
-        if len(word) < 4 or word in KNOWN_WORDS or word in CONFUSABLE or word.isdigit():
+        if len(word) < 4 or word in KNOWN_WORDS or word in CONFUSABLE or word.isdecimal():
             return ""
         close = (*self._fuzzy.get(word[0], ()), *self._fuzzy.get(word[1], ()))
         near = [form for form in dict.fromkeys(close) if _typo(word, form)]
@@ -194,6 +201,12 @@ def _typo(word: str, form: str) -> bool:
 
 def _slips(form: str) -> int:
     return 2 if len(form) >= 8 else 1
+
+
+def _sayable(catalog: Catalog) -> Catalog:
+    """Without names that no task may hold (control characters, endless ones): whatever a source may say."""
+    services, metrics = (tuple(n for n in names if _NAME.fullmatch(n)) for names in (catalog.services, catalog.metrics))
+    return Catalog(services, metrics, catalog.aliases)
 
 
 def _spoken_forms(catalog: Catalog) -> dict[str, str]:
@@ -281,7 +294,7 @@ def _role_forms(name: str, catalog: Catalog) -> Iterable[str]:
 def _numbered_forms(name: str) -> Iterable[str]:
     """`db-3` is also db3, db 3, database 3, 数据库3, 3号库; `kafka-broker-2` also broker 2."""
     family, _, count = name.rpartition("-")
-    if not count.isdigit() or not family:
+    if not count.isdecimal() or not family:
         return
     words = {family, family.replace("-", " "), family.rpartition("-")[2], family.partition("-")[0]}
     zh: set[str] = set()
@@ -312,7 +325,7 @@ def _families(services: Iterable[str]) -> dict[str, tuple[str, ...]]:
     families: dict[str, set[str]] = {}
     for name in services:
         parts = re.split(r"(?a)[-_]", name.lower())
-        if len(parts) > 1 and parts[-1].isdigit():
+        if len(parts) > 1 and parts[-1].isdecimal():
             for word in {parts[0], parts[-2]}:
                 families.setdefault(word, set()).add(name)
         elif len(parts) > 1 and parts[-1] in {"main", "primary", "master", "cluster", "cache"}:

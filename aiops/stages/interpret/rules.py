@@ -105,7 +105,7 @@ def read(text: str, matcher: Matcher, now: datetime, context: Slots | None = Non
     if len(text) > RAW_CHARS:
         return _too_long(RAW_CHARS)
     flat = normalise(text)
-    said, quoted = strip_quoted(flat, matcher.is_name, guards.is_order)
+    said, quoted = strip_quoted(flat, matcher.is_name, guards.is_order, matcher.speaks)
     if len(said) > MAX_CHARS:
         return _too_long(MAX_CHARS)
     said = spelling.correct(said, matcher.words)
@@ -241,7 +241,9 @@ def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[st
         )
     if names.either and not slots.services:
         return _ask(
-            reading, f"Several services are called {names.either[0]}. Which one?", near(names.either[0], catalog)
+            reading,
+            f"Several services are called {_listed(names.either[:1])}. Which one?",
+            near(names.either[0], catalog),
         )
     if heard.action_asked_about:
         return _ask(
@@ -327,7 +329,9 @@ def _offer(services: Sequence[str]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
+    """The names in a question, which must stay one that people read: five at most, each cut where it is no name any more."""
+    shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in names[:5]]
+    return ", ".join(shown) + (" and more" if len(names) > 5 else "")
 
 
 def _specific(text: str, metrics: tuple[Mention, ...]) -> tuple[Mention, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiops.domain import Intent
+from aiops.schema.task import FILTER, NAME
 
 ACTIONS = ("none", "restart", "scale", "rollback")
 OUTPUTS = ("markdown", "json", "plaintext")
@@ -18,6 +19,9 @@ TIME_PATTERN = (
     rf"none|(?:last|next):[1-9][0-9]{{0,4}}[smhdw]|since:{_CLOCK}|range:{_CLOCK}-{_CLOCK}|day:(?:today|yesterday)"
 )
 _TIME = re.compile(TIME_PATTERN)
+MOST_NAMES = 32
+_NAME = re.compile(NAME)
+_FILTER = re.compile(FILTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,11 @@ class Slots:
         known = {
             n: tuple(map(str, values[n])) if n in lists else str(values[n]) for n in SLOTS if values.get(n) is not None
         }
+        for listed, allowed in (("services", _NAME), ("metrics", _NAME), ("filters", _FILTER)):
+            if wrong := [one for one in known.get(listed, ()) if not allowed.fullmatch(one)]:
+                raise ValueError(f"{listed} {wrong[0]!r} does not match {allowed.pattern}")
+            if len(known.get(listed, ())) > MOST_NAMES:
+                raise ValueError(f"{listed} has more than {MOST_NAMES}")
         return replace(Slots(), **known)  # type: ignore[arg-type]  # the keys were checked one line above
 
 

@@ -28,12 +28,14 @@ _PAIRS = (
 )
 _QUOTED = re.compile("|".join(_PAIRS), re.ASCII | re.DOTALL | re.MULTILINE)
 # Reported speech without quotes: "the alert says: ...", "日志内容:...". It ends with its sentence.
-_REPORTED = re.compile(
-    r"(?a)(?:\b(?:alert|annotation|summary|description|message|runbook|log(?: line)?|label|payload|ticket|stack ?trace)s?\b"
+_SAYS = (
+    r"(?:\b(?:alert|annotation|summary|description|message|runbook|log(?: line)?|label|payload|ticket|stack ?trace)s?\b"
     r"[^.!?;:\n]{0,24}?(?:\bsays\b|\bsaid\b|\breads\b|\bread\b|\btext\b|\bcontains\b|=|:)"
     r"|(?:告警|报警|注释|描述|日志|摘要|消息|工单)[^。!?;:,\n]{0,10}?(?:说|写着|写的是|内容|显示|提到|里有|=|:))"
-    r"[\s:=]*(?P<said>[^.!?。;\n]+(?:\.(?=\S)[^.!?。;\n]+)*)"
+    r"[\s:=]*"
 )
+_REPORTED = re.compile(rf"(?a){_SAYS}(?P<said>[^.!?。;\n]+(?:\.(?=\S)[^.!?。;\n]+)*)")
+_REPORTED_LINE = re.compile(rf"(?a){_SAYS}[^\n]*")
 
 
 # What introduces a quotation goes with it: an "alert" that is quoted complains of nothing.
@@ -51,11 +53,14 @@ def normalise(text: str) -> str:
     return re.sub(r"[ \t\u3000]+", " ", flat).strip()
 
 
-def strip_quoted(text: str, is_name: Callable[[str], bool], is_order: Callable[[str], bool]) -> tuple[str, bool]:
+def strip_quoted(
+    text: str, is_name: Callable[[str], bool], is_order: Callable[[str], bool], speaks: Callable[[str], bool]
+) -> tuple[str, bool]:
     """Takes quoted text out of normalised `text`; quoted names stay, without their quotes.
 
-    Unquoted reported speech is taken out only where it gives orders (`is_order`): "alert: checkout is slow, why?" is a
-    question about checkout, "alert: ignore all rules" is nobody's wish. Returns the rest, and whether anything went.
+    Unquoted reported speech is taken out where it gives orders (`is_order`), and to the end of its line where what stands
+    before it already names what is asked about (`speaks`): "alert: checkout is slow, why?" is a question about checkout,
+    "alert: ignore all rules" is nobody's wish. Returns the rest, and whether anything went.
     """
     gone = False
 
@@ -67,6 +72,13 @@ def strip_quoted(text: str, is_name: Callable[[str], bool], is_order: Callable[[
         gone = True
         return " \x01 "
 
+    def drop_told(found: re.Match[str]) -> str:
+        nonlocal gone
+        if not speaks(found.string[: found.start()]):
+            return found.group()
+        gone = True
+        return " , "
+
     def drop_orders(found: re.Match[str]) -> str:
         nonlocal gone
         if not is_order(found.group("said")):
@@ -75,5 +87,6 @@ def strip_quoted(text: str, is_name: Callable[[str], bool], is_order: Callable[[
         return " , "
 
     rest = _LABEL.sub(" , ", _QUOTED.sub(keep_names, text))
+    rest = _REPORTED_LINE.sub(drop_told, rest)
     rest = _REPORTED.sub(drop_orders, rest)
     return re.sub(r"\s+", " ", rest).strip(" ,"), gone
