@@ -219,6 +219,40 @@ def test_one_odd_series_beside_good_ones(run: Run, case: Path, value: float) -> 
     assert run("diagnose", "--case", case, "--format", "json").code in {0, 1}
 
 
+def test_a_cause_that_no_known_path_ties_to_the_symptom_leaves_a_gap(run: Run, case: Path) -> None:
+    topology = json.loads((case / "topology.json").read_text())
+    (case / "topology.json").write_text(json.dumps(topology | {"edges": [["an-island", "its-beach"]]}))
+    (case / "traces.parquet").unlink()
+    told = run("diagnose", "--case", case, "--format", "json")
+    path = json.loads(told.out)["root_causes"][0]["path"]
+    assert [edge["source"] for edge in path] == ["learned"]
+    assert f"how {path[0]['from']} reaches the entry" in gaps(told)
+
+
+def test_everything_anomalous_at_once_is_told_in_three_candidates_at_most(run: Run, case: Path) -> None:
+    phase = pq.read_table(case / "metrics.parquet").column("phase").to_pylist()
+    during = np.array([each == "incident" for each in phase])
+    assert during.any()
+    rewrite(case, lambda _, values: np.where(during, values * 50 + 50, values))
+    told = run("diagnose", "--case", case, "--format", "json")
+    report = json.loads(told.out)
+    assert told.code == (0 if report["verdict"] == "found" else 1)
+    assert len(report["root_causes"]) <= 3
+    assert sum(cause["score"] for cause in report["root_causes"]) <= 1 + 1e-9
+    assert len(report["anomalies"]) <= 40
+
+
+def test_a_graph_that_only_loops_and_repeats_itself(run: Run, case: Path) -> None:
+    topology = json.loads((case / "topology.json").read_text())
+    edges = topology["edges"]
+    nodes = sorted({end for edge in edges for end in edge[:2]})
+    plain = json.loads(run("diagnose", "--case", case, "--format", "json").out)
+    topology["edges"] = [*edges, *edges, *([node, node] for node in nodes)]
+    (case / "topology.json").write_text(json.dumps(topology))
+    odd = json.loads(run("diagnose", "--case", case, "--format", "json").out)
+    assert odd["root_causes"] == plain["root_causes"]
+
+
 # ---------------------------------------------------------------- questions without an answer
 
 
