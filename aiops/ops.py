@@ -93,6 +93,7 @@ class Ops:
     ) -> Iterator[turns.Notes]:
         """For what the fronts do beside the methods below: leaves one entry in the audit log when the block ends."""
         with turns.turn(self.store, self.actor, action, text=text, session=session, task=task) as notes:
+            notes.trace = self.trace_id
             yield notes
 
     # ------------------------------------------------ asking
@@ -102,7 +103,7 @@ class Ops:
         the rules are not sure. A `session` makes the text a possible follow-up of this actor's turn before in it."""
         with self.turn("ask", text=text, session=session) as notes:
             plan = self._plan(text, turns.session_key(self.actor, session) if session else "", now)
-            notes.task, notes.route = plan.task, turns.route_of(plan.task, plan.route)
+            notes.task, notes.agenda, notes.route = plan.task, plan.agenda, turns.route_of(plan.task, plan.route)
         return plan
 
     def _plan(self, text: str, key: str, now: datetime | None) -> interpret.Plan:

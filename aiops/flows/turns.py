@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from aiops.domain import Actor, Intent, Task, to_ns
+from aiops.domain import Actor, Agenda, Intent, Task, to_ns
 from aiops.errors import SourceLate, StoreError
 from aiops.ports import Store
 from aiops.redaction import redact, redact_plain, secrets_in
@@ -35,6 +35,8 @@ class Notes:
     route: str = ""  # which way words became a task: rules | model | clarify | reject
     report: str = ""  # the report's id
     result: str = ""
+    agenda: Agenda | None = None  # of a request of several tasks, the first of which is `task`
+    trace: str = ""  # of the request that this is part of
 
 
 @contextmanager
@@ -65,6 +67,8 @@ def turn(
         entry |= {
             "result": notes.result,
             "task": _told(notes.task),
+            "tasks": [_told(step.task) for step in notes.agenda.steps] if notes.agenda else None,
+            "trace": notes.trace,
             "duration_ms": round((time.monotonic() - began) * 1e3),
         }
         _append(store, entry, said)

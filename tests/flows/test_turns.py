@@ -163,6 +163,19 @@ def test_the_route_of_words_is_told(ops: Ops, text: str, route: str) -> None:
     assert (entry["route"], entry["task"]["intent"]) == (route, str(plan.task.intent))
 
 
+def test_a_request_of_several_tasks_is_one_question_and_a_turn_for_each(ops: Ops) -> None:
+    one, other = two(ops)
+    plan = ops.plan(f"compare the latency of {one} and {other}, and if {other} is worse find out why")
+    assert plan.agenda is not None
+    result = ops.run_agenda(plan.agenda)
+    asked, *ran = turns(ops.store)
+    assert len(asked["tasks"]) == len(plan.agenda.steps) > 1
+    assert asked["tasks"][0] == asked["task"]
+    assert ran
+    assert {each["action"] for each in ran} == {"run"}
+    assert {each["trace"] for each in ran} == {result.trace_id}
+
+
 def test_refused_and_unclear_tasks_are_audited(ops: Ops) -> None:
     for intent, error in ((Intent.REJECT, Refused), (Intent.CLARIFY, UsageError)):
         task = Task("no_such_thing", intent, question="why not")
