@@ -134,13 +134,17 @@ def test_a_prompt_larger_than_the_context_is_an_error_not_a_crash(local: LlamaCp
 
 def test_a_killed_process_costs_a_retry(local: LlamaCpp) -> None:
     local.ping(PATIENCE)
-    with ThreadPoolExecutor() as pool:
-        answer = pool.submit(local.complete, said("why is it slow? " * 200), SCHEMA, PATIENCE)
+    calm = [local.complete(said(f"why is it slow? {number} " * 30), SCHEMA, PATIENCE) for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        asked = [
+            pool.submit(local.complete, said(f"why is it slow? {number} " * 30), SCHEMA, PATIENCE)
+            for number in range(4)
+        ]
         first = local.pid
         assert first is not None
-        time.sleep(0.05)
+        time.sleep(0.1)  # while one is being answered and three are waiting
         os.kill(first, signal.SIGKILL)
-        jsonschema.validate(json.loads(answer.result()), SCHEMA)
+        assert [answer.result() for answer in asked] == calm
     assert local.pid not in {None, first}
 
 

@@ -88,6 +88,11 @@ def take(folder: Path, room: Path) -> Path:
     return mine
 
 
+def forget(copy: Path) -> None:
+    """Removes what `take` made."""
+    shutil.rmtree(copy, ignore_errors=True)
+
+
 def _copy(source: Path, target: Path) -> None:
     if source.stat().st_size > MAX_FILE:
         raise UnfitError(f"{source.name} is larger than {MAX_FILE >> 20} MiB")
@@ -143,7 +148,7 @@ def _cases(text: str) -> tuple[Case, ...]:
     try:
         rows = [json.loads(line) for line in text.splitlines() if line.strip()]
         cases = tuple(Case({str(k): str(v) for k, v in row["values"].items()}, row["answer"]) for row in rows)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnfitError(f"its golden set can't be read: {error!r}"[:200]) from error
     if not 0 < len(cases) <= MAX_CASES:
         raise UnfitError(f"its golden set has {len(cases)} cases, not 1 to {MAX_CASES}")
@@ -189,6 +194,8 @@ def _verify(manifest: bytes, signature: Path, keys: Path | None) -> None:
 
 
 def _bytes(file: Path, most: int) -> bytes:
+    if not file.is_file():
+        raise UnfitError(f"{file.name} is not there")
     if file.stat().st_size > most:
         raise UnfitError(f"{file.name} is larger than {most} bytes")
     return file.read_bytes()
@@ -204,7 +211,7 @@ def _text(file: Path) -> str:
 def _object(data: bytes) -> Mapping[str, Any]:
     try:
         told = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnfitError(f"{MANIFEST} is no JSON") from error
     if not isinstance(told, dict):
         raise UnfitError(f"{MANIFEST} is no object")

@@ -75,6 +75,11 @@ class Hot:
         return (f", adapter {active.shown}" if active else "") + at + refused
 
     def counters(self) -> Mapping[Sample, float]:
+        if self._begun and self._guard.acquire(blocking=False):  # so that a scrape is as good as a question
+            try:
+                self._look()
+            finally:
+                self._guard.release()
         active = self._active
         labels = (("adapter", active.name), ("version", active.version)) if active else ()
         return {
@@ -182,12 +187,15 @@ class Hot:
 
     def _try(self, folder: Path) -> str:
         """One trial, from the copy to the swap (answers "") or the refusal (answers the reason)."""
+        copy: Path | None = None
         try:
             copy = adapter.take(folder, self._room())
             candidate = adapter.read(copy, self._model(), self._shelf, keys=self._keys)
             if not self._active or candidate.digest != self._active.digest:
                 self._judge(candidate)
         except UnfitError as error:
+            if copy and copy not in {one.file.parent for one in (self._active, self._before) if one}:
+                adapter.forget(copy)
             return self._refuse(str(error))
         except (ModelError, OSError) as error:
             return self._spoilt(str(error))

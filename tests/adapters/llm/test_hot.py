@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aiops.adapters.llm import LlamaCpp
 from aiops.adapters.llm import adapter as adapters
@@ -258,6 +260,45 @@ def test_the_adapter_survives_the_death_of_the_process(
     assert json.loads(model.complete(prompt(QUESTIONS[1]), SCHEMA, PATIENCE)) == answers[1]
 
 
+def test_one_that_ships_answers_without_a_signature(tmp_path: Path, home: Path, answers: Sequence[object]) -> None:
+    ships = Shelf().ships / "models.toml"
+    write(tmp_path / "models" / "mine", lora(0.0), answers)
+    digest = hashlib.sha256((tmp_path / "models" / "mine" / "adapter.json").read_bytes()).hexdigest()
+    models = ships.read_text("utf-8").split("[[adapter]]")[0]
+
+    def opened(pinned: str) -> LlamaCpp:
+        row = f'[[adapter]]\nbase = "smollm2-135m-instruct"\nfolder = "mine"\nsha256 = "{pinned}"\n'
+        (tmp_path / "models" / "models.toml").write_text(models + row, encoding="utf-8")
+        return LlamaCpp(shelf=Shelf(tmp_path / "models", home))
+
+    good, changed = opened(digest), opened("0" * 64)
+    try:
+        assert "refused: adapter.json is not the one" in changed.ping(PATIENCE)
+        opened(digest)
+        assert "adapter trial 1" in good.ping(PATIENCE)
+        assert json.loads(good.complete(prompt(QUESTIONS[2]), SCHEMA, PATIENCE)) == answers[2]
+    finally:
+        good.close()
+        changed.close()
+
+
+def test_every_adapter_that_ships_passes_its_own_examination(tmp_path: Path, home: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="make llm")
+    shelf = Shelf(home=home)
+    for row in shelf.table().get("adapter", []):
+        model = LlamaCpp(row["base"], shelf)
+        try:
+            known = adapters.read(shelf.ships / row["folder"], shelf.named(row["base"]), shelf, pinned=row["sha256"])
+            assert known.file.stat().st_size <= 10 << 20
+            assert known.shown in model.ping(PATIENCE)
+            values = [case.values for case in known.golden]
+            said = [json.loads(model.complete(Prompt(known.template, one), known.schema, PATIENCE)) for one in values]
+            right = sum(answer == case.answer for answer, case in zip(said, known.golden, strict=True))
+            assert right / len(said) >= known.at_least
+        finally:
+            model.close()
+
+
 # ---------------------------------------------------------------- what is refused, and why
 
 
@@ -354,6 +395,38 @@ def test_a_prompt_that_asks_for_more_is_refused(
     (offered / "adapter.json").write_text(json.dumps(told), encoding="utf-8")
     adapters.sign(offered, keys[0])
     refused(bare, "secret")
+
+
+def test_what_was_refused_leaves_nothing_behind(
+    watched: Path, home: Path, keys: tuple[Path, Path], answers: Sequence[object]
+) -> None:
+    put(watched, None, lora(0.0), answers)
+    model = LlamaCpp(shelf=Shelf(home=home), adapter=watched, keys=keys[1])
+    try:
+        refused(model, "not signed")
+        assert list((home / "adapters").iterdir()) == []
+    finally:
+        model.close()
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    told=st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=8) | st.just("lora.gguf"),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["file", "sha256", "base", "prompt", "golden", "schema", "name"]), inner)
+        ),
+        max_leaves=20,
+    )
+    | st.binary(max_size=60)
+    | st.just(b"[" * 100_000)
+)
+def test_no_manifest_does_more_than_be_refused(tmp_path: Path, told: Any) -> None:
+    (tmp_path / "a").mkdir(exist_ok=True)
+    (tmp_path / "a" / "adapter.json").write_bytes(told if isinstance(told, bytes) else json.dumps(told).encode())
+    with pytest.raises(adapters.UnfitError):
+        adapters.take(tmp_path / "a", tmp_path / "room")
 
 
 def test_without_keys_nothing_is_trusted(
