@@ -173,11 +173,14 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The names there are: services (node ids), metrics, and other words for a service. All sorted, read live."""
+    """The names there are: services (node ids), metrics, and other words for a service. All sorted, read live.
+
+    carriers: for a metric that one service alone has, that service."""
 
     services: tuple[str, ...]
     metrics: tuple[str, ...]
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    carriers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,11 +96,15 @@ def queries(nodes: Iterable[str], entities: Entities) -> tuple[Query, ...]:
 def catalog_of(series: Iterable[Labels], known: Iterable[str], entities: Entities) -> Catalog:
     """Names people may use: nodes of the graph and of the series, metrics of the series, aliases of rules/entities.yaml."""
     labels = list(series)
-    services = {entities.node("series", one) for one in labels} | set(known)
-    metrics = {one.get("__name__", "") for one in labels}
+    having: dict[str, set[str]] = {}
+    for one in labels:
+        having.setdefault(one.get("__name__", ""), set()).add(entities.node("series", one))
+    services = {node for nodes in having.values() for node in nodes} | set(known)
+    carriers = {metric: next(iter(nodes)) for metric, nodes in sorted(having.items()) if len(nodes) == 1}
     aliases: dict[str, tuple[str, ...]] = {}
     for alias, node in sorted(entities.aliases.items()):
         aliases[node] = (*aliases.get(node, ()), alias)
     # `_entry` and its like are measurements of the whole, not services that one can ask about.
     named = sorted(name for name in services if name and not name.startswith("_"))
-    return Catalog(tuple(named), tuple(sorted(metrics - {""})), aliases)
+    alone = {metric: node for metric, node in carriers.items() if node in set(named)}
+    return Catalog(tuple(named), tuple(sorted(set(having) - {""})), aliases, alone)

@@ -135,14 +135,15 @@ def _before(context: Mapping[str, object] | None) -> Slots | None:
     return slots
 
 
-_Key = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]]
+_Key = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...], tuple[tuple[str, str], ...]]
 
 
 def _key(catalog: Catalog) -> _Key:
-    return catalog.services, catalog.metrics, tuple(sorted((k, tuple(v)) for k, v in catalog.aliases.items()))
+    aliases = tuple(sorted((k, tuple(v)) for k, v in catalog.aliases.items()))
+    return catalog.services, catalog.metrics, aliases, tuple(sorted(catalog.carriers.items()))
 
 
 @lru_cache(maxsize=8)  # the live catalog changes rarely; building a matcher costs some ten milliseconds
 def _matcher(key: _Key) -> Matcher:
-    services, metrics, aliases = key
-    return Matcher(Catalog(services, metrics, dict(aliases)))
+    services, metrics, aliases, carriers = key
+    return Matcher(Catalog(services, metrics, dict(aliases), dict(carriers)))

@@ -206,7 +206,7 @@ def _slips(form: str) -> int:
 def _sayable(catalog: Catalog) -> Catalog:
     """Without names that no task may hold (control characters, endless ones): whatever a source may say."""
     services, metrics = (tuple(n for n in names if _NAME.fullmatch(n)) for names in (catalog.services, catalog.metrics))
-    return Catalog(services, metrics, catalog.aliases)
+    return Catalog(services, metrics, catalog.aliases, catalog.carriers)
 
 
 def _spoken_forms(catalog: Catalog) -> dict[str, str]:

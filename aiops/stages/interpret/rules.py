@@ -203,7 +203,7 @@ def _fresh(heard: Heardings, matcher: Matcher) -> Reading:
         metrics = matcher.errors
     slots = Slots(
         intent=intent or "clarify",
-        services=heard.services.names,
+        services=heard.services.names or _carrier(heard, intent, matcher.catalog),
         metrics=metrics,
         time=time.text if time else "none",
         filters=heard.filter_texts,
@@ -216,7 +216,7 @@ def _fresh(heard: Heardings, matcher: Matcher) -> Reading:
         name
         for name, spoken in zip(
             ("services", "metrics", "time", "filters", "output"),
-            (slots.services, slots.metrics, time, slots.filters, heard.output),
+            (heard.services.names, slots.metrics, time, slots.filters, heard.output),
             strict=True,
         )
         if spoken
@@ -252,6 +252,8 @@ def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[st
             ("find the cause first", "plan it for approval"),
             doubt="asks about an action",
         )
+    if not slots.services and slots.intent == "forecast" and _spelt_out(heard, catalog):
+        return reading  # of whatever has it: a forecast needs no service
     if not slots.services:
         reading = replace(reading, slots=replace(slots, metrics=_named(heard)))
         return _ask(reading, "Which service is this about?", tuple(catalog.services[:5]))
@@ -269,6 +271,21 @@ def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[st
     if slots.intent == "query" and not cue["query"] and len(slots.services) and not slots.metrics:
         return replace(reading, doubts=("nothing says what to show",))
     return reading
+
+
+def _spelt_out(heard: Heardings, catalog: Catalog) -> bool:
+    """Whether a metric was named by its whole technical name, which nobody says of a service that goes without saying."""
+    names = {name.lower() for name in catalog.metrics if "_" in name}
+    return any(heard.text[m.start : m.end] in names for m in heard.metrics)
+
+
+def _carrier(heard: Heardings, intent: str, catalog: Catalog) -> tuple[str, ...]:
+    """The one service that has all the metrics that were named, where no other was and nothing is to be changed."""
+    names = heard.services
+    if names.services or names.unknown or names.either or intent == "remediate":
+        return ()
+    having = {catalog.carriers.get(name, "") for name in _named(heard)}
+    return tuple(having) if len(having) == 1 and having != {""} else ()
 
 
 def _named(heard: Heardings) -> tuple[str, ...]:
