@@ -413,6 +413,7 @@ def test_a_wait_that_is_nothing_new_says_little() -> None:
 def test_one_slow_call_says_nothing() -> None:
     before = {"a callee": QUIET_MS[:12], "a other": QUIET_MS}
     assert network_evidence(gaps(before, {"a callee": [900.0]})) == {}
+    assert network_evidence(gaps(before, {"a callee": [1.0, 2.0, 3.0, 900.0]})) == {}, "nor one of four"
 
 
 def test_a_small_part_of_the_wait_is_a_small_suspicion() -> None:

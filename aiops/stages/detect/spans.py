@@ -127,7 +127,7 @@ def network_evidence(gaps: Gaps) -> dict[str, float]:
     """Callee id -> strength in [0, 1) of the suspicion that calls to it are held up on the way. Needs no half-strength.
 
     Each gap is taken in units of its edge's reference, so that few calls of several callers are judged together, and a caller that
-    does not wait speaks for the callee. Of these ratios x, a quarter of the callee's n incident calls reach x'; chance lets a
+    does not wait speaks for the callee. Of these ratios x, a quarter of the callee's n incident calls reach x', and two at least; chance lets a
     share p of all earlier calls reach it, those to the same callee counting for themselves (`EARLIER`). One of K callees
     being at fault, and the whole incident counted as one call (calls held up together are held up by one thing),
     Bayes gives 1 / (1 + K p / .25). Times the share of time on the way that is new, 1 - 1 / x', times (n - 1) / n: one call
@@ -140,7 +140,7 @@ def network_evidence(gaps: Gaps) -> dict[str, float]:
     for callee in callees:
         mine = gaps.callee == callee
         now, own = ratio[mine & gaps.incident], ratio[mine & ~gaps.incident]
-        upper = float(np.quantile(now, UPPER))
+        upper = _reached(now)
         if upper <= 1.0:
             continue
         anywhere = (len(earlier) - int(np.searchsorted(earlier, upper)) + 1) / (len(earlier) + 1)
@@ -148,6 +148,12 @@ def network_evidence(gaps: Gaps) -> dict[str, float]:
         held_up = 1.0 / (1.0 + len(callees) * chance / (1.0 - UPPER))
         found[gaps.nodes[callee]] = held_up * (1.0 - 1.0 / upper) * (len(now) - 1) / len(now)
     return {callee: strength for callee, strength in sorted(found.items()) if strength > 0}
+
+
+def _reached(ratio: FloatArray) -> float:
+    """The upper quartile, and no more than the second largest: of four calls a quartile is a quarter of one slow call."""
+    upper = float(np.quantile(ratio, UPPER))
+    return min(upper, float(np.partition(ratio, -2)[-2])) if len(ratio) > 1 else upper
 
 
 def told_apart(spans: Spans) -> BoolArray:
