@@ -11,10 +11,11 @@ import os
 import platform
 import pwd
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -140,6 +141,22 @@ def metrics(config: Settings) -> Iterator[MetricsSource]:
         close = getattr(source, "close", None)
         if close is not None:
             close()
+
+
+@contextmanager
+def language_models(config: Settings) -> Iterator[dict[str, LanguageModel]]:
+    """The model of the settings, and for a local one itself without the adapter that belongs to it: to measure them."""
+    url = config.text("model.url")
+    with ExitStack() as stack:
+        opened = {"model": _open("model", MODELS, url, config)}
+        if url.startswith("llamacpp:"):
+            from aiops.adapters.llm import LlamaCpp
+
+            empty = Path(stack.enter_context(TemporaryDirectory()))  # no adapter in it, and none that ships is taken
+            opened["bare model"] = LlamaCpp(url.partition(":")[2], shelf(config), adapter=empty)
+        for one in opened.values():
+            stack.callback(one.close)
+        yield opened
 
 
 def shelf(config: Settings, *, keep: bool = True) -> Shelf:
@@ -427,7 +444,14 @@ def _sqlite_graph(url: str, config: Settings) -> GraphStore:  # noqa: ARG001 - a
 def _sqlite_queue(url: str, config: Settings) -> JobQueue:
     from aiops.adapters.sqlite import QueueDB
 
-    return QueueDB(_place(url), wire.encode, _task, capacity=int(config.number("service.queue_limit")))
+    return QueueDB(_place(url), wire.encode, _task, **_limits(config))
+
+
+def _limits(config: Settings) -> dict[str, int]:
+    return {
+        "capacity": int(config.number("service.queue_limit")),
+        "max_attempts": int(config.number("service.attempts")),
+    }
 
 
 def _task(data: bytes) -> Task:
@@ -444,7 +468,7 @@ def _redis(url: str, config: Settings) -> JobQueue:
         wire.encode,
         _task,
         password=config.secret("stores.queue_password_file") or None,
-        capacity=int(config.number("service.queue_limit")),
+        **_limits(config),
     )
 
 

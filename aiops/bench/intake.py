@@ -19,13 +19,13 @@ from aiops.bench.rca import wilson
 from aiops.domain import Catalog
 from aiops.errors import DataError
 from aiops.ports import LanguageModel
-from aiops.stages.interpret import Reading, Slots, read
+from aiops.stages.interpret import Reading, Slots, read, read_by_model
 from aiops.stages.interpret.slots import SLOTS
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One line of the file. `gold` is None where the meaning isn't known."""
+    """One line of the file. `gold` is None where the meaning isn't known. `level`: plain, colloquial or edge."""
 
     id: str
     lang: str
@@ -34,6 +34,13 @@ class Utterance:
     context: Mapping[str, Any] | None
     gold: Mapping[str, Any] | None
 
+    @property
+    def level(self) -> str:
+        """How hard the wording is, whatever it asks for."""
+        return {"plain": "plain", "cond": "plain", "hard": "colloquial", "mix": "colloquial", "typo": "colloquial"}.get(
+            self.kind, "edge"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -41,6 +48,7 @@ class Answer:
     slots: Mapping[str, Any]
     route: str
     seconds: float
+    cpu: float = 0.0  # of this process: what the rules cost, however busy the machine is
 
     def right(self, slot: str) -> bool:
         gold = self.utterance.gold or {}
@@ -71,6 +79,44 @@ def run(
     if predictions:
         predictions.write_text("".join(f"{answer.line()}\n" for answer in answers), encoding="utf-8")
     return _tables(answers), 0
+
+
+def beside(
+    file: Path,
+    models: Mapping[str, LanguageModel],
+    catalog: Path | None = None,
+    now: datetime | None = None,
+    timeout: float = 20.0,
+) -> str:
+    """One table of ways to read the file: rules only, and for each model the rules with it where they doubt, and it alone.
+
+    A model "only" is asked about every utterance that the guards let through, and nothing but the schema holds its answer."""
+    names, said = read_catalog(catalog or file.parent / "catalog.json")
+    moment = now.astimezone(said.tzinfo) if now else said
+    scored = [one for one in read_utterances(file) if one.gold is not None]
+    read("", names, now=moment)
+    ways = {"rules only": [_answer(one, names, moment, None, timeout) for one in scored]}
+    for title, model in models.items():
+        ways[f"rules, {title} in doubt"] = [_answer(one, names, moment, model, timeout) for one in scored]
+        ways[f"{title} only"] = [_alone(one, names, moment, model, timeout) for one in scored]
+    lines = [f"{'way':<34}{'all':>7}{'plain':>8}{'coll.':>8}{'service':>9}{'action':>8}   wall"]
+    for title, answers in ways.items():
+        shares = [_right(answers, level) for level in ("", "plain", "colloquial")]
+        wrong = sum(map(wrong_service, answers)), sum(map(wrong_action, answers))
+        spread = _spread(sorted(answer.seconds for answer in answers))
+        lines.append(f"{title:<34}{shares[0]:>7}{shares[1]:>8}{shares[2]:>8}{wrong[0]:>9}{wrong[1]:>8}   {spread}")
+    return "\n".join(lines) + "\nservice, action: wrong ones, counted\n"
+
+
+def _right(answers: Sequence[Answer], level: str) -> str:
+    mine = [answer for answer in answers if level in ("", answer.utterance.level)]
+    return f"{sum(answer.right('all') for answer in mine) / len(mine):.3f}" if mine else "-"
+
+
+def _alone(one: Utterance, names: Catalog, now: datetime, model: LanguageModel, timeout: float) -> Answer:
+    start = time.perf_counter()
+    reading = read_by_model(one.text, names, now=now, context=one.context, model=model, timeout=timeout)
+    return Answer(one, reading.slots.as_dict(), reading.route, time.perf_counter() - start)
 
 
 def read_catalog(file: Path) -> tuple[Catalog, datetime]:
@@ -112,9 +158,9 @@ def _utterance(file: Path, number: int, line: str) -> Utterance:
 
 
 def _answer(one: Utterance, names: Catalog, now: datetime, model: LanguageModel | None, timeout: float) -> Answer:
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     reading: Reading = read(one.text, names, now=now, context=one.context, model=model, timeout=timeout)
-    return Answer(one, reading.slots.as_dict(), reading.route, time.perf_counter() - start)
+    return Answer(one, reading.slots.as_dict(), reading.route, time.perf_counter() - start, time.process_time() - cpu)
 
 
 def _tables(answers: Sequence[Answer]) -> str:
@@ -124,16 +170,23 @@ def _tables(answers: Sequence[Answer]) -> str:
     if scored:
         parts += [
             _table("slot", scored, ((slot, _all, slot) for slot in (*SLOTS, "all"))),
+            _table("level", scored, _groups(scored, lambda a: a.utterance.level)),
             _table("kind", scored, _groups(scored, lambda a: a.utterance.kind)),
             _table("language", scored, _groups(scored, lambda a: a.utterance.lang)),
             _table("route", scored, _groups(scored, lambda a: a.route)),
             f"wrong service {_counted(scored, wrong_service)}   action not asked for {_counted(scored, wrong_action)}",
         ]
-    parts.append(
-        f"{len(answers)} utterances   p50 {_share(seconds, 0.5) * 1e3:.2f} ms   p95 {_share(seconds, 0.95) * 1e3:.2f} ms"
-        f"   p99 {_share(seconds, 0.99) * 1e3:.2f} ms"
-    )
+    for route in sorted({answer.route for answer in answers}):
+        mine = sorted(answer.seconds for answer in answers if answer.route == route)
+        parts.append(f"route {route}: {len(mine)} of {len(answers)}   {_spread(mine)}")
+    cpu = sorted(answer.cpu for answer in answers)
+    parts.append(f"{len(answers)} utterances   {_spread(seconds)}   of processor time: {_spread(cpu)}")
     return "\n\n".join(parts) + "\n"
+
+
+def _spread(ordered: Sequence[float]) -> str:
+    shares = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+    return "   ".join(f"{name} {_share(ordered, share) * 1e3:.2f} ms" for share, name in shares)
 
 
 def wrong_service(answer: Answer) -> bool:

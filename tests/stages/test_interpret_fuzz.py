@@ -31,7 +31,7 @@ DATA = Path(__file__).parent.parent / "data" / "intake"
 CATALOG, NOW = intake.read_catalog(DATA / "catalog.json")
 FOURTH, FIFTH = (intake.read_catalog(DATA / f"catalog_{name}.json")[0] for name in ("fourth", "fifth"))
 MANY = settings(deadline=None, max_examples=2_000, suppress_health_check=list(HealthCheck))
-SECONDS = 5.0  # a hang, not slowness: a text takes about a millisecond
+SECONDS = 5.0  # of processor time: a hang, not slowness; a text takes about a millisecond
 
 # ---------------------------------------------------------------- what is said
 
@@ -158,9 +158,10 @@ class Chance:
 
 
 def checked(text: str, catalog: Catalog, context: Any, seed: int) -> None:
-    begun = time.monotonic()
+    vocabulary()  # read once, and not what is measured
+    begun = time.process_time()
     plan = interpret(text, catalog, now=NOW, timezone="Asia/Shanghai", context=context, model=Chance(seed))
-    assert time.monotonic() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
     kept = (context or {}).get("services") or ()
     known = {*catalog.services, *(map(str, kept) if not isinstance(kept, int) else ())}
     for task in [step.task for step in plan.agenda.steps] if plan.agenda else [plan.task]:

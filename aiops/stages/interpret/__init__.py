@@ -23,7 +23,7 @@ from aiops.stages.interpret.clauses import Clause, clauses
 from aiops.stages.interpret.match import Matcher
 from aiops.stages.interpret.slots import Reading, Slots
 
-__all__ = ["Plan", "Reading", "Slots", "interpret", "read"]
+__all__ = ["Plan", "Reading", "Slots", "interpret", "read", "read_by_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,24 @@ def read(
     if ruled.sure:
         return ruled
     return ask_model.read(ruled, catalog, before, model, timeout)
+
+
+def read_by_model(
+    text: str,
+    catalog: Catalog,
+    *,
+    now: datetime,
+    model: LanguageModel,
+    context: Mapping[str, object] | None = None,
+    timeout: float = 20.0,
+) -> Reading:
+    """As `read`, but the model is asked even where the rules are sure; what they refuse stays refused. For measurements: what
+    the model says passes no check but the schema's, so that the figures are its own."""
+    before = _before(context)
+    ruled = rules.read(text, _matcher(_key(catalog)), now, before)
+    if ruled.slots.intent == "reject":
+        return ruled
+    return ask_model.unchecked(ruled, catalog, before, model, timeout)
 
 
 def _consistent(reading: Reading) -> Reading:

@@ -40,6 +40,15 @@ def read(
     return Reading(slots, route="model", origins=origins, wanted=slots.intent)
 
 
+def unchecked(ruled: Reading, catalog: Catalog, context: Slots | None, model: LanguageModel, timeout: float) -> Reading:
+    """What the model says, whatever the rules heard: to measure it by."""
+    try:
+        said = model.complete(prompt(ruled.said, context, ruled.marked), schema(catalog), timeout)
+        return Reading(Slots.from_dict(_grounded(json.loads(said))), route="model")
+    except (ModelError, ValueError, TypeError):
+        return Reading(Slots(), route="model")
+
+
 def schema(catalog: Catalog) -> dict[str, Any]:
     """JSON schema of the seven slots for this catalog; `unknown` keeps an unknown service from becoming a known one."""
     names = {"type": "array", "items": {"enum": [*catalog.services, "unknown"]}, "maxItems": 4}
