@@ -75,6 +75,7 @@ class Desk:
     intake: Intake
     access: Access
     external_url: str
+    embedded: bool = True  # whether `worker` runs here
     streams: Streams = field(default_factory=Streams)
 
     def link(self, path: str) -> str:

@@ -31,7 +31,8 @@ def readyz(request: Request, response: Response, desk: At) -> http.Readiness:
     Who has no token is not told what the parts say."""
     ops = desk.ops
     needed = [_part("store", ops.store.ping), _part("queue", ops.queue.ping)]
-    needed.append(http.Part(name="worker", ok=desk.worker.up, says="running" if desk.worker.up else "stopped"))
+    if desk.embedded:
+        needed.append(http.Part(name="worker", ok=desk.worker.up, says="running" if desk.worker.up else "stopped"))
     ready = all(part.ok for part in needed)
     response.status_code = 200 if ready else 503
     parts = [*needed, _part("metrics", ops.sources.metrics.ping)]
