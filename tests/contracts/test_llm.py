@@ -148,12 +148,13 @@ def test_a_killed_process_costs_a_retry(local: LlamaCpp) -> None:
     assert local.pid not in {None, first}
 
 
-def test_a_hung_process_is_ended(local: LlamaCpp) -> None:
+@pytest.mark.parametrize("names", [1, 40_000], ids=["short", "more than a pipe holds"])
+def test_a_hung_process_is_ended(local: LlamaCpp, names: int) -> None:
     local.ping(PATIENCE)
     assert local.pid is not None
     os.kill(local.pid, signal.SIGSTOP)
     with pytest.raises(ModelError, match="in time"):
-        local.complete(said("why"), SCHEMA, 0.2)
+        local.complete(said("why"), {"enum": [f"name {number}" for number in range(names)]}, 0.2)
     assert local.complete(said("why"), SCHEMA, PATIENCE)
 
 

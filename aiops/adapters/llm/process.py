@@ -166,6 +166,8 @@ class Process:
         self._child = subprocess.Popen(  # noqa: S603 - our own interpreter, module and file; no shell
             list(self._command()), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
+        assert self._child.stdin is not None
+        os.set_blocking(self._child.stdin.fileno(), False)
         until = min(deadline, time.monotonic() + LOAD_S)
         ready = self._answer(self._child, until)
         if "ready" not in ready:
@@ -177,22 +179,23 @@ class Process:
 
     def _exchange(self, child: subprocess.Popen[bytes], request: Mapping[str, Any], deadline: float) -> dict[str, Any]:
         assert child.stdin is not None
-        try:
-            child.stdin.write(json.dumps(request).encode() + b"\n")
-            child.stdin.flush()
-        except OSError as error:
-            self._died()
-            raise DiedError("ended") from error
+        left = memoryview(json.dumps(request).encode() + b"\n")
+        while left:  # more than a pipe holds must not wait for one that hangs
+            self._wait(child.stdin.fileno(), select.POLLOUT, deadline)
+            try:
+                left = left[os.write(child.stdin.fileno(), left) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                self._died()
+                raise DiedError("ended") from error
         return self._answer(child, deadline)
 
     def _answer(self, child: subprocess.Popen[bytes], deadline: float) -> dict[str, Any]:
         assert child.stdout is not None
         received = b""
         while not received.endswith(b"\n"):
-            ready, _, _ = select.select([child.stdout], [], [], max(deadline + GRACE_S - time.monotonic(), 0))
-            if not ready:
-                self._died()
-                raise ModelError(f"{IN_TIME}; its process hung and was ended")
+            self._wait(child.stdout.fileno(), select.POLLIN, deadline)
             part = os.read(child.stdout.fileno(), 1 << 16)
             if not part:
                 self._died()
@@ -200,6 +203,14 @@ class Process:
             received += part
         answer: dict[str, Any] = json.loads(received)
         return answer
+
+    def _wait(self, descriptor: int, event: int, deadline: float) -> None:
+        """Until a pipe of the child is ready; one that is not in time hangs, and is ended."""
+        waiting = select.poll()  # unlike select(), for any number of open files
+        waiting.register(descriptor, event)
+        if not waiting.poll(1e3 * max(deadline + GRACE_S - time.monotonic(), 0)):
+            self._died()
+            raise ModelError(f"{IN_TIME}; its process hung and was ended")
 
     def _died(self) -> None:
         """Buries the child. The first death costs no pause, each further one without an answer in between twice as much."""
