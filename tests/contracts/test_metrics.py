@@ -613,6 +613,7 @@ def remote(body: bytes, kind: str = STREAM) -> Answer:
 T_MS = T0 * 1000
 GOOD = chunk((T_MS, 1.5), (T_MS + 1000, 2.5))
 WINDOW = SHORT.baseline
+PATIENCE = 60.0  # seconds: the first read may compile the decoders
 
 
 def test_remote_read_is_used_where_it_is_offered():
@@ -624,8 +625,8 @@ def test_remote_read_is_used_where_it_is_offered():
 
     with web(note) as url:
         source = Prometheus(url)
-        told = source.samples(SELECTOR, WINDOW, 5)
-        again = source.samples(SELECTOR, WINDOW, 5)
+        told = source.samples(SELECTOR, WINDOW, PATIENCE)
+        again = source.samples(SELECTOR, WINDOW, PATIENCE)
     assert asked == ["/api/v1/read"] * 3  # once to see that it is offered
     assert list(told.labels) == [{"__name__": "x", "job": 'q"'}]
     assert told.values.tolist() == again.values.tolist() == [1.5, 2.5]
@@ -635,7 +636,7 @@ def test_remote_read_is_used_where_it_is_offered():
 def test_plain_samples_are_understood_where_chunks_are_not_offered():
     series = field(1, KEY + field(2, b"\x09" + struct.pack("<d", 7.0) + integer(2, T_MS)))
     with web(remote(compress(field(1, series)), "application/x-protobuf")) as url:
-        told = Prometheus(url).samples(SELECTOR, WINDOW, 5)
+        told = Prometheus(url).samples(SELECTOR, WINDOW, PATIENCE)
     assert (list(told.keys), told.values.tolist(), told.times.tolist()) == ([KEY], [7.0], [T0 * NS])
 
 
@@ -643,7 +644,7 @@ def test_plain_samples_are_understood_where_chunks_are_not_offered():
 def test_one_broken_series_is_a_gap_that_names_it(broken: tuple[int, bytes]):
     other = encode({"__name__": "y"})
     with web(remote(stream((KEY, *broken), (other, 1, GOOD)))) as url:
-        told = Prometheus(url).samples(SELECTOR, WINDOW, 5)
+        told = Prometheus(url).samples(SELECTOR, WINDOW, PATIENCE)
     assert list(told.keys) == [other]
     assert told.values.tolist() == [1.5, 2.5]
     assert len(told.gaps) == 1
@@ -655,7 +656,7 @@ def test_a_wrong_checksum_or_a_cut_stream_is_garbage_that_names_what_was_asked()
     good = stream((KEY, 1, GOOD))
     for body in (good[:-1] + bytes([good[-1] ^ 1]), good[:-3]):
         with web(remote(body)) as url, pytest.raises(SourceGarbled, match="frame 0"):
-            Prometheus(url).samples(SELECTOR, WINDOW, 5)
+            Prometheus(url).samples(SELECTOR, WINDOW, PATIENCE)
 
 
 def refuses_read(answer: Answer) -> Answer:
@@ -672,7 +673,7 @@ def test_native_histograms_are_gaps_among_samples():
         {"metric": {"__name__": "x"}, "values": [[T0, "1"]]},
     )
     with web(refuses_read(says(200, body))) as url:
-        told = Prometheus(url).samples("x", WINDOW, 5)
+        told = Prometheus(url).samples("x", WINDOW, PATIENCE)
     assert [gap.what for gap in told.gaps] == ["native histogram latency{}"]
     assert list(told.labels) == [{"__name__": "x"}]
 
@@ -680,7 +681,7 @@ def test_native_histograms_are_gaps_among_samples():
 def test_samples_out_of_order_or_at_the_same_time_are_put_in_order():
     values = [[T0 + 2, "2"], [T0 + 1, "1"], [T0 + 2, "3"], [T0 - 1, "9"]]
     with web(refuses_read(says(200, matrix({"metric": {"b": "1", "a": "2"}, "values": values})))) as url:
-        told = Prometheus(url).samples("x", WINDOW, 5)
+        told = Prometheus(url).samples("x", WINDOW, PATIENCE)
     assert [at // NS - T0 for at in told.times.tolist()] == [1, 2]
     assert told.values.tolist() == [1.0, 3.0]
     assert list(told.keys) == [encode({"a": "2", "b": "1"})]
@@ -689,7 +690,7 @@ def test_samples_out_of_order_or_at_the_same_time_are_put_in_order():
 def test_json_as_no_server_writes_it_is_read_all_the_same():
     told = json.loads(matrix({"values": [[float(T0), "1e-05"], [T0 + 0.5, "NaN"]], "metric": {"__name__": "ü\n\\"}}))
     with web(refuses_read(says(200, json.dumps(told, indent=2).encode()))) as url:
-        samples = Prometheus(url).samples("x", WINDOW, 5)
+        samples = Prometheus(url).samples("x", WINDOW, PATIENCE)
     assert list(samples.labels) == [{"__name__": "ü\n\\"}]
     assert np.array_equal(samples.values, [1e-05, np.nan], equal_nan=True)
     assert (samples.times - T0 * NS).tolist() == [0, NS // 2]
@@ -697,4 +698,4 @@ def test_json_as_no_server_writes_it_is_read_all_the_same():
 
 def test_a_wrong_password_is_not_taken_for_a_missing_endpoint():
     with web(says(401, b"who are you?")) as url, pytest.raises(SourceRefused, match="who are you"):
-        Prometheus(url).samples("x", WINDOW, 5)
+        Prometheus(url).samples("x", WINDOW, PATIENCE)
