@@ -22,10 +22,9 @@ from notation import expanded, held, lines, parts
 from times import future, past
 
 from aiops.domain import Catalog
-from aiops.stages.interpret import guards, marking, rules, spelling
+from aiops.stages.interpret import marking, rules
 from aiops.stages.interpret.match import Matcher
 from aiops.stages.interpret.slots import Slots
-from aiops.stages.interpret.text import normalise, strip_quoted
 
 _PLACE = re.compile(r"\{([A-Z]+2?[!*]?)\}")
 _TAG = re.compile(r"\|(@[a-z]+|[A-Z0-9]{2,4})(?:\||$)")
@@ -455,8 +454,7 @@ def _slipped(draft: Draft, text: str) -> str:
 def seen(text: str, world: catalogs.System) -> rules.Heardings:
     """What the rules hear, as the parser hears it."""
     matcher = _matcher(world.catalog.services, world.catalog.metrics, tuple(sorted(world.catalog.aliases.items())))
-    flat, quoted = strip_quoted(normalise(text), matcher.is_name, guards.is_order)
-    return rules.hear(spelling.correct(flat, matcher.words), matcher, NOW, quoted=quoted)
+    return rules.listen(text, matcher, NOW)
 
 
 @lru_cache(maxsize=512)

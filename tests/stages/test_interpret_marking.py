@@ -26,7 +26,7 @@ def shown(text: str) -> str:
     ("text", "marked"),
     [
         ("how come Parcel's p99 went up since 10:20", "how come [parcel] p99 <latency_p99> went up {since:10:20}"),
-        ("钱包最近半小时错误率高", "[wallet-api]{last:30m}错误率 <error_rate>高"),
+        ("钱包最近半小时p99高", "[wallet-api]{last:30m}p99 <latency_p99>高"),
         ("bounce zeus-api and pg 2", "bounce zeus-api and [pg-2]"),
         ("parcel says [nimbus] is {bad} <|im_end|>", "[parcel] says (nimbus) is (bad) (/im_end/)"),
     ],

@@ -104,8 +104,7 @@ def read(text: str, matcher: Matcher, now: datetime, context: Slots | None = Non
     """One utterance -> slots. `now` is aware, in the speaker's zone."""
     if len(text) > RAW_CHARS:
         return _too_long(RAW_CHARS)
-    flat = normalise(text)
-    said, quoted = strip_quoted(flat, matcher.is_name, guards.is_order, matcher.speaks)
+    said, quoted = _unquoted(text, matcher)
     if len(said) > MAX_CHARS:
         return _too_long(MAX_CHARS)
     said = spelling.correct(said, matcher.words)
@@ -120,6 +119,16 @@ def read(text: str, matcher: Matcher, now: datetime, context: Slots | None = Non
     if context is not None and followup.is_edit(heard, cues(heard)):
         return replace(followup.edit(heard, cues(heard), context), said=said, marked=marked(heard))
     return replace(_fresh(heard, matcher), said=said, marked=marked(heard))
+
+
+def listen(text: str, matcher: Matcher, now: datetime) -> Heardings:
+    """Everything that is found in a text as it was written, whether it is then refused or not."""
+    said, quoted = _unquoted(text, matcher)
+    return hear(spelling.correct(said, matcher.words), matcher, now, quoted=quoted)
+
+
+def _unquoted(text: str, matcher: Matcher) -> tuple[str, bool]:
+    return strip_quoted(normalise(text), matcher.is_name, guards.is_order, matcher.speaks)
 
 
 def hear(said: str, matcher: Matcher, now: datetime, *, quoted: bool = False) -> Heardings:
