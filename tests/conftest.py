@@ -22,15 +22,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`--soak N`: what `make soak` runs for an hour or a night."""
+    """`--soak N`: what `make soak` runs for an hour or a night. Tests marked `soak` choose their size by it."""
     if not (times := config.getoption("soak")):
         return
     properties = [item for item in items if hypothesis.is_hypothesis_test(getattr(item, "obj", None))]
     for test in {getattr(item.obj, "__func__", item.obj) for item in properties}:
         usual = test._hypothesis_internal_use_settings  # there is no public way to a decorated test's settings
         test._hypothesis_internal_use_settings = hypothesis.settings(usual, max_examples=usual.max_examples * times)
-    config.hook.pytest_deselected(items=[item for item in items if item not in properties])
-    items[:] = properties
+    kept = [item for item in items if item in properties or item.get_closest_marker("soak")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def create(
         redoc_url=None,
         telemetry={"auto_configure": False},  # else an environment variable could make it send
     )
-    app.state.desk = Desk(ops, registry, worker, intake, access, external_url)
+    app.state.desk = Desk(ops, registry, worker, intake, access, external_url, embedded)
     app.state.signature = signature
     app.state.parsing = anyio.CapacityLimiter(PARSERS)
     for router in ROUTERS:
