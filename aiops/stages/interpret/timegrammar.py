@@ -58,6 +58,7 @@ _UNIT_WORDS = {
     "w": r"weeks?|wks?|w",
     "2w": r"fortnights?",
     "30d": r"months?",
+    "15m": r"quarters? (?:of an )?hours?",
 }
 _ZH_UNITS = {
     "s": "秒钟?",
