@@ -1,0 +1,90 @@
+"""`kill -9` while alerts come in and diagnoses run: what was accepted is diagnosed, once, and the files stay sound."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from chaos.harness import ENDED, House, Nursery, alert, notification, sending, until
+from redis import Redis
+
+from aiops import app, recording, settings
+from aiops.adapters.sqlite import QueueDB, StoreDB
+
+import servers
+from conftest import needed
+
+SMALL, FULL = 5, 200  # kills, for each queue
+START_S = 5.0
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    """The flags that choose a queue."""
+    if request.param == "sqlite":
+        yield ()
+        return
+    with needed(), servers.redis(tmp_path / "redis") as server:
+        yield ("--queue", server.url)
+        Redis.from_url(server.url).close()
+
+
+@pytest.mark.soak
+def test_kills_lose_nothing_and_repeat_nothing(
+    nursery: Nursery, demo_case: Path, tmp_path: Path, queue: tuple[str, ...], soaking: bool
+) -> None:
+    draw = random.Random(11)
+    files = recording.open_files(demo_case)
+    at = (recording.symptom_of(recording.read_case(files), "demo").at or datetime.now(UTC)).isoformat()
+    kills = FULL if soaking else SMALL
+    house = House(nursery, tmp_path / "home", demo_case, *queue, settings="[service]\nattempts = 1000\n")
+    starts = [house.start()]
+    done = False
+
+    def bodies(first: int) -> Iterator[bytes]:
+        """One alert every now and then, half of them sent once more; until the last kill."""
+        number = first
+        while not done:
+            body = notification(f"group-{number}", [alert(number, at)])
+            yield body
+            if number % 2:
+                yield body
+            number += 2
+            time.sleep(draw.uniform(0.3, 1.2))
+
+    with sending(house, [bodies(0), bodies(1)]) as senders:
+        for _ in range(kills):
+            time.sleep(draw.uniform(0.05, 2.5))
+            house.end(signal.SIGKILL)
+            starts.append(house.start())
+        done = True
+    told = {d["id"]: d["fingerprints"] for sender in senders for r in sender.receipts for d in r["diagnoses"]}
+    accepted = {number for fingerprints in told.values() for number in fingerprints}
+    assert len(told) == len(accepted) > 0  # one alert a group: each has one diagnosis, whatever was sent how often
+
+    def ended() -> bool:
+        return all(house.ask("GET", f"/v1/diagnoses/{i}")[1]["status"] in ENDED for i in told)
+
+    until(ended, "the diagnoses do not end", 600.0)
+    stand = [house.ask("GET", f"/v1/diagnoses/{i}")[1] for i in told]
+    assert [d for d in stand if d["status"] not in {"done", "inconclusive"}] == []
+    house.end()
+    print(f"{kills} kills, {len(told)} diagnoses, starts {max(starts):.1f} s at most")
+    assert not soaking or max(starts) <= START_S
+
+    store = StoreDB(tmp_path / "home" / "store.db")
+    assert store.check() == ""
+    reported = [row["id"] for row in store.reports(10_000)]
+    store.close()
+    assert sorted(reported) == sorted(told)
+    if not queue:
+        config = settings.load(home=str(tmp_path / "home"))
+        with app.build(config) as ops:
+            assert isinstance(ops.queue, QueueDB)
+            assert ops.queue.check() == ""
+            assert ops.queue.depth() == 0
