@@ -146,6 +146,9 @@ def test_a_killed_process_costs_a_retry(local: LlamaCpp) -> None:
         os.kill(first, signal.SIGKILL)
         assert [answer.result() for answer in asked] == calm
     assert local.pid not in {None, first}
+    with ThreadPoolExecutor(16) as pool:  # and nobody is refused for what the new process took once
+        for said_now in pool.map(lambda number: local.complete(said(f"why {number}"), SCHEMA, PATIENCE), range(16)):
+            jsonschema.validate(json.loads(said_now), SCHEMA)
 
 
 @pytest.mark.parametrize("names", [1, 40_000], ids=["short", "more than a pipe holds"])
