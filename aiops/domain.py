@@ -233,7 +233,9 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A task in the queue. `id` is the diagnosis id and the report id; a second job with the same `key` joins the first."""
+    """A task in the queue. `id` is the diagnosis id and the report id; a second job with the same `key` joins the first.
+
+    `labels` (`env:prod`), sorted: what a worker must have, all of them, to be given it."""
 
     id: str
     key: str
@@ -243,6 +245,28 @@ class Job:
     error: str = ""
     episode_id: str = ""
     enqueued_at: datetime | None = None
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A worker as it last told of itself: its labels, how many jobs it takes at once, how many it has; `alive` until it is silent."""
+
+    name: str
+    labels: tuple[str, ...] = ()
+    capacity: int = 1
+    running: int = 0
+    alive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a worker without a store has made of a job: report and recording as they are stored, and how long it took."""
+
+    worker: str
+    report: bytes
+    recording: bytes
+    seconds: float
 
 
 def job_id(key: str) -> str:

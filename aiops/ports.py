@@ -23,6 +23,7 @@ from aiops.domain import (
     Labels,
     Logs,
     Panel,
+    Presence,
     Samples,
     Scope,
     Sighting,
@@ -148,6 +149,9 @@ class GraphStore(Protocol):
     def close(self) -> None: ...
 
 
+MOST_DELIVERED = 100  # results that may wait to be fetched before no further job is handed out
+
+
 class JobQueue(Protocol):
     """Raises StoreError, Overloaded. At-least-once: a claimed job that is not acked within its lease comes back.
 
@@ -160,8 +164,10 @@ class JobQueue(Protocol):
         A job put in a finished state (suppressed) is only recorded. Overloaded when the new jobs do not fit.
         """
 
-    def claim(self, lease_s: float, worker: str) -> Job | None:
-        """The oldest queued job, now running with one attempt more; None when there is none."""
+    def claim(self, lease_s: float, worker: str, labels: Iterable[str] = ()) -> Job | None:
+        """The oldest queued job whose labels are all among `labels`, now running with one attempt more; None when there is none.
+
+        None, too, while `MOST_DELIVERED` results wait to be fetched."""
 
     def renew(self, job: Job, lease_s: float) -> bool:
         """The heartbeat: `lease_s` more, from now. False when the claim is lost and the work should stop."""
@@ -171,6 +177,19 @@ class JobQueue(Protocol):
 
         Saying the same again is heard again.
         """
+
+    def deliver(self, job: Job, result: bytes) -> bool:
+        """Hands over what a claim has led to; durable. The job still counts as running, and is never handed out again, until
+        whoever fetches the result acks it. False when the claim was lost."""
+
+    def delivered(self, limit: int = 10) -> tuple[tuple[Job, bytes], ...]:
+        """Results that wait, oldest job first; each until its job is acked."""
+
+    def announce(self, worker: Presence, ttl_s: float) -> None:
+        """`worker` is alive for `ttl_s` more; 0 when it leaves."""
+
+    def workers(self) -> tuple[Presence, ...]:
+        """By name; one that went silent is told, not `alive`, for an hour, one that left is not."""
 
     def reclaim(self) -> int:
         """Queues jobs with an expired lease again; after `max_attempts` they are `failed`. Returns how many had expired."""
@@ -182,6 +201,9 @@ class JobQueue(Protocol):
 
     def depth(self) -> int:
         """How many wait to be claimed."""
+
+    def lanes(self) -> Mapping[tuple[str, ...], int]:
+        """The same, by their labels; only those of which any wait."""
 
     def purge(self, before: datetime) -> int:
         """Forgets finished jobs put before `before`; returns how many."""

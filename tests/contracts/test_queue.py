@@ -14,13 +14,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from contracts.queues import LEASE_S, job, open_queue
+from contracts.queues import LEASE_S, encode, job, open_queue
 from redis import Redis
 
 from aiops.adapters.sqlite import QueueDB
-from aiops.domain import Job, JobState
+from aiops.adapters.sqlite.database import Database, Schema
+from aiops.adapters.sqlite.queue import SCHEMA as QUEUE
+from aiops.domain import Job, JobState, Presence
 from aiops.errors import DataError, Overloaded, StoreError
-from aiops.ports import JobQueue
+from aiops.ports import MOST_DELIVERED, JobQueue
 
 import servers
 from conftest import needed
@@ -249,6 +251,119 @@ def test_only_finished_jobs_are_purged(queue: JobQueue):
     claimed(queue)
     assert queue.purge(datetime.now(UTC) - timedelta(days=7)) == 1
     assert [each.key for each in queue.recent()] == ["new", "c", "b"]
+
+
+def test_a_job_goes_to_a_worker_that_has_all_its_labels(queue: JobQueue):
+    prod = replace(job("prod"), labels=("env:prod", "region:eu"))
+    queue.put([prod, replace(job("eu"), labels=("region:eu",)), job("any")])
+    assert queue.get(prod.id) == replace(prod, enqueued_at=queue.recent()[-1].enqueued_at)
+    assert queue.lanes() == {("env:prod", "region:eu"): 1, ("region:eu",): 1, (): 1}
+    assert queue.depth() == 3
+    assert claimed(queue).key == "any"
+    assert queue.claim(LONG, "worker", ["env:prod"]) is None
+    able = queue.claim(LONG, "worker", ["region:eu", "env:prod", "gpu:no"])
+    assert able is not None
+    assert able.key == "prod"  # the older of the two that it may have
+    assert queue.claim(LONG, "worker", ["region:us"]) is None
+    assert queue.lanes() == {("region:eu",): 1}
+    assert queue.ack(able, JobState.QUEUED)
+    assert queue.lanes() == {("env:prod", "region:eu"): 1, ("region:eu",): 1}
+    again = queue.claim(EXPIRED, "worker", ["region:eu", "env:prod"])
+    assert again is not None
+    assert (again.key, again.attempts) == ("prod", 2)
+    assert queue.reclaim() == 1
+    assert queue.claim(LONG, "worker") is None
+    third = queue.claim(LONG, "worker", ["region:eu", "env:prod"])
+    assert third is not None
+    assert third.attempts == 3
+    assert queue.ack(third, JobState.DONE)
+    assert queue.purge(datetime.now(UTC) + timedelta(days=1)) == 1
+    assert queue.lanes() == {("region:eu",): 1}
+
+
+def test_a_result_waits_until_its_job_is_acked(opened: Callable[..., JobQueue]):
+    queue = opened()
+    queue.put([job("a"), job("b")])
+    first, second = claimed(queue), claimed(queue, EXPIRED)
+    assert queue.delivered() == ()
+    assert queue.deliver(second, b"\x00two")
+    assert queue.deliver(first, b"one")
+    assert queue.deliver(first, b"one")
+    assert queue.reclaim() == 0  # a lease that was delivered on does not expire
+    queue.close()
+    queue = opened()
+    assert [(done.id, result) for done, result in queue.delivered()] == [(first.id, b"one"), (second.id, b"\x00two")]
+    assert queue.delivered(1)[0][0] == first
+    assert queue.put([job("a")])[0].id == first.id  # it still counts as running
+    assert queue.depth() == 0
+    assert queue.ack(first, JobState.DONE)
+    assert [done.id for done, _ in queue.delivered()] == [second.id]
+    assert not queue.deliver(first, b"late")
+    ended = queue.get(first.id)
+    assert ended is not None
+    assert ended.state is JobState.DONE
+
+
+def test_the_result_of_a_claim_that_was_lost_is_not_taken(queue: JobQueue):
+    queue.put([job("a")])
+    late = claimed(queue, EXPIRED)
+    queue.reclaim()
+    current = claimed(queue)
+    assert not queue.deliver(late, b"late")
+    assert queue.deliver(current, b"in time")
+    assert not queue.deliver(late, b"later")
+    assert [result for _, result in queue.delivered()] == [b"in time"]
+
+
+def test_a_late_result_counts_while_nobody_else_has_begun(queue: JobQueue):
+    queue.put([job("a")])
+    late = claimed(queue, EXPIRED)
+    queue.reclaim()
+    assert queue.deliver(late, b"late")
+    assert queue.claim(LONG, "other") is None
+    assert queue.depth() == 0
+    assert queue.ack(late, JobState.DONE)
+
+
+def test_nothing_is_handed_out_while_too_many_results_wait(queue: JobQueue):
+    queue.put([job(f"job-{i}") for i in range(MOST_DELIVERED + 1)])
+    held = [claimed(queue) for _ in range(MOST_DELIVERED)]
+    assert all(queue.deliver(each, b"") for each in held)
+    assert queue.claim(LONG, "worker") is None
+    assert queue.ack(held[0], JobState.DONE)
+    assert claimed(queue).key == f"job-{MOST_DELIVERED}"
+
+
+def test_workers_are_known_until_they_leave(queue: JobQueue):
+    queue.announce(Presence("w2", ("env:prod",), 3, 1), LONG)
+    queue.announce(Presence("w1"), 0.01)
+    queue.announce(Presence("w3"), LONG)
+    queue.announce(Presence("w3"), 0)
+    time.sleep(0.05)
+    assert queue.workers() == (Presence("w1", alive=False), Presence("w2", ("env:prod",), 3, 1))
+    queue.announce(Presence("w1", running=1), LONG)
+    assert queue.workers()[0] == Presence("w1", running=1)
+
+
+def test_jobs_of_a_queue_without_labels_are_still_there(tmp_path: Path):
+    """Schema 1 of the SQLite queue, as it was released."""
+    before = Schema(QUEUE.name, QUEUE.migrations[:1])
+    old = Database(tmp_path / "queue.db", before)
+    row = ("an id", "a", encode(job("a").task), "queued", 0, "", "", 1)
+    old.write(
+        lambda connection: (
+            connection.execute(
+                """INSERT INTO jobs (id, key, task, state, attempts, error, episode_id, enqueued_at)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+                row,
+            ).rowcount
+        )
+    )
+    old.close()
+    with contextlib.closing(open_queue(f"sqlite:{tmp_path / 'queue.db'}")) as queue:
+        assert queue.lanes() == {(): 1}
+        assert claimed(queue).labels == ()
+        assert queue.depth() == 0
 
 
 def test_no_job_goes_to_two_workers(opened: Callable[..., JobQueue]):

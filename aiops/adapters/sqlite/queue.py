@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
-from aiops.domain import Job, JobState, Task
+from aiops.domain import Job, JobState, Presence, Task
 from aiops.errors import AiopsError, Overloaded, StoreError
+from aiops.ports import MOST_DELIVERED
 
+_COUNT = """INSERT INTO lanes VALUES (new.labels, {0})
+            ON CONFLICT (labels) DO UPDATE SET waiting = waiting + excluded.waiting"""
 SCHEMA = Schema(
     "queue",
     (
@@ -41,10 +44,35 @@ SCHEMA = Schema(
             """CREATE TRIGGER removed AFTER DELETE ON jobs WHEN old.state = 'queued'
                BEGIN UPDATE depth SET waiting = waiting - 1; END""",
         ),
+        (
+            "ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT ''",
+            "DROP INDEX queued",
+            "CREATE INDEX queued ON jobs (labels, number) WHERE state = 'queued'",
+            "DROP TRIGGER put",
+            "DROP TRIGGER moved",
+            "DROP TRIGGER removed",
+            # What waits is counted for each set of labels: a worker looks only at those that it has.
+            "CREATE TABLE lanes (labels TEXT PRIMARY KEY, waiting INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+            "INSERT INTO lanes SELECT '', waiting FROM depth",
+            "DROP TABLE depth",
+            f"""CREATE TRIGGER put AFTER INSERT ON jobs WHEN new.state = 'queued'
+                BEGIN {_COUNT.format("1")}; END""",
+            f"""CREATE TRIGGER moved AFTER UPDATE OF state ON jobs WHEN (new.state = 'queued') <> (old.state = 'queued')
+                BEGIN {_COUNT.format("iif(new.state = 'queued', 1, -1)")};
+                      DELETE FROM lanes WHERE labels = new.labels AND waiting <= 0; END""",  # noqa: S608 - constant text
+            """CREATE TRIGGER removed AFTER DELETE ON jobs WHEN old.state = 'queued'
+               BEGIN UPDATE lanes SET waiting = waiting - 1 WHERE labels = old.labels; END""",
+            "CREATE TABLE results (id TEXT PRIMARY KEY, result BLOB NOT NULL) STRICT",
+            """CREATE TABLE workers (
+                name TEXT PRIMARY KEY, labels TEXT NOT NULL, capacity INTEGER NOT NULL, running INTEGER NOT NULL,
+                until INTEGER NOT NULL, boot TEXT NOT NULL
+            ) STRICT, WITHOUT ROWID""",
+        ),
     ),
 )
 
-_COLUMNS = "id, key, task, state, attempts, error, episode_id, enqueued_at"
+_COLUMNS = "id, key, task, state, attempts, error, episode_id, enqueued_at, labels"
+_REMEMBERED_MS = 3600_000  # a worker that went silent
 _FINISHED = (JobState.DONE, JobState.INCONCLUSIVE, JobState.FAILED, JobState.SUPPRESSED)
 
 
@@ -92,13 +120,14 @@ class QueueDB:
         put = self._db.write(run) if given else []
         return tuple([row if isinstance(row, Job) else self._job(row) for row in put])
 
-    def claim(self, lease_s: float, worker: str) -> Job | None:
-        """The oldest queued job, now running and leased to `worker`; None when there is none.
+    def claim(self, lease_s: float, worker: str, labels: Iterable[str] = ()) -> Job | None:
+        """The oldest queued job for a worker with `labels`, now running and leased to it; None when there is none.
 
         A job whose task can't be decoded (written by another version) is failed with the reason, and the next is taken.
         """
-        while self.depth():
-            row = self._db.write(lambda connection: self._lease(connection, lease_s, worker))
+        mine = frozenset(labels)
+        while lanes := [_joined(lane) for lane in self.lanes() if mine.issuperset(lane)]:
+            row = self._db.write(lambda connection, lanes=lanes: self._lease(connection, lease_s, worker, lanes))  # type: ignore[misc]
             if row is None:
                 return None
             try:
@@ -130,6 +159,61 @@ class QueueDB:
         if state is JobState.RUNNING:
             raise ValueError("`running` ends no claim; `renew` prolongs it")
         return self._finish(job.id, job.attempts, state, error)
+
+    def deliver(self, job: Job, result: bytes) -> bool:
+        """Keeps what the claim has led to until its job is acked; durable. False when the claim was lost."""
+
+        def run(connection: sqlite3.Connection) -> bool:
+            held = connection.execute(
+                """UPDATE jobs SET state = 'running', lease_end = NULL, boot = NULL
+                   WHERE id = ? AND attempts = ? AND state IN ('queued', 'running')""",
+                (job.id, job.attempts),
+            ).rowcount
+            if held:
+                connection.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (job.id, result))
+            return held > 0
+
+        return self._db.write(run)
+
+    def delivered(self, limit: int = 10) -> tuple[tuple[Job, bytes], ...]:
+        """Results that wait, oldest job first; each until its job is acked."""
+        columns = ", ".join(f"jobs.{column}" for column in _COLUMNS.split(", "))
+        rows = self._db.read(
+            f"SELECT {columns}, result FROM results JOIN jobs ON jobs.id = results.id ORDER BY number LIMIT ?",  # noqa: S608 - constant text
+            (limit,),
+        )
+        return tuple((self._job(row[:-1]), bytes(row[-1])) for row in rows)
+
+    def announce(self, worker: Presence, ttl_s: float) -> None:
+        """`worker` is alive for `ttl_s` more; 0 when it leaves."""
+        now = _now_ms()
+        row = (
+            worker.name,
+            _joined(worker.labels),
+            worker.capacity,
+            worker.running,
+            now + int(ttl_s * 1000),
+            self._boot,
+        )
+
+        def run(connection: sqlite3.Connection) -> None:
+            gone = (worker.name, now - _REMEMBERED_MS, self._boot)
+            connection.execute("DELETE FROM workers WHERE name = ? OR until < ? OR boot <> ?", gone)
+            if ttl_s > 0:
+                connection.execute("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?)", row)
+
+        self._db.write(run)
+
+    def workers(self) -> tuple[Presence, ...]:
+        """By name; one that went silent is told for an hour, not `alive`."""
+        rows = self._db.read(
+            "SELECT name, labels, capacity, running, until FROM workers WHERE boot = ? ORDER BY name", (self._boot,)
+        )
+        now = _now_ms()
+        return tuple(
+            Presence(name, _parted(labels), capacity, running, until > now)
+            for name, labels, capacity, running, until in rows
+        )
 
     def reclaim(self) -> int:
         """Ends expired leases: the job is queued again in its old place, or failed for good after `max_attempts`.
@@ -170,6 +254,10 @@ class QueueDB:
         ((count,),) = self._db.read(_DEPTH)
         return int(count)
 
+    def lanes(self) -> Mapping[tuple[str, ...], int]:
+        """How many wait, by their labels."""
+        return {_parted(labels): int(n) for labels, n in self._db.read("SELECT * FROM lanes WHERE waiting > 0")}
+
     def purge(self, before: datetime) -> int:
         """Forgets finished jobs that were put before `before`; returns how many."""
         return self._db.write(
@@ -194,38 +282,54 @@ class QueueDB:
 
     # ------------------------------------------------------------ rows
 
-    def _lease(self, connection: sqlite3.Connection, lease_s: float, worker: str) -> Row | None:
+    def _lease(self, connection: sqlite3.Connection, lease_s: float, worker: str, lanes: Iterable[str]) -> Row | None:
+        ((waiting,),) = connection.execute("SELECT count(*) FROM results").fetchall()
+        if waiting >= MOST_DELIVERED:
+            return None
+        # One search for each lane: with `labels IN (...)` every waiting job would be sorted.
+        oldest = "SELECT min(number) FROM jobs WHERE state = 'queued' AND labels = ?"
+        heads = [connection.execute(oldest, (lane,)).fetchone()[0] for lane in lanes]
+        number = min((head for head in heads if head is not None), default=None)
         rows = connection.execute(
             f"""UPDATE jobs SET state = 'running', attempts = attempts + 1, worker = ?, lease_end = ?, boot = ?
-                WHERE number = (SELECT number FROM jobs WHERE state = 'queued' ORDER BY number LIMIT 1)
+                WHERE number = ?
                 RETURNING {_COLUMNS}""",  # noqa: S608 - constant text
-            (worker, _now_ms() + int(lease_s * 1000), self._boot),
+            (worker, _now_ms() + int(lease_s * 1000), self._boot, number),
         ).fetchall()
         return rows[0] if rows else None
 
     def _finish(self, job_id: str, attempts: int, state: JobState, error: str) -> bool:
         def run(connection: sqlite3.Connection) -> bool:
-            return (
-                connection.execute(
-                    """UPDATE jobs SET state = ?, error = ?, lease_end = NULL, boot = NULL
-                       WHERE id = ? AND attempts = ? AND state IN ('queued', 'running', ?)""",
-                    (state.value, error, job_id, attempts, state.value),
-                ).rowcount
-                > 0
-            )
+            heard = connection.execute(
+                """UPDATE jobs SET state = ?, error = ?, lease_end = NULL, boot = NULL
+                   WHERE id = ? AND attempts = ? AND state IN ('queued', 'running', ?)""",
+                (state.value, error, job_id, attempts, state.value),
+            ).rowcount
+            if heard:
+                connection.execute("DELETE FROM results WHERE id = ?", (job_id,))
+            return heard > 0
 
         return self._db.write(run)
 
     def _job(self, row: Row) -> Job:
-        number, key, task, state, attempts, error, episode_id, enqueued_at = row
+        number, key, task, state, attempts, error, episode_id, enqueued_at, labels = row
         try:
             decoded = self._decode(task)
         except (AiopsError, ValueError) as fault:
             raise StoreError(f"{self._db.path}: the task of job {number} can't be read: {fault}") from fault
-        return Job(number, key, decoded, JobState(state), attempts, error, episode_id, from_ms(enqueued_at))
+        at = from_ms(enqueued_at)
+        return Job(number, key, decoded, JobState(state), attempts, error, episode_id, at, _parted(labels))
 
 
-_DEPTH = "SELECT waiting FROM depth"
+_DEPTH = "SELECT coalesce(sum(waiting), 0) FROM lanes"
+
+
+def _joined(labels: Iterable[str]) -> str:
+    return "\n".join(labels)
+
+
+def _parted(labels: str) -> tuple[str, ...]:
+    return tuple(labels.split("\n")) if labels else ()
 
 
 def _depth(connection: sqlite3.Connection) -> int:
@@ -245,9 +349,10 @@ def _put(connection: sqlite3.Connection, job: Job, task: bytes) -> Row | Job:
     # Asked again after it was finished: it runs again under its id, and its report is replaced.
     connection.execute("DELETE FROM jobs WHERE id = ? AND state NOT IN ('queued', 'running')", (job.id,))
     at = to_ms(job.enqueued_at or datetime.now(UTC))
-    row = (job.id, job.key, task, job.state.value, 0, job.error, job.episode_id, at)
+    labels = _joined(job.labels)
+    row = (job.id, job.key, task, job.state.value, 0, job.error, job.episode_id, at, labels)
     try:
-        connection.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+        connection.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
     except sqlite3.IntegrityError as error:
         raise StoreError(f"job id {job.id} is already waiting or running under another key") from error
     return replace(job, attempts=0, enqueued_at=from_ms(at))
