@@ -128,3 +128,13 @@ def _joints(step: Step) -> list[str]:
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of several tasks."""
     return AgendaModel.model_json_schema()
+
+
+def reference() -> str:
+    """The field table of the docs, in Markdown: what stands beside a task's own fields."""
+    beside = {name: info for name, info in StepModel.model_fields.items() if name not in TaskModel.model_fields}
+    rows = ["| field | what is allowed | default |", "|---|---|---|"]
+    rows += [task_schema.row(name, info) for name, info in AgendaModel.model_fields.items()]
+    rows += [task_schema.row(f"tasks.{name}", info) for name, info in beside.items()]
+    rows += [task_schema.row(f"tasks.only_if.{name}", info) for name, info in ConditionModel.model_fields.items()]
+    return "\n".join(rows) + "\n"

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from aiops.domain import Alert, Inputs, Intent, Symptom, Task, TimeRange
 from aiops.errors import DataError
@@ -231,11 +232,16 @@ def reference() -> str:
         ("inputs.symptom.", SymptomModel),
         ("inputs.window.", WindowModel),
     ):
-        for name, info in kind.model_fields.items():
-            default = "required" if info.is_required() else f"`{info.get_default(call_default_factory=True)!r}`"
-            default = "" if name == "inputs" or info.default in {None, ()} else default
-            rows.append(f"| `{path}{name}` | {info.description} | {default} |")
+        rows += [row(f"{path}{name}", info) for name, info in kind.model_fields.items()]
     return "\n".join(rows) + "\n"
+
+
+def row(field: str, info: FieldInfo) -> str:
+    """One line of a field table."""
+    default = "required" if info.is_required() else f"`{info.get_default(call_default_factory=True)!r}`"
+    if field == "inputs" or info.default in {None, ()}:
+        default = ""
+    return f"| `{field}` | {info.description} | {default} |"
 
 
 def _full(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from aiops.domain import Task
 from aiops.errors import DataError
 from aiops.schema import agenda
+from aiops.schema import task as task_schema
 
 GOOD = """
 agenda_id: two_things
@@ -64,3 +67,9 @@ def test_the_schema_is_one_that_validators_take() -> None:
 
     jsonschema.Draft202012Validator.check_schema(agenda.json_schema())
     jsonschema.validate(yaml.safe_load(GOOD), agenda.json_schema())
+
+
+def test_the_docs_tables_are_the_schemas() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "asking.md").read_text("utf-8")
+    assert task_schema.reference() in page
+    assert agenda.reference() in page
