@@ -104,7 +104,7 @@ class Tokens:
         for i, part in enumerate(PLACE.split(template)):
             if i % 2 == 0:
                 tokens += self.ours(part, first=i == 0)
-                constant = constant or len(tokens)
+                constant = len(tokens) if i == 0 else constant
             elif part in values:
                 tokens += self.theirs(values[part])
             else:

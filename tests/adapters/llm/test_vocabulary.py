@@ -129,6 +129,12 @@ def test_the_prompt_that_ships_is_no_longer_than_its_room(words: Words) -> None:
     assert len(tokens) < 2_500
 
 
+def test_what_a_person_wrote_is_never_part_of_what_is_kept(words: Words) -> None:
+    tokens, constant = words.tokens.prompt("{{text}} so", {"text": "why"})
+    assert constant == len(words.tokens.ours("", first=True))
+    assert constant < len(tokens)
+
+
 def test_a_place_that_nobody_fills_is_an_error(words: Words) -> None:
     with pytest.raises(ValueError, match="secret"):
         words.tokens.prompt("{{secret}}", {"text": "a"})
