@@ -236,3 +236,8 @@ def test_no_pattern_runs_away(text: str) -> None:
     begun = time.process_time()
     checked(text, CATALOG, None, 0)
     assert time.process_time() - begun < SECONDS
+
+
+@pytest.mark.parametrize("text", ["why is cart slow for the last 99999 weeks", "cart qps over the past 70000 days"])
+def test_a_time_before_all_times_is_all_there_is(text: str) -> None:
+    checked(text, CATALOG, None, 0)

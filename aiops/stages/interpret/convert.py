@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from aiops.domain import Agenda, Condition, Inputs, Intent, Step, Symptom, Task, TimeRange
+from aiops.schema import moments
 from aiops.schema.task import length
 from aiops.schema.wire import encode
 from aiops.stages.interpret.clauses import Clause
@@ -91,7 +92,9 @@ def _window(slots: Slots, now: datetime) -> TimeRange | None:
     if slots.time.startswith("range:") and slots.intent == "clarify":
         return None  # the question is about this very window
     asked = window(slots.time, now, day=slots.day, zone_name=slots.zone)
-    return None if asked is None or asked.empty else asked
+    if asked is None or asked.empty or asked.end <= moments.EARLIEST:
+        return None
+    return TimeRange(max(asked.start, moments.EARLIEST), asked.end)  # "the last 3000 weeks" is all that there can be
 
 
 def _horizon(slots: Slots, intent: Intent) -> timedelta | None:
