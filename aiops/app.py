@@ -23,6 +23,7 @@ import numpy as np
 from aiops import __version__, resources, rules, settings
 from aiops.domain import Actor, Task
 from aiops.errors import ConfigError
+from aiops.flows.work import Hand
 from aiops.ops import Ops
 from aiops.pipeline import Sources
 from aiops.ports import (
@@ -68,56 +69,23 @@ def connect(
 
 def build(config: Settings, *, keep: bool = True) -> Ops:
     """`connect` for settings that are loaded already."""
-    # One straight function: splitting it would thread the wide state through helpers.
-    metrics_url = config.text("sources.metrics")
-    recorded = metrics_url if metrics_url.startswith("case:") else ""
-    logs_url = config.text("sources.logs") or recorded
-    traces_url = config.text("sources.traces") or recorded
-    if keep:
-        _make_home(config.home)
-
-    def local(url: str, file: str) -> str:
-        """`sqlite:` without a path stands in the home directory; in memory when nothing is kept."""
-        if url != "sqlite:":
-            return url
-        return f"sqlite:{config.home / file}" if keep else "sqlite::memory:"
-
-    closers: list[Callable[[], None]] = []
-
-    def opened(what: T) -> T:
-        close = getattr(what, "close", None)
-        if close is not None:
-            closers.append(close)
-        return what
-
-    try:
+    with _closing_on_failure() as closers:
         known = rules.load(_folder("rules", config))
-        metrics = opened(_open("metrics", METRICS, metrics_url, config) if metrics_url else _unset())
-        log_source = opened(_open("logs", LOGS, logs_url, config)) if logs_url else None
-        trace_source = opened(_open("traces", TRACES, traces_url, config)) if traces_url else None
-        changes = opened(_open("changes", CHANGES, local(config.text("sources.changes"), "changes.db"), config))
-        # A recorded incident has its own dependencies: they neither meet nor teach another system's, unless somebody says so.
-        apart = recorded and config.origins["stores.graph"] != "flag"
-        graph_url = "sqlite::memory:" if apart else local(config.text("stores.graph"), "graph.db")
-        graph = opened(_mirrored(_open("graph", GRAPHS, graph_url, config), graph_url, config, keep=keep))
-        queue = opened(_open("queue", QUEUES, local(config.text("stores.queue"), "queue.db"), config))
-        store = opened(_open("store", STORES, local(config.text("stores.store"), "store.db"), config))
+        sources = _sources(config, closers, keep=keep)
+        queue = _opened(_open("queue", QUEUES, _local(config, "stores.queue", "queue.db", keep=keep), config), closers)
+        store = _opened(_open("store", STORES, _local(config, "stores.store", "store.db", keep=keep), config), closers)
         chat_url = config.text("chat.url")
-        chat = opened(_open("chat", CHATS, chat_url, config)) if chat_url else None
+        chat = _opened(_open("chat", CHATS, chat_url, config), closers) if chat_url else None
         model_url = config.text("model.url")
-        model = opened(_open("model", MODELS, model_url, config)) if model_url else None
-    except BaseException:
-        for close in reversed(closers):
-            close()
-        raise
+        model = _opened(_open("model", MODELS, model_url, config), closers) if model_url else None
     return Ops(
-        sources=Sources(metrics, log_source, trace_source, changes, graph),
+        sources=sources,
         rules=known,
         store=store,
         queue=queue,
         model=model,
         chat=chat,
-        identity=_identity(metrics_url),
+        identity=_identity(config.text("sources.metrics")),
         versions=versions(),
         deadline_s=config.number("diagnosis.deadline_s"),
         model_timeout_s=config.number("model.timeout_s"),
@@ -129,6 +97,60 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         session_keep=timedelta(hours=config.number("stores.session_keep_hours")),
         actor=Actor("python", _user()),
     )
+
+
+def hand(config: Settings) -> Hand:
+    """What a worker of its own opens: all but the store, the chat and the language model. Raises as `connect`."""
+    with _closing_on_failure() as closers:
+        known = rules.load(_folder("rules", config))
+        sources = _sources(config, closers, keep=True)
+        queue = _opened(_open("queue", QUEUES, _local(config, "stores.queue", "queue.db", keep=True), config), closers)
+    return Hand(sources, known, queue, versions(), config.number("diagnosis.deadline_s"), tuple(closers))
+
+
+def _sources(config: Settings, closers: list[Callable[[], None]], *, keep: bool) -> Sources:
+    metrics_url = config.text("sources.metrics")
+    recorded = metrics_url if metrics_url.startswith("case:") else ""
+    logs_url = config.text("sources.logs") or recorded
+    traces_url = config.text("sources.traces") or recorded
+    if keep:
+        _make_home(config.home)
+    metrics = _opened(_open("metrics", METRICS, metrics_url, config) if metrics_url else _unset(), closers)
+    log_source = _opened(_open("logs", LOGS, logs_url, config), closers) if logs_url else None
+    trace_source = _opened(_open("traces", TRACES, traces_url, config), closers) if traces_url else None
+    changes_url = _local(config, "sources.changes", "changes.db", keep=keep)
+    changes = _opened(_open("changes", CHANGES, changes_url, config), closers)
+    # A recorded incident has its own dependencies: they neither meet nor teach another system's, unless somebody says so.
+    apart = recorded and config.origins["stores.graph"] != "flag"
+    graph_url = "sqlite::memory:" if apart else _local(config, "stores.graph", "graph.db", keep=keep)
+    graph = _opened(_mirrored(_open("graph", GRAPHS, graph_url, config), graph_url, config, keep=keep), closers)
+    return Sources(metrics, log_source, trace_source, changes, graph)
+
+
+def _local(config: Settings, setting: str, file: str, *, keep: bool) -> str:
+    """`sqlite:` without a path stands in the home directory; in memory when nothing is kept."""
+    url = config.text(setting)
+    if url != "sqlite:":
+        return url
+    return f"sqlite:{config.home / file}" if keep else "sqlite::memory:"
+
+
+@contextmanager
+def _closing_on_failure() -> Iterator[list[Callable[[], None]]]:
+    closers: list[Callable[[], None]] = []
+    try:
+        yield closers
+    except BaseException:
+        for close in reversed(closers):
+            close()
+        raise
+
+
+def _opened(what: T, closers: list[Callable[[], None]]) -> T:
+    close = getattr(what, "close", None)
+    if close is not None:
+        closers.append(close)
+    return what
 
 
 @contextmanager
@@ -463,12 +485,14 @@ def _redis(url: str, config: Settings) -> JobQueue:
         from aiops.adapters.redis_queue import RedisQueue
     except ModuleNotFoundError as error:
         raise _extra("redis", url) from error
+    limits = _limits(config)
     return RedisQueue(
         url,
         wire.encode,
         _task,
         password=config.secret("stores.queue_password_file") or None,
-        **_limits(config),
+        capacity=limits["capacity"],
+        max_attempts=limits["max_attempts"],
     )
 
 

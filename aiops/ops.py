@@ -29,16 +29,18 @@ from aiops.domain import (
     Job,
     JobState,
     Panel,
+    Prior,
     Recording,
     Report,
+    Result,
     Symptom,
     Task,
     TimeRange,
     job_id,
 )
-from aiops.errors import AiopsError, NotFound, Refused, SourceError, UsageError
+from aiops.errors import AiopsError, NotFound, SourceError, UsageError
 from aiops.flows import agenda as agendas
-from aiops.flows import fold, turns
+from aiops.flows import fold, turns, work
 from aiops.pipeline import Sources
 from aiops.ports import Chat, JobQueue, LanguageModel, Store
 from aiops.recording import pack, unpack
@@ -52,7 +54,6 @@ log = logging.getLogger(__name__)
 
 QUEUE_PATIENCE_S = 900.0  # how long a task of an agenda waits for a worker
 MOST_NAMED = 40  # nodes that an error lists
-ASKED_AFTER = LOOK_ON  # people ask some minutes after trouble began, and then all that is there since is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Ops:
         return plan
 
     def _plan(self, text: str, key: str, now: datetime | None) -> interpret.Plan:
-        now, noticed = self._now(now)
+        now, noticed = work.moments(self.sources.metrics, now)
         before = self.store.session(key) if key else None
         catalog = pipeline.catalog(self.sources, self.rules, timeout=self.deadline_s)
         plan = interpret.interpret(
@@ -120,30 +121,16 @@ class Ops:
             timeout=self.model_timeout_s,
             noticed=noticed,
         )
-        plan = dataclasses.replace(plan, task=self._pinned(plan.task, now))
+        plan = dataclasses.replace(plan, task=work.pinned(plan.task, now))
+        if plan.agenda:
+            steps = tuple(dataclasses.replace(s, task=work.pinned(s.task, now)) for s in plan.agenda.steps)
+            plan = dataclasses.replace(plan, agenda=dataclasses.replace(plan.agenda, steps=steps))
         if (
             key and plan.task.intent is not Intent.REJECT
         ):  # the turn before a refused one is still what the next may edit
             # By the clock: `now` may be the time of a recorded incident.
             self.store.save_session(key, plan.slots, datetime.now(UTC) + self.session_keep)
         return plan
-
-    @staticmethod
-    def _pinned(task: Task, now: datetime) -> Task:
-        """A forecast with its moment: the same question at another time is another forecast, and has a report of its own."""
-        if task.intent is not Intent.FORECAST or task.inputs.symptom or task.inputs.window:
-            return task
-        return dataclasses.replace(task, inputs=dataclasses.replace(task.inputs, symptom=Symptom(at=now)))
-
-    def _now(self, now: datetime | None) -> tuple[datetime, datetime]:
-        """What `now` means, and since when trouble is assumed where nobody says: in a recorded incident both are when it
-        was noticed."""
-        recorded = self.sources.metrics.window()
-        if recorded is None:
-            now = now or datetime.now(UTC)
-            return now, now - ASKED_AFTER
-        at = self.sources.metrics.symptom().at or recorded.end
-        return now or at, at
 
     def diagnose(
         self,
@@ -197,7 +184,7 @@ class Ops:
 
         `since` is how far back the history goes (default: two weeks, or eight horizons). `progress(done, total)` is told how far
         it is. Raises UsageError for a query that the source does not understand or that matches nothing."""
-        now, _ = self._now(now)
+        now, _ = work.moments(self.sources.metrics, now)
         window = TimeRange(now - since, now) if since else None
         inputs = Inputs(symptom=Symptom(at=now), window=window, horizon=horizon, query=query, full_at=full_at)
         return self.run(Task(fold.task_id(Intent.FORECAST, inputs), Intent.FORECAST, inputs), progress=progress)
@@ -256,25 +243,37 @@ class Ops:
         return report, unpack(recorded, report.id).observation.panel if recorded else Panel.empty()
 
     def _runnable(self, task: Task) -> Task:
-        if task.intent is Intent.REJECT:
-            raise Refused(task.question or "this request is outside what aiops may do")
-        if task.intent is Intent.CLARIFY:
-            raise UsageError(task.question or "a clarification is needed")
-        return self._pinned(task, self._now(None)[0])
+        return work.runnable(task, self.sources.metrics)
 
     def _key(self, task: Task) -> str:
         return f"{self.identity}\n{wire.encode(task).decode()}"
 
     def _run(self, task: Task, report_id: str, progress: Callable[[int, int], None] | None) -> Report:
         recording = pipeline.record(report_id, task, self.sources, self.rules, self.deadline_s)
-        if self.priors:
-            told = self.store.told(recording.scope.symptom)
-            recording = dataclasses.replace(recording, priors=recall(told))
+        recording = dataclasses.replace(recording, priors=self._taught(recording))
         report = self._stamp(pipeline.conclude(recording, self.rules, self.versions, progress))
-        about = task.inputs.alerts, recording.scope.incident
-        self.store.save(report.id, wire.encode(report), pack(recording), wire.index(report), *about)
-        self._remember(recording, report)
+        self._keep(recording, report, pack(recording))
         return report
+
+    def take_in(self, job: Job, result: Result) -> Report:
+        """Stores what a worker elsewhere has made of a job; concluded again where feedback or changes that only this house
+        knows have a say. Twice does no harm."""
+        with self.by(Actor("worker", result.worker)).turn("run", task=job.task) as notes:
+            recording, report = unpack(result.recording, job.id), wire.decode(result.report, Report)
+            known = work.completed(recording, self._taught(recording), self.sources.changes, self.deadline_s)
+            if known is not recording:
+                report = self._stamp(pipeline.conclude(known, self.rules, self.versions))
+            self._keep(known, report, result.recording if known is recording else pack(known))
+            notes.task, notes.report, notes.result = recording.task, report.id, str(report.verdict)
+        return report
+
+    def _taught(self, recording: Recording) -> tuple[Prior, ...]:
+        return recall(self.store.told(recording.scope.symptom)) if self.priors else ()
+
+    def _keep(self, recording: Recording, report: Report, packed: bytes) -> None:
+        about = recording.task.inputs.alerts, recording.scope.incident
+        self.store.save(report.id, wire.encode(report), packed, wire.index(report), *about)
+        self._remember(recording, report)
 
     def _remember(self, recording: Recording, report: Report) -> None:
         """A graph that can't take it costs this memory, never the report."""

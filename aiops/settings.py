@@ -101,6 +101,11 @@ TABLE = (
     Setting("service", "body_limit_mb", 16, "largest webhook body, in MiB, before and after decompression"),
     Setting("service", "queue_limit", 10000, "jobs waiting before webhooks get 503"),
     Setting("service", "attempts", 5, "workers that may die over a job before it is given up"),
+    Setting(
+        "worker", "labels", "", "what a worker has, for example env:prod region:eu; jobs that need more are not its"
+    ),
+    Setting("worker", "jobs", 1, "diagnoses that a worker makes at once"),
+    Setting("worker", "listen", "", "HOST:PORT where aiops worker tells its figures; empty = nowhere"),
     Setting("watch", "listen", "127.0.0.1:8643", "HOST:PORT of aiops watch"),
     Setting("watch", "select", '{__name__!=""}', "what aiops watch watches: a selector or expression on each line"),
     Setting("watch", "remember", "", "selectors of series with 2048 values of memory (18.5 kB each), one on each line"),

@@ -31,6 +31,7 @@ COMMANDS = {
     "graph": ("aiops.cli.graph", "Look at the known dependencies, and mend them."),
     "watch": ("aiops.cli.watch", "Score and forecast every series of a Prometheus at every step."),
     "serve": ("aiops.cli.operate", "Take alerts over HTTP and diagnose them."),
+    "worker": ("aiops.cli.operate", "Make the diagnoses that wait in a queue."),
     "doctor": ("aiops.cli.operate", "Say what is there, what is missing, and how to mend it."),
     "config": ("aiops.cli.operate", "Write, show and check the settings."),
     "models": ("aiops.cli.models", "Get, check and choose the language model."),

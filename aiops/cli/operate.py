@@ -1,4 +1,4 @@
-"""The commands of whoever runs aiops: serve, doctor, config, audit."""
+"""The commands of whoever runs aiops: serve, worker, doctor, config."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from aiops.cli import common
+
+if TYPE_CHECKING:
+    from aiops.service.worker import Terms
+    from aiops.settings import Settings
 
 
 @click.command()
@@ -52,10 +57,42 @@ def serve(listen: str | None, external_url: str | None, home: str | None) -> int
             ready=listening,
             access=Access(tokens),
             signature=Signature(secret.encode(), stamped) if secret else None,
-            embedded=settings.truth("service.worker"),
+            terms=_terms(settings) if settings.truth("service.worker") else None,
         )
         serving.run(sockets=[opened])
     return 0
+
+
+@click.command()
+@click.option("--labels", metavar="NAME:VALUE...", help="What this worker has; jobs that need more are not its.")
+@click.option("--jobs", metavar="N", help="How many diagnoses it makes at once (default: 1).")
+@click.option("--listen", metavar="HOST:PORT", help="Where /metrics, /healthz and /readyz are (default: nowhere).")
+@common.sources
+def worker(labels: str | None, jobs: str | None, listen: str | None, home: str | None) -> int:
+    """Make the diagnoses that wait in a queue.
+
+    Takes jobs from --queue, which it shares with an `aiops serve` and other workers; the server stores what they make.
+    SIGTERM lets the running diagnoses end (10 s at most); what does not end in time goes back to the queue."""
+    from aiops import app
+    from aiops.errors import ConfigError
+    from aiops.service import standalone
+
+    flags = {"worker__labels": labels, "worker__jobs": jobs, "worker__listen": listen}
+    settings = common.config(home, **{k: v for k, v in flags.items() if v is not None})
+    if not settings.text("sources.metrics"):
+        raise ConfigError("no metrics source: give --metrics prometheus+http://HOST:PORT")
+    terms = _terms(settings)
+    common.log_to_stderr()
+    with app.hand(settings) as hand:
+        standalone.run(hand, terms, settings.text("worker.listen"), common.note)
+    return 0
+
+
+def _terms(settings: Settings) -> Terms:
+    from aiops.flows import work
+    from aiops.service.worker import Terms
+
+    return Terms(work.lane(settings.text("worker.labels"), "worker.labels"), int(settings.number("worker.jobs")))
 
 
 @click.command()

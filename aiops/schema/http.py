@@ -24,13 +24,14 @@ class Problem(BaseModel):
 
 
 class Diagnosis(BaseModel):
-    """Where a diagnosis stands. `report_url` once there is a report, `error` when it failed."""
+    """Where a diagnosis stands. `report_url` once there is a report, `error` when it failed, `waiting` why nobody has begun."""
 
     id: str
     status: JobState
     report_url: str | None = None
     episode_id: str | None = None
     error: str | None = None
+    waiting: str | None = None
     summary: str | None = None
     created: datetime | None = None
 

@@ -47,6 +47,16 @@ def decode(data: bytes, kind: type[T]) -> T:
     return msgspec.json.decode(data, type=kind)
 
 
+def packed(noun: object) -> bytes:
+    """As `encode`, as MessagePack: bytes stay what they are."""
+    return msgspec.msgpack.encode(noun, order="sorted")
+
+
+def unpacked(data: bytes, kind: type[T]) -> T:
+    """`packed` undone. `Invalid` names the field that is wrong."""
+    return msgspec.msgpack.decode(data, type=kind)
+
+
 def plain(noun: object) -> Any:
     """Dicts, lists, strings and numbers."""
     return msgspec.to_builtins(noun, order="sorted")

@@ -1,4 +1,4 @@
-"""The application: routes, intake, embedded worker and guard around one Ops.
+"""The application: routes, intake, embedded worker, collector and guard around one Ops.
 
 Handlers that touch the core are plain functions: FastAPI runs them in its thread pool, since the core is synchronous.
 """
@@ -23,14 +23,15 @@ from aiops.flows import fold
 from aiops.flows.fold import Receipt
 from aiops.ops import Ops
 from aiops.schema import alertmanager, grafana
-from aiops.service import asking, events, hooks, looking, operation
+from aiops.service import asking, events, hooks, looking, operation, worker
 from aiops.service.access import Access
+from aiops.service.collect import Collector
 from aiops.service.desk import Desk
 from aiops.service.guard import BODY_LIMIT, LOOPBACK, RETRY_S, Guard
 from aiops.service.hooks import Signature
 from aiops.service.intake import Intake
 from aiops.service.metrics import Registry
-from aiops.service.worker import Worker
+from aiops.service.worker import Terms
 
 DRAIN_S = 8.0  # with the 2 s that open connections get, within the 10 s of the contract
 ROUTERS = (hooks.router, asking.router, events.router, looking.v1, looking.people, operation.router)
@@ -44,28 +45,31 @@ def create(
     body_limit: int = BODY_LIMIT,
     access: Access | None = None,
     signature: Signature | None = None,
-    embedded: bool = True,
+    terms: Terms | None = Terms(),  # noqa: B008 - it is frozen
 ) -> FastAPI:
     """The application around `ops`, which the caller closes after it has stopped.
 
-    access: who may come in; None trusts everybody. signature: how Grafana signs, if it does. embedded: whether diagnoses are
-    made here, too, and not by workers elsewhere alone."""
+    access: who may come in; None trusts everybody. signature: how Grafana signs, if it does. terms: of the worker
+    in here; None leaves all diagnoses to workers elsewhere."""
     registry, access = Registry(), access or Access(None)
 
     def accept(notifications: Sequence[Notification]) -> Sequence[Receipt]:
         return fold.accept(notifications, ops.rules.entities, ops.store, ops.queue)
 
-    worker, intake = Worker(ops, registry, external_url), Intake(accept)
+    inside = worker.embedded(ops, registry, external_url, terms) if terms else None
+    intake, collector = Intake(accept), Collector(ops, registry, external_url)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         intake.start()
-        if embedded:
-            worker.start()
+        collector.start()
+        if inside:
+            inside.start()
         yield
         await anyio.to_thread.run_sync(intake.stop)
-        if embedded:
-            await anyio.to_thread.run_sync(worker.stop, DRAIN_S)
+        if inside:
+            await anyio.to_thread.run_sync(inside.stop, DRAIN_S)
+        await anyio.to_thread.run_sync(collector.stop)
 
     app = FastAPI(
         title="aiops",
@@ -76,7 +80,7 @@ def create(
         redoc_url=None,
         telemetry={"auto_configure": False},  # else an environment variable could make it send
     )
-    app.state.desk = Desk(ops, registry, worker, intake, access, external_url, embedded)
+    app.state.desk = Desk(ops, registry, inside, intake, access, external_url)
     app.state.signature = signature
     app.state.parsing = anyio.CapacityLimiter(PARSERS)
     for router in ROUTERS:

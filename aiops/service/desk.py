@@ -11,6 +11,7 @@ from fastapi import Depends, Query, Request
 
 from aiops.domain import Actor, Job, JobState, Report, Task, TimeRange, Verdict
 from aiops.errors import NotFound, UsageError
+from aiops.flows import work
 from aiops.ops import Ops
 from aiops.schema import http, moments
 from aiops.service.access import Access
@@ -71,11 +72,10 @@ class Streams:
 class Desk:
     ops: Ops
     registry: Registry
-    worker: Worker
+    worker: Worker | None  # the one in here
     intake: Intake
     access: Access
     external_url: str
-    embedded: bool = True  # whether `worker` runs here
     streams: Streams = field(default_factory=Streams)
 
     def link(self, path: str) -> str:
@@ -84,8 +84,13 @@ class Desk:
     def submit(self, task: Task) -> http.Diagnosis:
         """Puts a task in the queue under the id that the same question has everywhere."""
         job = self.ops.submit(task)
-        self.worker.wake()
+        self.wake()
         return self.diagnosis(job)
+
+    def wake(self) -> None:
+        """Something was put in the queue; workers elsewhere see it by themselves."""
+        if self.worker:
+            self.worker.wake()
 
     def diagnosis(self, job: Job) -> http.Diagnosis:
         reported = job.state in (JobState.DONE, JobState.INCONCLUSIVE)
@@ -115,12 +120,20 @@ class Desk:
         """Where it stands, by its job or its report. Raises NotFound."""
         job = self.ops.queue.get(diagnosis_id)
         if job is not None:
-            return self.diagnosis(job)
+            shown = self.diagnosis(job)
+            shown.waiting = self._waiting(job)
+            return shown
         report = self.report(diagnosis_id)
         status = JobState.DONE if report.verdict is Verdict.FOUND else JobState.INCONCLUSIVE
         return http.Diagnosis(
             id=report.id, status=status, report_url=self.link(f"/reports/{report.id}"), summary=report.summary[0]
         )
+
+    def _waiting(self, job: Job) -> str | None:
+        """Why no worker begins, where none alive may have the job."""
+        if job.state is not JobState.QUEUED or (self.worker and set(job.labels) <= set(self.worker.presence.labels)):
+            return None
+        return work.no_worker(job.labels, self.ops.queue.workers()) or None
 
     def report(self, report_id: str) -> Report:
         """Raises NotFound, which tells why there is none where a job is known."""

@@ -70,6 +70,6 @@ def _state(desk: Desk, diagnosis_id: str) -> tuple[bool, str]:
     """(whether more will come, what is to be told). Raises NotFound, StoreError."""
     found = desk.find(diagnosis_id)
     plain = found.model_dump(mode="json")
-    if (progress := desk.worker.progress(diagnosis_id)) is not None:
+    if desk.worker and (progress := desk.worker.progress(diagnosis_id)) is not None:
         plain["progress"] = list(progress)
     return found.status in OPEN, json.dumps(plain)

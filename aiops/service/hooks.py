@@ -106,7 +106,7 @@ async def _take(request: Request, body: bytes, parse: Callable[[bytes], Notifica
         notification = await anyio.to_thread.run_sync(parse, body, limiter=request.app.state.parsing)
     receipt = await desk.intake.take(notification)
     if receipt.accepted:
-        desk.worker.wake()
+        desk.wake()
     _count(desk, notification, receipt)
     headers = {}
     if receipt.diagnoses:

@@ -17,6 +17,7 @@ COUNTERS = {
     "aiops_http_requests_total": "HTTP requests, by route and status code.",
     "aiops_notifications_refused_total": "Notifications that were not taken, by status code.",
     "aiops_leases_expired_total": "Jobs whose worker went silent.",
+    "aiops_results_total": "Results of workers elsewhere that were stored, by status.",
     "aiops_model_requests_total": "Questions to the language model, by outcome.",
     "aiops_model_starts_total": "Starts of the language model's process.",
     "aiops_model_adapter_swaps_total": "Adapters that took another's place, or the bare model's.",
@@ -26,8 +27,11 @@ HISTOGRAMS = {"aiops_diagnosis_seconds": "Time a diagnosis took, by status."}
 GAUGES = {
     "aiops_build_info": "Version, as a label.",
     "aiops_queue_depth": "Jobs that wait for a worker.",
-    "aiops_worker_up": "1 while the embedded worker runs.",
-    "aiops_worker_busy": "Jobs being worked on.",
+    "aiops_queue_up": "1 while the queue answers.",
+    "aiops_jobs_unmatched": "Jobs that wait and that no worker alive may have, by the labels they need.",
+    "aiops_worker_up": "1 while a worker is alive, 0 for an hour after it went silent.",
+    "aiops_worker_busy": "Jobs a worker has in hand.",
+    "aiops_worker_capacity": "Jobs a worker takes at once.",
     "aiops_model_waiting": "Questions that the language model has before it.",
     "aiops_model_adapter_info": "The adapter in place, as labels.",
 }

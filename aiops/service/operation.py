@@ -9,9 +9,11 @@ from fastapi.responses import PlainTextResponse
 
 from aiops import __version__
 from aiops.errors import AiopsError
+from aiops.flows import work
 from aiops.schema import http
-from aiops.service.desk import At
-from aiops.service.metrics import gauge
+from aiops.service.desk import At, Desk
+from aiops.service.metrics import Labelled, gauge
+from aiops.service.worker import gauges as of_workers
 
 PING_S = 2.0
 
@@ -31,8 +33,8 @@ def readyz(request: Request, response: Response, desk: At) -> http.Readiness:
     Who has no token is not told what the parts say."""
     ops = desk.ops
     needed = [_part("store", ops.store.ping), _part("queue", ops.queue.ping)]
-    if desk.embedded:
-        needed.append(http.Part(name="worker", ok=desk.worker.up, says="running" if desk.worker.up else "stopped"))
+    if worker := desk.worker:
+        needed.append(http.Part(name="worker", ok=worker.up, says="running" if worker.up else "stopped"))
     ready = all(part.ok for part in needed)
     response.status_code = 200 if ready else 503
     parts = [*needed, _part("metrics", ops.sources.metrics.ping)]
@@ -51,12 +53,24 @@ def _part(name: str, ping: Any) -> http.Part:
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(desk: At) -> Response:
     """What this server counts about itself, for Prometheus."""
-    gauges = {
-        gauge("aiops_build_info", version=__version__): 1.0,
-        gauge("aiops_queue_depth"): float(desk.ops.queue.depth()),
-        gauge("aiops_worker_up"): float(desk.worker.up),
-        gauge("aiops_worker_busy"): float(desk.worker.busy),
-    }
+    gauges = {gauge("aiops_build_info", version=__version__): 1.0} | _queue(desk)
     if desk.ops.model is not None:
         gauges |= desk.ops.model.counters()
     return Response(desk.registry.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _queue(desk: Desk) -> dict[Labelled, float]:
+    """What waits and who works; of a queue that is away only that it is."""
+    queue, here = desk.ops.queue, desk.worker.presence if desk.worker else None
+    try:
+        lanes, workers = queue.lanes(), queue.workers()
+    except AiopsError:
+        return {gauge("aiops_queue_up"): 0.0} | (of_workers([here]) if here else {})
+    if here:  # its own word is newer than what it last announced
+        workers = (here, *(worker for worker in workers if worker.name != here.name))
+    waiting = {
+        gauge("aiops_jobs_unmatched", labels=",".join(needed)): n
+        for needed, n in work.unmatched(lanes, workers).items()
+    }
+    about = {gauge("aiops_queue_up"): 1.0, gauge("aiops_queue_depth"): float(sum(lanes.values()))}
+    return about | waiting | of_workers(workers)

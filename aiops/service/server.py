@@ -16,6 +16,7 @@ from aiops.service.access import Access
 from aiops.service.guard import LOOPBACK
 from aiops.service.hooks import Signature
 from aiops.service.protocol import Patient
+from aiops.service.worker import Terms
 
 CLOSE_S = 2  # what open connections get at the end
 
@@ -60,7 +61,7 @@ def server(
     ready: Callable[[], None],
     access: Access | None = None,
     signature: Signature | None = None,
-    embedded: bool = True,
+    terms: Terms | None = Terms(),  # noqa: B008 - it is frozen
 ) -> uvicorn.Server:
     """A server; its `run(sockets=[...])` serves until a signal, or until its `should_exit` is set from another thread.
 
@@ -72,7 +73,7 @@ def server(
         body_limit=body_limit,
         access=access,
         signature=signature,
-        embedded=embedded,
+        terms=terms,
     )
     return of(app, ready)
 

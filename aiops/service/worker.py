@@ -1,4 +1,8 @@
-"""The embedded worker: claims jobs, runs them, says how they ended; keeps its lease and gives up others' expired ones."""
+"""A worker: claims jobs that its labels fit, does them, says how they ended; keeps its leases and gives up others' expired ones.
+
+`embedded` is the one inside `aiops serve`, which stores what it makes; `apart` is a process of its own, which hands its results
+over through the queue (collect.py).
+"""
 
 from __future__ import annotations
 
@@ -7,48 +11,122 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from aiops.domain import Actor, Job, JobState, Report, Verdict
+from aiops.domain import Actor, Job, JobState, Presence, Report, Verdict
 from aiops.errors import AiopsError, SourceError, StoreError
+from aiops.flows.work import Hand
 from aiops.ops import Ops
-from aiops.service.metrics import Registry
+from aiops.ports import Chat, JobQueue
+from aiops.schema import wire
+from aiops.service.metrics import Labelled, Registry, gauge
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 45.0
+LEASE_S = 45.0  # a worker that has been silent for this long is dead
 HEARTBEAT_S = 15.0
+RECLAIM_S = 5.0  # how long a lease that has expired may go unnoticed
 IDLE_S = 0.5  # how long a job put by another process may wait; `wake` ends the wait at once
 PAUSE_S = 1.0  # after the queue could not be read
+BROKEN = "internal error; the log of the server has the details"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which a worker works: which jobs it may have, and how many at once."""
+
+    labels: tuple[str, ...] = ()
+    jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended; `result` is handed over instead, where there is one. `told` is called once it has been heard."""
+
+    state: JobState
+    message: str = ""
+    result: bytes = b""
+    told: Callable[[], None] = lambda: None
+
+
+Progress: TypeAlias = Callable[[int, int], None]
+Perform: TypeAlias = Callable[[Job, Progress], Outcome]  # raises StoreError where the job is not to blame
+
+
+def name() -> str:
+    """What a worker is called: one of this name in each process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def embedded(ops: Ops, registry: Registry, external_url: str = "", terms: Terms | None = None) -> Worker:
+    """A worker that stores reports by itself, and tells the chat of each."""
+    mine = ops.by(Actor("worker", name()))
+
+    def perform(job: Job, progress: Progress) -> Outcome:
+        report = mine.run(job.task, job.id, progress)
+        return Outcome(state_of(report.verdict), told=lambda: tell(ops.chat, external_url, report))
+
+    return Worker(ops.queue, perform, registry, terms or Terms())
+
+
+def apart(hand: Hand, registry: Registry, terms: Terms) -> Worker:
+    """A worker whose results `aiops serve` stores."""
+
+    def perform(job: Job, progress: Progress) -> Outcome:
+        verdict, result = hand.make(job, name(), progress)
+        return Outcome(state_of(verdict), result=wire.packed(result))
+
+    return Worker(hand.queue, perform, registry, terms)
+
+
+def state_of(verdict: Verdict) -> JobState:
+    """How the job of a report ended."""
+    return JobState.DONE if verdict is Verdict.FOUND else JobState.INCONCLUSIVE
+
+
+def tell(chat: Chat | None, external_url: str, report: Report) -> None:
+    """Posts the three lines and the link, in the diagnosis' own thread. A chat that is away costs no diagnosis."""
+    if chat is None:
+        return
+    lines = (*report.summary, f"{external_url.rstrip('/')}/reports/{report.id}")
+    try:
+        chat.post(report.id, "\n".join(lines))
+    except SourceError as error:
+        log.warning("the chat can't be reached: %s", error)
 
 
 class Worker:
-    """One job at a time, in a thread of its own. `start` once, then `stop` once."""
+    """`terms.jobs` jobs at a time, each in a thread of its own. `start` once, then `stop` once."""
 
-    def __init__(self, ops: Ops, registry: Registry, external_url: str = "") -> None:
-        self._registry, self._external_url = registry, external_url.rstrip("/")
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
-        self._ops = ops.by(Actor("worker", self._name))
+    def __init__(self, queue: JobQueue, perform: Perform, registry: Registry, terms: Terms) -> None:
+        self._queue, self._perform, self._registry, self._terms = queue, perform, registry, terms
+        self._name = name()
         self._wake, self._stopping = threading.Event(), threading.Event()
-        self._current: Job | None = None
-        self._progress: tuple[str, int, int] | None = None
-        self._worker = threading.Thread(target=self._work, name="worker", daemon=True)
+        self._running: dict[str, Job] = {}
+        self._progress: dict[str, tuple[int, int]] = {}
+        self._threads = [
+            threading.Thread(target=self._work, name=f"worker-{i}", daemon=True) for i in range(terms.jobs)
+        ]
         self._keeper = threading.Thread(target=self._keep, name="worker-keeper", daemon=True)
 
     @property
     def up(self) -> bool:
-        return self._worker.is_alive()
+        return any(thread.is_alive() for thread in self._threads)
 
     @property
-    def busy(self) -> bool:
-        return self._current is not None
+    def presence(self) -> Presence:
+        """What it tells of itself."""
+        return Presence(self._name, self._terms.labels, self._terms.jobs, len(self._running), self.up)
 
     def progress(self, job_id: str) -> tuple[int, int] | None:
         """(done, of) of a job that runs here and tells it."""
-        told = self._progress
-        return told[1:] if told is not None and told[0] == job_id else None
+        return self._progress.get(job_id)
 
     def start(self) -> None:
-        self._worker.start()
+        for thread in self._threads:
+            thread.start()
         self._keeper.start()
 
     def wake(self) -> None:
@@ -56,23 +134,29 @@ class Worker:
         self._wake.set()
 
     def stop(self, drain_s: float) -> bool:
-        """Takes no further job and waits for the one in hand; what does not end in time goes back to the queue.
+        """Takes no further job and waits for those in hand; what does not end in time goes back to the queue.
 
-        Returns whether the worker has ended."""
+        Returns whether all have ended."""
+        end = time.monotonic() + drain_s
         self._stopping.set()
         self._wake.set()
-        self._worker.join(drain_s)
-        left = self._current
-        if self._worker.is_alive() and left:
-            log.warning("diagnosis %s did not end within %.0f s: it goes back to the queue", left.id, drain_s)
-            self._ops.queue.ack(left, JobState.QUEUED)
-        return not self._worker.is_alive()
+        for thread in self._threads:
+            thread.join(max(end - time.monotonic(), 0.0))
+        self._keeper.join(1.0)
+        try:
+            for job in list(self._running.values()):
+                log.warning("diagnosis %s did not end within %.0f s: it goes back to the queue", job.id, drain_s)
+                self._queue.ack(job, JobState.QUEUED)
+            self._queue.announce(self.presence, 0)
+        except StoreError as error:  # then the leases run out
+            log.warning("the queue can't be told of the end: %s", error)
+        return not self.up
 
     def _work(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                job = self._ops.queue.claim(LEASE_S, self._name)
+                job = self._queue.claim(LEASE_S, self._name, self._terms.labels)
                 if job is None:
                     self._wake.wait(IDLE_S)
                 else:
@@ -83,51 +167,66 @@ class Worker:
                 self._stopping.wait(PAUSE_S)
 
     def _finish(self, job: Job) -> None:
-        self._current, began = job, time.monotonic()
+        self._running[job.id], began = job, time.monotonic()
         try:
-            state, message, report = self._outcome(job)
+            outcome = self._outcome(job)
             # A claim that was lost has been taken over: who has it now reports its end.
-            if self._ops.queue.ack(job, state, message):
-                self._registry.count("aiops_diagnoses_total", status=state)
-                self._registry.observe("aiops_diagnosis_seconds", time.monotonic() - began, status=state)
-                log.info("diagnosis %s: %s %s", job.id, state, message)
-                if report:
-                    self._tell(report)
+            if self._heard(job, outcome):
+                self._registry.count("aiops_diagnoses_total", status=outcome.state)
+                self._registry.observe("aiops_diagnosis_seconds", time.monotonic() - began, status=outcome.state)
+                log.info("diagnosis %s: %s %s", job.id, outcome.state, outcome.message)
+                outcome.told()
         finally:
-            self._current = self._progress = None
+            self._running.pop(job.id, None)
+            self._progress.pop(job.id, None)
 
-    def _outcome(self, job: Job) -> tuple[JobState, str, Report | None]:
+    def _heard(self, job: Job, outcome: Outcome) -> bool:
+        if outcome.result:
+            return self._queue.deliver(job, outcome.result)
+        return self._queue.ack(job, outcome.state, outcome.message)
+
+    def _outcome(self, job: Job) -> Outcome:
         try:
-            report = self._ops.run(job.task, job.id, lambda done, of: self._note(job.id, done, of))
+            return self._perform(job, lambda done, of: self._note(job.id, done, of))
         except StoreError:
             raise
         except AiopsError as error:
-            return JobState.FAILED, str(error), None
+            return Outcome(JobState.FAILED, str(error))
         except Exception:  # one diagnosis that breaks must not end the worker; the log has the traceback
             log.exception("diagnosis %s", job.id)
-            return JobState.FAILED, "internal error; the log of the server has the details", None
-        return JobState.DONE if report.verdict is Verdict.FOUND else JobState.INCONCLUSIVE, "", report
+            return Outcome(JobState.FAILED, BROKEN)
 
     def _note(self, job_id: str, done: int, of: int) -> None:
-        self._progress = job_id, done, of
-
-    def _tell(self, report: Report) -> None:
-        """Posts the three lines and the link, in the diagnosis' own thread. A chat that is away costs no diagnosis."""
-        if self._ops.chat is None:
-            return
-        lines = (*report.summary, f"{self._external_url}/reports/{report.id}")
-        try:
-            self._ops.chat.post(report.id, "\n".join(lines))
-        except SourceError as error:
-            log.warning("the chat can't be reached: %s", error)
+        self._progress[job_id] = done, of
 
     def _keep(self) -> None:
-        while not self._stopping.wait(HEARTBEAT_S):
+        beat = 0.0
+        while True:
             try:
-                if job := self._current:
-                    self._ops.queue.renew(job, LEASE_S)
-                if expired := self._ops.queue.reclaim():
+                if time.monotonic() >= beat:
+                    self._beat()
+                    beat = time.monotonic() + HEARTBEAT_S
+                if expired := self._queue.reclaim():
                     self._registry.count("aiops_leases_expired_total", expired)
                     self._wake.set()
             except StoreError as error:
                 log.warning("leases can't be kept: %s", error)
+            if self._stopping.wait(min(RECLAIM_S, HEARTBEAT_S)):
+                return
+
+    def _beat(self) -> None:
+        for job in list(self._running.values()):
+            self._queue.renew(job, LEASE_S)
+        if not self._stopping.is_set():
+            self._queue.announce(self.presence, LEASE_S)
+
+
+def gauges(workers: Iterable[Presence]) -> dict[Labelled, float]:
+    """What there is to tell of each."""
+    told: dict[Labelled, float] = {}
+    for worker in workers:
+        about = {"worker": worker.name, "labels": ",".join(worker.labels)}
+        told[gauge("aiops_worker_up", **about)] = float(worker.alive)
+        told[gauge("aiops_worker_busy", **about)] = float(worker.running)
+        told[gauge("aiops_worker_capacity", **about)] = float(worker.capacity)
+    return told

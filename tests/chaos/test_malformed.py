@@ -37,7 +37,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, demo_case: Path) -> Iterato
     home = str(tmp_path_factory.mktemp("malformed"))
     flags = {"model.url": "", "service.queue_limit": "1000000"}
     with aiops.connect(f"case:{demo_case}", home=home, flags=flags) as ops, server.bind("127.0.0.1:0") as opened:
-        running = server.server(ops, external_url="", body_limit=LIMIT, ready=ready.set, embedded=False)
+        running = server.server(ops, external_url="", body_limit=LIMIT, ready=ready.set, terms=None)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
         thread.start()
         assert ready.wait(30)

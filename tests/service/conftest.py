@@ -13,16 +13,18 @@ import pytest
 import aiops
 from aiops.ops import Ops
 from aiops.service import server
+from aiops.service.worker import Terms
 
 BODY_LIMIT = 2 * 2**20
+INSIDE = Terms()
 Serve = Callable[..., httpx.Client]
 
 
 @contextmanager
-def serving(ops: Ops, external_url: str = "") -> Iterator[httpx.Client]:
+def serving(ops: Ops, external_url: str = "", terms: Terms | None = INSIDE) -> Iterator[httpx.Client]:
     ready = threading.Event()
     opened = server.bind("127.0.0.1:0")
-    running = server.server(ops, external_url=external_url, body_limit=BODY_LIMIT, ready=ready.set)
+    running = server.server(ops, external_url=external_url, body_limit=BODY_LIMIT, ready=ready.set, terms=terms)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
     thread.start()
     try:

@@ -69,9 +69,7 @@ def tokens_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serving(ops: Ops, tokens: Tokens) -> Iterator[httpx.Client]:
     ready = threading.Event()
     opened = server.bind("127.0.0.1:0")
-    running = server.server(
-        ops, external_url="", body_limit=2**20, ready=ready.set, access=Access(tokens), embedded=False
-    )
+    running = server.server(ops, external_url="", body_limit=2**20, ready=ready.set, access=Access(tokens), terms=None)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
     thread.start()
     try:

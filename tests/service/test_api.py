@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 import aiops
 from aiops import recording
-from aiops.domain import Symptom
+from aiops.domain import Agenda, Symptom, job_id
 from aiops.ops import Ops
+from aiops.schema import agenda as agenda_schema
 from aiops.schema import task as task_schema
+from aiops.schema import wire
 
 HOOK = "/v1/webhooks/alertmanager"
 ENDED = {"done", "inconclusive", "failed", "suppressed"}
@@ -163,6 +165,24 @@ def test_words_become_a_task_that_runs(client: httpx.Client, symptom: Symptom, o
     started = client.post("/v1/ask", json=body)
     assert started.status_code == 202, started.text
     assert started.headers["location"] == f"/v1/diagnoses/{started.json()['diagnosis']['id']}"
+
+
+def test_a_request_of_several_questions_runs_step_by_step(client: httpx.Client, symptom: Symptom, ops: Ops) -> None:
+    assert symptom.at
+    words = "compare cpu of ts-order-service and ts-basic-service, then find out why ts-order-service is slow"
+    body = {"text": words, "now": symptom.at.isoformat()}
+    shown = client.post("/v1/ask", json=body | {"plan": True}).json()
+    agenda = agenda_schema.load(shown["yaml"])
+    assert isinstance(agenda, Agenda)
+    assert agenda_schema.plain(agenda) == shown["agenda"]
+    started = client.post("/v1/ask", json=body)
+    assert started.status_code == 202, started.text
+    assert ended(client, started.json()["diagnosis"]["id"])["status"] in {"done", "inconclusive"}
+    last = job_id(f"{ops.identity}\n{wire.encode(agenda.steps[-1].task).decode()}")
+    give_up = time.monotonic() + 60
+    while client.get(f"/v1/diagnoses/{last}").status_code == 404 and time.monotonic() < give_up:
+        time.sleep(0.1)
+    assert ended(client, last)["status"] in {"done", "inconclusive"}
 
 
 def test_a_task_runs_from_its_yaml(client: httpx.Client, ops: Ops) -> None:

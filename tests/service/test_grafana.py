@@ -134,7 +134,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, demo_case: Any) -> Iterator
         server.bind("127.0.0.1:0") as opened,
     ):
         running = server.server(
-            ops, external_url="", body_limit=2**20, ready=ready.set, signature=Signature(SECRET), embedded=False
+            ops, external_url="", body_limit=2**20, ready=ready.set, signature=Signature(SECRET), terms=None
         )
         thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
         thread.start()

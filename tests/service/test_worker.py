@@ -18,7 +18,7 @@ from aiops.errors import SourceUnreachable
 from aiops.ops import Ops
 from aiops.ports import MetricsSource
 from aiops.service.metrics import Registry
-from aiops.service.worker import Worker
+from aiops.service.worker import Worker, embedded
 
 
 def queued(ops: Ops, task: Task) -> str:
@@ -42,7 +42,7 @@ def state(ops: Ops, job: str) -> JobState:
 
 @pytest.fixture
 def worker(ops: Ops) -> Iterator[Worker]:
-    running = Worker(ops, Registry())
+    running = embedded(ops, Registry())
     running.start()
     yield running
     assert running.stop(30)
@@ -75,7 +75,7 @@ class Broken:
 def test_a_defect_ends_the_job_and_not_the_worker(ops: Ops, caplog: pytest.LogCaptureFixture) -> None:
     metrics: MetricsSource = Broken()  # type: ignore[assignment]
     broken = dataclasses.replace(ops, sources=dataclasses.replace(ops.sources, metrics=metrics))
-    running = Worker(broken, Registry())
+    running = embedded(broken, Registry())
     running.start()
     jobs = [queued(ops, dataclasses.replace(ops.task(), task_id=f"task_{i}")) for i in range(2)]
     until(lambda: all(state(ops, job) is JobState.FAILED for job in jobs))
@@ -104,14 +104,14 @@ def test_what_does_not_end_in_time_goes_back_to_the_queue(ops: Ops) -> None:
     metrics: MetricsSource = slow  # type: ignore[assignment]
     stuck = dataclasses.replace(ops, sources=dataclasses.replace(ops.sources, metrics=metrics))
     job = queued(ops, Task("slow_one", Intent.DIAGNOSE, Inputs(symptom=Symptom(at=ops.sources.metrics.symptom().at))))
-    running = Worker(stuck, Registry())
+    running = embedded(stuck, Registry())
     running.start()
     assert slow.asked.wait(30)
     assert state(ops, job) is JobState.RUNNING
     assert not running.stop(0.1)
     assert state(ops, job) is JobState.QUEUED
     slow.go.set()
-    running._worker.join(60)
+    running._threads[0].join(60)
     # Nobody else has taken it since, so that its late word counts.
     assert state(ops, job) is JobState.DONE
 
@@ -122,7 +122,7 @@ def test_a_job_of_a_worker_that_died_comes_back(tmp_path: Path, demo_case: Path)
         assert ops.queue.claim(0.01, "the one that died")
         time.sleep(0.05)
         assert ops.queue.reclaim() == 1
-        running = Worker(ops, Registry())
+        running = embedded(ops, Registry())
         running.start()
         until(lambda: state(ops, job) is JobState.DONE)
         assert running.stop(30)
@@ -137,7 +137,7 @@ class Away:
 
 def test_it_tells_the_verdict_and_the_link_in_the_chat(ops: Ops) -> None:
     heard = io.StringIO()
-    worker = Worker(dataclasses.replace(ops, chat=ConsoleChat(heard)), Registry(), "https://aiops.example/")
+    worker = embedded(dataclasses.replace(ops, chat=ConsoleChat(heard)), Registry(), "https://aiops.example/")
     worker.start()
     job = queued(ops, ops.task())
     until(lambda: "/reports/" in heard.getvalue())
@@ -148,7 +148,7 @@ def test_it_tells_the_verdict_and_the_link_in_the_chat(ops: Ops) -> None:
 
 
 def test_a_chat_that_is_away_costs_no_diagnosis(ops: Ops, caplog: pytest.LogCaptureFixture) -> None:
-    worker = Worker(dataclasses.replace(ops, chat=Away()), Registry())
+    worker = embedded(dataclasses.replace(ops, chat=Away()), Registry())
     worker.start()
     job = queued(ops, ops.task())
     until(lambda: "the chat can't be reached" in caplog.text)
