@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from aiops import app, pipeline
+from aiops.bench import crossval
 from aiops.bench.calibration import VARIANTS, WITHOUT, Point, point, table
 from aiops.bench.progress import progress
 from aiops.bench.quiet import windows
@@ -148,6 +149,32 @@ def run_calibration(directory: Path) -> tuple[str, int]:
     if len({p.dataset for p in known if p.part == "whole"}) < 2:
         raise DataError(f"{directory}: two data sets with truth are needed, to judge each by the other")
     return table(known), 0
+
+
+def run_cross_validation(directory: Path, seed: int = 0, count: int = crossval.SETTINGS) -> tuple[str, int]:
+    """(table, exit code): half-strengths and weights chosen without the data set they are judged on (`crossval`).
+
+    DataError where fewer than two data sets have a truth."""
+    folders = list(cases(directory))
+    truths = _truths(None, folders)
+    incidents: list[crossval.Known] = []
+    ranking: Mapping[str, Any] = {}
+    for folder in folders:
+        case_id, dataset = _named(folder)
+        if case_id not in truths:
+            continue
+        truth = truths[case_id]
+        fault, cause = str(truth.get("fault_type", "unknown")), str(truth["root_cause_service"])
+        with app.connect(f"case:{folder}", keep=False, flags={"model.url": ""}) as ops:
+            ranking, seen = ops.rules.ranking, _recorded(ops, 0.0, None)
+        incidents.append(crossval.known(dataset, fault, cause, seen.observation, seen.scope, ranking))
+    if len({i.dataset for i in incidents}) < 2:
+        raise DataError(f"{directory}: two data sets with truth are needed, to judge each by the other")
+    drawn, tried = crossval.settings(ranking, count, seed), []
+    for done, setting in enumerate(drawn, 1):
+        tried.append(crossval.places(incidents, setting))
+        progress(done, len(drawn))
+    return crossval.table(incidents, drawn, tried), 0
 
 
 def _size(seen: Observation) -> int:

@@ -60,6 +60,8 @@ def intake(file: Path, catalog: Path | None, now: datetime | None, predictions: 
 @click.option("--until", type=float, metavar="SECONDS", help="Cut the data this much after the symptom.")
 @click.option("--fault-free", is_flag=True, help="Count how often nothing is named in windows without a fault.")
 @click.option("--calibrate", is_flag=True, help="Refit the score and judge it on data sets left out.")
+@click.option("--cross-validate", is_flag=True, help="Choose the weights without the data set they are judged on.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the settings that --cross-validate draws.")
 def rca(
     directory: Path,
     truth: Path | None,
@@ -68,6 +70,8 @@ def rca(
     until: float | None,
     fault_free: bool,
     calibrate: bool,
+    cross_validate: bool,
+    seed: int,
 ) -> int:
     """Diagnose every recorded incident in DIRECTORY and count how often the true cause comes first, beside published methods.
 
@@ -79,6 +83,8 @@ def rca(
             table, code = bench_rca.run_fault_free(directory)
         elif calibrate:
             table, code = bench_rca.run_calibration(directory)
+        elif cross_validate:
+            table, code = bench_rca.run_cross_validation(directory, seed)
         else:
             table, code = bench_rca.run(directory, truth, predictions, late, until)
     common.put(table, None)
