@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ class Tempo:
     def __init__(self, access: Access, entities: Entities, *, max_traces: int = MAX_TRACES) -> None:
         self._access, self._entities = access, entities
         self._each = max(1, max_traces // reading.TRACE_SLICES)
+        self._first_version = False  # known once a Tempo without the second version of its API has answered
 
     def read(self, scope: Scope, timeout: float) -> Spans:
         """The traces that touch the scope's nodes, whole, at most `max_traces` a phase, evenly over it.
@@ -34,9 +35,9 @@ class Tempo:
         searches = [partial(self._search, self._query(scope), start, end) for start, end in windows]
         found = self._access.each("traces", timeout, searches)
         ids = sorted({trace for one in found for trace in one})
-        fetches: list[Callable[[Session], list[_Batch] | None]] = [partial(self._trace, trace) for trace in ids]
+        fetches: list[Callable[[Session], _Trace | None]] = [partial(self._trace, trace) for trace in ids]
         traces = self._access.each("traces", timeout, fetches)
-        rows = [row for batches in traces for row in self._rows(batches or [])]
+        rows = [row for trace in traces if trace is not None for row in self._rows(trace.by_resource)]
         return reading.spans(rows, scope).leaving_out(self._gaps(found, traces))
 
     def calls(self, timeout: float) -> tuple[Call, ...]:  # noqa: ARG002 - the port's signature
@@ -75,27 +76,38 @@ class Tempo:
             raise session.garbled("trace ids that are none")
         return ids
 
-    def _trace(self, trace: str, session: Session) -> list[_Batch] | None:
+    def _trace(self, trace: str, session: Session) -> _Trace | None:
         """Its spans by resource; None where Tempo found it but will not give it (gone since, or too large)."""
         session.what = f"trace {trace}"
         try:
-            body = session.ask("GET", f"{self._access.url}/api/traces/{trace}")
+            answer = self._by_id(trace, session)
         except SourceRefused as error:
             if error.came_back.startswith(("HTTP 401", "HTTP 403")):
                 raise
             return None
-        answer = session.decode(body, _Trace)
-        batches = answer.resource_spans if answer.batches is None else answer.batches
-        if batches is None:
-            raise session.garbled("no spans by resource")
         try:
-            for _ in self._rows(batches):
+            for _ in self._rows(answer.by_resource if answer else ()):
                 pass
         except ValueError as error:
             raise session.garbled(str(error)) from error
-        return batches
+        return answer
 
-    def _rows(self, batches: list[_Batch]) -> Iterator[reading.SpanRow]:
+    def _by_id(self, trace: str, session: Session) -> _Trace | None:
+        """By the second version of the API, which gives what it can of a trace too large and says so; by the first where
+        a server doesn't know it."""
+        if not self._first_version:
+            body = session.ask("GET", f"{self._access.url}/api/v2/traces/{trace}", missing=b"{}")
+            told = session.decode(body, _Told)
+            if told.trace is not None:
+                told.trace.partial = told.status in ("PARTIAL", 1)
+                return told.trace if told.trace.by_resource else None
+        answer = session.decode(session.ask("GET", f"{self._access.url}/api/traces/{trace}"), _Trace)
+        if answer.batches is None and answer.resource_spans is None:
+            raise session.garbled("no spans by resource")
+        self._first_version = True
+        return answer
+
+    def _rows(self, batches: Iterable[_Batch]) -> Iterator[reading.SpanRow]:
         for batch in batches:
             texts = ((one.key, one.value.get("stringValue")) for one in batch.resource.attributes)
             node = self._entities.node("span", {key: text for key, text in texts if isinstance(text, str)})
@@ -113,8 +125,9 @@ class Tempo:
                         reading.failed(((one.key, _plain(one.value)) for one in span.attributes), span.status.code),
                     )
 
-    def _gaps(self, found: list[list[str]], traces: list[list[_Batch] | None]) -> tuple[Gap, ...]:
+    def _gaps(self, found: list[list[str]], traces: list[_Trace | None]) -> tuple[Gap, ...]:
         full, lost = sum(len(ids) >= self._each for ids in found), sum(trace is None for trace in traces)
+        cut = sum(trace is not None and trace.partial for trace in traces)
         gaps = []
         if full:
             why = f"{full} of {len(found)} searches found more than the {self._each} traces that are read of each"
@@ -123,6 +136,9 @@ class Tempo:
             gaps.append(
                 Gap("traces", f"{lost} of {len(traces)} traces were found but not given", "look at Tempo's limits")
             )
+        if cut:
+            why = f"of {cut} of {len(traces)} traces Tempo gave a part, for they are larger than it gives"
+            gaps.append(Gap("traces", why, "raise Tempo's max_bytes_per_trace"))
         return tuple(gaps)
 
 
@@ -194,3 +210,13 @@ class _Batch(msgspec.Struct, rename="camel"):
 class _Trace(msgspec.Struct, rename="camel"):
     batches: list[_Batch] | None = None  # Tempo's name
     resource_spans: list[_Batch] | None = None  # OTLP's
+    partial: bool = False  # not told here, but beside it
+
+    @property
+    def by_resource(self) -> list[_Batch]:
+        return self.batches or self.resource_spans or []
+
+
+class _Told(msgspec.Struct):
+    trace: _Trace | None = None
+    status: str | int = ""  # "COMPLETE", which is mostly left out, or "PARTIAL"

@@ -50,8 +50,12 @@ def scope(demo_case: Path, recorded: Spans) -> Scope:
 @pytest.fixture(scope="session")
 def servers_of(recorded: Spans, stated: tuple[Call, ...]) -> Iterator[dict[str, Web]]:
     links = [(call.caller, call.callee) for call in stated]
-    with web(products.tempo(recorded)) as tempo, web(products.jaeger(recorded, links)) as jaeger:
-        yield {"tempo": tempo, "jaeger": jaeger}
+    with (
+        web(products.tempo(recorded)) as tempo,
+        web(products.tempo(recorded, version=2)) as tempo2,
+        web(products.jaeger(recorded, links)) as jaeger,
+    ):
+        yield {"tempo": tempo, "tempo v2": tempo2, "jaeger": jaeger}
 
 
 def live(kind: str, url: str, **options: int) -> TraceSource:
@@ -64,11 +68,11 @@ def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(params=["case", "tempo", "jaeger"])
+@pytest.fixture(params=["case", "tempo", "tempo v2", "jaeger"])
 def source(request: pytest.FixtureRequest, demo_case: Path, servers_of: dict[str, Web]) -> TraceSource:
     if request.param == "case":
         return CaseTraces(demo_case)
-    return live(request.param, servers_of[request.param].url, max_traces=100_000)
+    return live(request.param.split()[0], servers_of[request.param].url, max_traces=100_000)
 
 
 def table(spans: Spans) -> list[tuple[object, ...]]:
@@ -184,6 +188,56 @@ def test_a_trace_that_tempo_will_not_give_is_a_gap(scope: Scope, recorded: Spans
         found = live("tempo", server.url, max_traces=100_000).read(scope, 60)
     assert [gap.why for gap in found.gaps] == [f"1 of {len(set(recorded.trace_ids))} traces were found but not given"]
     assert set(found.trace_ids) == set(recorded.trace_ids) - {lost}
+
+
+def test_of_a_trace_too_large_tempo_gives_a_part_and_that_is_a_gap(scope: Scope, recorded: Spans):
+    inner, large = products.tempo(recorded, version=2), recorded.trace_ids[0]
+
+    def answer(asked: Asked) -> object:
+        told = inner(asked)
+        if asked.path.endswith(large.lstrip("0")):
+            return {**told, "status": "PARTIAL", "message": "Trace exceeds maximum size"}
+        return told
+
+    with web(answer) as server:
+        found = live("tempo", server.url, max_traces=100_000).read(scope, 60)
+    (gap,) = found.gaps
+    assert gap.why.startswith(f"of 1 of {len(set(recorded.trace_ids))} traces Tempo gave a part")
+    assert table(found) == table(recorded)
+
+
+def test_a_tempo_without_the_second_version_is_asked_for_it_once_at_most(scope: Scope, recorded: Spans):
+    asked: list[str] = []
+    inner = products.tempo(recorded)
+
+    def answer(one: Asked) -> object:
+        asked.append(one.path)
+        return inner(one)
+
+    with web(answer) as server:
+        source = live("tempo", server.url, max_traces=100_000)
+        source.read(scope, 60)
+        asked.clear()
+        source.read(scope, 60)
+    assert not [path for path in asked if path.startswith("/api/v2/")]
+
+
+@pytest.mark.parametrize("told", [{"trace": 5}, {"trace": {"resourceSpans": [1]}}, [], "no"])
+def test_what_is_no_trace_is_garbled(told: object, scope: Scope, recorded: Spans):
+    inner = products.tempo(recorded, version=2)
+    with (
+        web(lambda asked: told if asked.path.startswith("/api/v2/") else inner(asked)) as server,
+        pytest.raises(SourceGarbled),
+    ):
+        live("tempo", server.url).read(scope, 60)
+
+
+def test_an_empty_trace_is_one_that_is_not_given(scope: Scope, recorded: Spans):
+    inner = products.tempo(recorded, version=2)
+    with web(lambda asked: {"trace": {}} if asked.path.startswith("/api/v2/") else inner(asked)) as server:
+        found = live("tempo", server.url).read(scope, 60)
+    assert len(found) == 0
+    assert any("were found but not given" in gap.why for gap in found.gaps)
 
 
 def test_tempo_reads_plain_otlp_too():

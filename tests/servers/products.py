@@ -262,26 +262,42 @@ def _parent(spans: Spans, row: int) -> str:
     return "" if spans.parent_ids[row] == "root" else spans.parent_ids[row]
 
 
-def tempo(spans: Spans) -> Answer:
-    """`/api/search` and `/api/traces/ID` of Tempo 2: ids as base64, times as decimal strings."""
-    rows = _by_trace(spans)
+def _bytes64(identity: str) -> str:
+    return base64.b64encode(bytes.fromhex(identity)).decode()
 
-    def bytes64(identity: str) -> str:
-        return base64.b64encode(bytes.fromhex(identity)).decode()
 
-    def span(row: int) -> dict[str, Any]:
-        start = int(spans.times[row])
-        told = {
-            "traceId": bytes64(spans.trace_ids[row]),
-            "spanId": bytes64(spans.span_ids[row]),
-            "name": spans.operations[row],
-            "kind": "SPAN_KIND_SERVER",
-            "startTimeUnixNano": str(start),
-            "endTimeUnixNano": str(start + int(spans.durations[row])),
-            "attributes": [{"key": "http.status_code", "value": {"intValue": "200"}}],
-            "status": {"code": "STATUS_CODE_ERROR"} if spans.errors[row] else {},
+def _tempo_span(spans: Spans, row: int) -> dict[str, Any]:
+    start = int(spans.times[row])
+    told = {
+        "traceId": _bytes64(spans.trace_ids[row]),
+        "spanId": _bytes64(spans.span_ids[row]),
+        "name": spans.operations[row],
+        "kind": "SPAN_KIND_SERVER",
+        "startTimeUnixNano": str(start),
+        "endTimeUnixNano": str(start + int(spans.durations[row])),
+        "attributes": [{"key": "http.status_code", "value": {"intValue": "200"}}],
+        "status": {"code": "STATUS_CODE_ERROR"} if spans.errors[row] else {},
+    }
+    return told | ({"parentSpanId": _bytes64(_parent(spans, row))} if _parent(spans, row) else {})
+
+
+def _by_resource(spans: Spans, rows: list[int]) -> list[dict[str, Any]]:
+    batches: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        batches[spans.nodes[row]].append(_tempo_span(spans, row))
+    return [
+        {
+            "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]},
+            "scopeSpans": [{"scope": {"name": "t"}, "spans": some}],
         }
-        return told | ({"parentSpanId": bytes64(_parent(spans, row))} if _parent(spans, row) else {})
+        for service, some in batches.items()
+    ]
+
+
+def tempo(spans: Spans, *, version: int = 1) -> Answer:
+    """`/api/search` and `/api/traces/ID` of Tempo 2: ids as base64, times as decimal strings. `version` 2: the trace lies within
+    the answer of `/api/v2/traces/ID`, and `/api/traces/ID` is gone."""
+    rows = _by_trace(spans)
 
     def answer(asked: Asked) -> Any:
         if asked.path == "/api/status/buildinfo":
@@ -300,20 +316,12 @@ def tempo(spans: Spans) -> Answer:
                     hits.append({**found, "durationMs": 3, "spanSets": [{"spans": [], "matched": len(members)}]})
             metrics = {"inspectedTraces": len(rows), "inspectedBytes": "3811736", "totalBlocks": 3}
             return {"traces": hits[: int(asked.params["limit"])], "metrics": metrics}
-        trace = asked.path.removeprefix("/api/traces/").zfill(32)
+        trace = asked.path.removeprefix(("", "/api/traces/", "/api/v2/traces/")[version]).zfill(32)
         need(trace in rows, "trace not found", 404)
-        batches: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in rows[trace]:
-            batches[spans.nodes[row]].append(span(row))
-        return {
-            "batches": [
-                {
-                    "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]},
-                    "scopeSpans": [{"scope": {"name": "t"}, "spans": members}],
-                }
-                for service, members in batches.items()
-            ]
-        }
+        by_resource = _by_resource(spans, rows[trace])
+        if version == 1:
+            return {"batches": by_resource}
+        return {"trace": {"resourceSpans": by_resource}, "metrics": {"inspectedBytes": "60000"}}
 
     return answer
 
