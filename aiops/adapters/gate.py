@@ -1,7 +1,8 @@
 """What protects a source from us, and us from a source that is down: few requests at once, and a circuit breaker.
 
 The breaker (M. Nygard, Release It!, 2007) opens after `FAILURES` requests in a row that failed: while it is open nothing is
-asked. When the pause is over one request is let through; its answer closes the breaker, its failure opens it for twice as long.
+asked. When the pause is over one request is let through; its answer closes the breaker, its failure opens it for twice as long,
+`LONGEST_PAUSE_S` at most: a source that has come back is asked again within that. Pauses run on a clock that no one can set.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from threading import BoundedSemaphore, Lock
 
 REQUESTS = 8  # at once with one source
 FAILURES = 5
-PAUSE_S, LONGEST_PAUSE_S = 10.0, 160.0
+PAUSE_S, LONGEST_PAUSE_S = 10.0, 25.0
 
 
 class Shut(Exception):
@@ -22,14 +23,14 @@ class Shut(Exception):
 
 
 class Gate:
-    """One for each source, shared by threads. `clock` gives seconds since the epoch."""
+    """One for each source, shared by threads. `clock` gives seconds that only go on."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._free = BoundedSemaphore(REQUESTS)
         self._lock = Lock()
-        self._failed, self._since, self._again, self._pause = 0, 0.0, 0.0, PAUSE_S
-        self._last = ""
+        self._failed, self._again, self._pause = 0, 0.0, PAUSE_S
+        self._since, self._last = "", ""
 
     @contextmanager
     def turn(self, seconds: float) -> Iterator[None]:
@@ -51,7 +52,7 @@ class Gate:
         """It is not there, or broken."""
         with self._lock:
             now = self._clock()
-            self._since = self._since if self._failed else now
+            self._since = self._since if self._failed else f"{datetime.now(UTC):%H:%M:%SZ}"
             self._failed += 1
             self._last = why
             if self._failed == FAILURES:
@@ -67,11 +68,7 @@ class Gate:
             now = self._clock()
             if now < self._again:
                 raise Shut(
-                    f"not asked: {self._failed} requests since {_clock_time(self._since)} failed, the last with: {self._last}; "
-                    f"tried again at {_clock_time(self._again)}"
+                    f"not asked: {self._failed} requests since {self._since} failed, the last with: {self._last}; "
+                    f"tried again in {self._again - now:.0f} s"
                 )
             self._again = now + self._pause  # this one is let through; the others wait for what becomes of it
-
-
-def _clock_time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M:%SZ")

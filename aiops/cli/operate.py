@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -43,12 +43,14 @@ def serve(listen: str | None, external_url: str | None, home: str | None) -> int
     common.log_to_stderr()
     # The server raises the signal again once it has drained; this way everything is closed then, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     opened = server.bind(settings.text("service.listen"), anywhere=tokens is not None)
 
     def listening() -> None:
         server.settle()
         common.note(f"aiops listens on {server.url(opened)}")
 
+    code: int | str | None = 0
     with opened, app.build(settings) as ops:
         serving = server.server(
             ops,
@@ -59,8 +61,18 @@ def serve(listen: str | None, external_url: str | None, home: str | None) -> int
             signature=Signature(secret.encode(), stamped) if secret else None,
             terms=_terms(settings) if settings.truth("service.worker") else None,
         )
-        serving.run(sockets=[opened])
-    return 0
+        try:
+            serving.run(sockets=[opened])
+        except SystemExit as ended:
+            code = ended.code
+    _leave(int(code or 0))
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process at once: a read that hangs would keep it until its own deadline. What is durable is so by now."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 @click.command()
@@ -85,7 +97,7 @@ def worker(labels: str | None, jobs: str | None, listen: str | None, home: str |
     common.log_to_stderr()
     with app.hand(settings) as hand:
         standalone.run(hand, terms, settings.text("worker.listen"), common.note)
-    return 0
+    _leave(0)
 
 
 def _terms(settings: Settings) -> Terms:

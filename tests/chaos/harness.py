@@ -120,6 +120,23 @@ class House:
             connection.close()
 
 
+class Helper:
+    """`aiops worker` with a home of its own, started as often as it is killed."""
+
+    def __init__(self, nursery: Nursery, home: Path, case: Path, queue: str) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self._nursery, self.log = nursery, home.parent / f"{home.name}.log"
+        self._argv = ["worker", "--home", str(home), "--metrics", f"case:{case}", "--queue", queue]
+        self.pid = 0
+
+    def start(self) -> None:
+        self.pid = self._nursery.fork(self._argv, self.log)
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+        os.kill(self.pid, how)
+        until(lambda: not alive(self.pid), f"it does not end: {self.log.read_text()[-2000:]}")
+
+
 def _answer(connection: http.client.HTTPConnection) -> tuple[int, Any]:
     reply = connection.getresponse()
     text = reply.read().decode()

@@ -21,6 +21,7 @@ import aiops.app
 import aiops.cli.operate
 import aiops.resources
 import aiops.service.server
+import aiops.service.standalone
 import aiops.service.worker
 from aiops import cli
 

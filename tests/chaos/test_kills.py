@@ -10,40 +10,45 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from chaos.harness import ENDED, House, Nursery, alert, notification, sending, until
-from redis import Redis
+from chaos.harness import ENDED, Helper, House, Nursery, alert, notification, sending, until
+from contracts.queues import open_queue
 
-from aiops import app, recording, settings
+from aiops import recording
 from aiops.adapters.sqlite import QueueDB, StoreDB
 
 import servers
 from conftest import needed
 
-SMALL, FULL = 5, 200  # kills, for each queue
+SMALL, FULL = 5, 200  # kills, for each queue and crew
 START_S = 5.0
 
 
 @pytest.fixture(params=["sqlite", "redis"])
-def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, ...]]:
-    """The flags that choose a queue."""
+def queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty queue."""
     if request.param == "sqlite":
-        yield ()
+        yield f"sqlite:{tmp_path / 'queue.db'}"
         return
     with needed(), servers.redis(tmp_path / "redis") as server:
-        yield ("--queue", server.url)
-        Redis.from_url(server.url).close()
+        yield server.url
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("helpers", [0, 2], ids=["worker inside", "workers apart"])
 def test_kills_lose_nothing_and_repeat_nothing(
-    nursery: Nursery, demo_case: Path, tmp_path: Path, queue: tuple[str, ...], soaking: bool
+    nursery: Nursery, demo_case: Path, tmp_path: Path, queue: str, helpers: int, soaking: bool
 ) -> None:
     draw = random.Random(11)
     files = recording.open_files(demo_case)
     at = (recording.symptom_of(recording.read_case(files), "demo").at or datetime.now(UTC)).isoformat()
     kills = FULL if soaking else SMALL
-    house = House(nursery, tmp_path / "home", demo_case, *queue, settings="[service]\nattempts = 1000\n")
+    inside = "" if not helpers else "worker = false\n"
+    settings = f"[service]\nattempts = 1000\n{inside}"
+    house = House(nursery, tmp_path / "home", demo_case, "--queue", queue, settings=settings)
+    crew = [Helper(nursery, tmp_path / f"helper-{i}", demo_case, queue) for i in range(helpers)]
     starts = [house.start()]
+    for helper in crew:
+        helper.start()
     done = False
 
     def bodies(first: int) -> Iterator[bytes]:
@@ -60,8 +65,12 @@ def test_kills_lose_nothing_and_repeat_nothing(
     with sending(house, [bodies(0), bodies(1)]) as senders:
         for _ in range(kills):
             time.sleep(draw.uniform(0.05, 2.5))
-            house.end(signal.SIGKILL)
-            starts.append(house.start())
+            victim = draw.choice([house, *crew])
+            victim.end(signal.SIGKILL)
+            if isinstance(victim, House):
+                starts.append(victim.start())
+            else:
+                victim.start()
         done = True
     told = {d["id"]: d["fingerprints"] for sender in senders for r in sender.receipts for d in r["diagnoses"]}
     accepted = {number for fingerprints in told.values() for number in fingerprints}
@@ -73,18 +82,26 @@ def test_kills_lose_nothing_and_repeat_nothing(
     until(ended, "the diagnoses do not end", 600.0)
     stand = [house.ask("GET", f"/v1/diagnoses/{i}")[1] for i in told]
     assert [d for d in stand if d["status"] not in {"done", "inconclusive"}] == []
+    for helper in crew:
+        helper.end()
     house.end()
     print(f"{kills} kills, {len(told)} diagnoses, starts {max(starts):.1f} s at most")
     assert not soaking or max(starts) <= START_S
+    check(tmp_path, queue, sorted(told))
 
-    store = StoreDB(tmp_path / "home" / "store.db")
+
+def check(folder: Path, queue: str, told: list[str]) -> None:
+    """The files are sound, there is one report for each diagnosis and no other, and nothing is left in the queue."""
+    store = StoreDB(folder / "home" / "store.db")
     assert store.check() == ""
-    reported = [row["id"] for row in store.reports(10_000)]
+    assert sorted(row["id"] for row in store.reports(10_000)) == told
     store.close()
-    assert sorted(reported) == sorted(told)
-    if not queue:
-        config = settings.load(home=str(tmp_path / "home"))
-        with app.build(config) as ops:
-            assert isinstance(ops.queue, QueueDB)
-            assert ops.queue.check() == ""
-            assert ops.queue.depth() == 0
+    if queue.startswith("sqlite:"):
+        left = open_queue(queue)
+        assert isinstance(left, QueueDB)
+        assert left.check() == ""
+    else:
+        left = open_queue(queue)
+    assert left.depth() == 0
+    assert left.delivered() == ()
+    left.close()

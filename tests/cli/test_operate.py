@@ -49,6 +49,37 @@ def test_serve_answers_until_sigterm_and_ends_in_order(environment: None, demo_c
     assert not (tmp_path / "home" / "queue.db-wal").exists()
 
 
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_sigterm_waits_for_no_source_that_hangs(environment: None, tmp_path: Path, command: str) -> None:
+    """The diagnosis goes back to the queue, and the process ends though its reads have not."""
+    log, home = tmp_path / "log", tmp_path / "home"
+    task = 'task_id: slow_one\nintent: diagnose\ninputs: {symptom: {service: web, at: "2026-01-31T12:00:00Z"}}\n'
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as mute:
+        metrics = f"prometheus+http://127.0.0.1:{mute.getsockname()[1]}"
+        inside = {"AIOPS_SERVICE__WORKER": str(command == "serve")}
+        argv = [str(Path(sys.executable).with_name("aiops")), "serve", "--listen", "127.0.0.1:0", "--metrics", metrics]
+        started = [subprocess.Popen(argv, stderr=log.open("w"), env=os.environ | inside)]
+        try:
+            url = told(log, r"aiops listens on (http://127\.0\.0\.1:\d+)")
+            if command == "worker":
+                started.append(subprocess.Popen([argv[0], "worker", "--metrics", metrics], stderr=log.open("a")))
+            with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+                headers = {"content-type": "application/yaml"}
+                assert client.post("/v1/tasks", content=task, headers=headers).status_code == 202
+            asking, _ = mute.accept()  # and never answered
+            with asking:
+                started[-1].send_signal(signal.SIGTERM)
+                assert started[-1].wait(20) == 0  # reading would go on for 30 s
+        finally:
+            for process in started:
+                process.kill()
+                process.wait()
+    assert "it goes back to the queue" in log.read_text()
+    with sqlite3.connect(home / "queue.db") as queue:
+        assert queue.execute("SELECT state FROM jobs").fetchall() == [("queued",)]
+    queue.close()
+
+
 def told(log: Path, pattern: str) -> str:
     for _ in range(600):
         if found := re.search(pattern, log.read_text()):
