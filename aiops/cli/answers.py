@@ -45,6 +45,7 @@ def _demo_question(ops: Ops, text: str, form: str | None, output: Path | None) -
     """As `ask`, at the time of the incident."""
     from aiops.schema import task as task_schema
 
+    common.asked_in(text)
     taken = ops.plan(text, now=ops.sources.metrics.symptom().at)
     common.note(f"{text}\n\n{task_schema.dump(taken.task, taken.origins)}")
     return _run(ops, taken.task, form, output)
@@ -85,6 +86,7 @@ def ask(
 
     The words become a task, which is run. When something must be asked back, the question is printed and the exit code
     is 1."""
+    common.asked_in(" ".join(text))
     with common.connect(home) as ops:
         taken = ops.plan(" ".join(text), session=common.session(session), now=now)
         if taken.note:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 FORMATS = ("text", "json", "yaml", "md", "html")
+LANGUAGES = ("en", "zh")  # of aiops.render.language
 OF_ENDING = {".txt": "text", ".json": "json", ".yaml": "yaml", ".yml": "yaml", ".md": "md", ".html": "html"}
 OF_TASK = {"json": "json", "markdown": "md", "plaintext": "text"}
 
@@ -88,13 +89,32 @@ def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None
 
 
 def answers(command: F) -> F:
-    """`--format` and `-o`."""
+    """`--format`, `--lang` and `-o`."""
+    command = click.option(
+        "--lang",
+        type=click.Choice(LANGUAGES),
+        help="Language of the answer (default: that of the question, else en).",
+        expose_value=False,
+        callback=_speak,
+    )(command)
     command = click.option(
         "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of stdout."
     )(command)
     return click.option(
         "--format", "form", type=click.Choice(FORMATS), help="Form of the answer (default: text, or as FILE ends)."
     )(command)
+
+
+def _speak(ctx: click.Context, param: click.Parameter, value: str | None) -> None:  # noqa: ARG001 - click's signature
+    if value is not None:
+        ctx.meta["aiops.language"] = value
+
+
+def asked_in(text: str) -> None:
+    """The answer is in the language of the question, unless `--lang` says otherwise."""
+    from aiops.render import language
+
+    click.get_current_context().meta.setdefault("aiops.language", language.of_text(text))
 
 
 def note(message: str) -> None:
@@ -157,19 +177,19 @@ def chosen(form: str | None, output: Path | None) -> str:
 
 
 def rendered(ops: Ops, report: Report, form: str) -> str:
-    """The report in one of FORMATS, times in the zone of the settings."""
+    """The report in one of FORMATS, times in the zone of the settings, words in the language of `--lang` or the question."""
     from zoneinfo import ZoneInfo
 
     from aiops.render import html, markdown, text
     from aiops.schema import wire
 
-    zone = ZoneInfo(ops.timezone)
+    zone, language = ZoneInfo(ops.timezone), click.get_current_context().meta.get("aiops.language", "en")
     if form == "text":
-        return text.text(report, tz=zone)
+        return text.text(report, tz=zone, language=language)
     if form == "md":
-        return markdown.markdown(report, tz=zone)
+        return markdown.markdown(report, tz=zone, language=language)
     if form == "html":
-        return html.html(report, tz=zone)
+        return html.html(report, tz=zone, language=language)
     return dumped(wire.public_report(report), form)
 
 

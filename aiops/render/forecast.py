@@ -8,8 +8,10 @@ from datetime import timedelta, tzinfo
 
 from aiops.domain import Chart, Crossing, Forecast, Report, Trial
 from aiops.render.clean import clean
+from aiops.render.language import listed, said, say
 from aiops.render.scale import from_s
-from aiops.units import between, figure, percent, quantity, stamp
+from aiops.render.values import between, figure, percent, quantity
+from aiops.units import stamp
 
 _BARS = "▁▂▃▄▅▆▇█"
 _PAST, _AHEAD = 40, 24  # letters of the picture
@@ -26,9 +28,9 @@ def lines(report: Report, tz: tzinfo) -> Iterable[tuple[str, str, bool]]:
         for label, row in picture(chart, forecast):
             yield f"    {label:<6}", row, False
         yield "    ", trust(forecast), True
-        yield "    history: ", history(forecast, tz), True
+        yield f"    {say('history:')} ", history(forecast, tz), True
         if trials := tried(forecast):
-            yield "    methods: ", "; ".join(map(trial, trials)), True
+            yield f"    {say('methods:')} ", "; ".join(map(trial, trials)), True
 
 
 def markdown(report: Report, tz: tzinfo, escape: Callable[[str], str], code: Callable[[str], str]) -> Iterable[str]:
@@ -36,11 +38,16 @@ def markdown(report: Report, tz: tzinfo, escape: Callable[[str], str], code: Cal
     for forecast in report.forecasts:
         yield f"### {code(name(forecast))}"
         yield ""
-        words = (expected(forecast, tz), crossed(forecast, tz), trust(forecast), f"History: {history(forecast, tz)}")
+        words = (
+            expected(forecast, tz),
+            crossed(forecast, tz),
+            trust(forecast),
+            f"{say('History')}: {history(forecast, tz)}",
+        )
         yield from (f"- {escape(line)}" for line in words if line)
         yield ""
         if trials := tried(forecast):
-            yield f"| {' | '.join(_HEADS)} |"
+            yield f"| {' | '.join(map(say, _HEADS))} |"
             yield f"|{' --- |' * len(_HEADS)}"
             for row in map(cells, trials):
                 yield f"| {' | '.join(escape(cell) for cell in row)} |"
@@ -52,7 +59,9 @@ def markdown(report: Report, tz: tzinfo, escape: Callable[[str], str], code: Cal
 
 def name(forecast: Forecast) -> str:
     """The series as people name it."""
-    return clean(f"{forecast.metric} of {forecast.node}" if forecast.node else forecast.series, 300)
+    return clean(
+        say("{metric} of {node}", metric=forecast.metric, node=forecast.node) if forecast.node else forecast.series, 300
+    )
 
 
 def expected(forecast: Forecast, tz: tzinfo) -> str:
@@ -60,9 +69,10 @@ def expected(forecast: Forecast, tz: tzinfo) -> str:
     metric, until = forecast.metric, stamp(from_s(forecast.times[-1]), tz)
     band = between(forecast.lower[-1], forecast.upper[-1], metric)
     if not forecast.trusted:
-        return f"now {quantity(forecast.last, metric)}; a robust band around its past is {band}"
-    likely = f", most likely {quantity(forecast.mean[-1], metric)}" if forecast.lower[-1] < forecast.upper[-1] else ""
-    return f"now {quantity(forecast.last, metric)}; {band} by {until}{likely}"
+        return say("now {now}; a robust band around its past is {band}", now=quantity(forecast.last, metric), band=band)
+    likely = quantity(forecast.mean[-1], metric) if forecast.lower[-1] < forecast.upper[-1] else ""
+    told = say("now {now}; {band} by {until}", now=quantity(forecast.last, metric), band=band, until=until)
+    return told + (say(", most likely {value}", value=likely) if likely else "")
 
 
 def crossed(forecast: Forecast, tz: tzinfo) -> str:
@@ -70,36 +80,48 @@ def crossed(forecast: Forecast, tz: tzinfo) -> str:
     crossing = forecast.crossing
     if crossing is None or not (forecast.trusted or forecast.passed):
         return ""
-    what = f"{'down' if crossing.falling else 'up'} to {quantity(crossing.limit, forecast.metric)}"
+    limit = quantity(crossing.limit, forecast.metric)
+    what = say("down to {limit}", limit=limit) if crossing.falling else say("up to {limit}", limit=limit)
     if forecast.passed:
-        return f"{what} already"
+        return say("{what} already", what=what)
     if crossing.earliest is None:
-        return f"not {what} within the horizon"
+        return say("not {what} within the horizon", what=what)
     return f"{what}: {_interval(crossing, tz)}"
 
 
 def _interval(crossing: Crossing, tz: tzinfo) -> str:
-    moments = (("earliest", crossing.earliest), ("most likely", crossing.expected), ("latest", crossing.latest))
-    return ", ".join(f"{word} {stamp(at, tz) if at else 'beyond the horizon'}" for word, at in moments)
+    moments = (
+        (say("earliest"), crossing.earliest),
+        (say("most likely"), crossing.expected),
+        (say("latest"), crossing.latest),
+    )
+    return listed([f"{word} {stamp(at, tz) if at else say('beyond the horizon')}" for word, at in moments])
 
 
 def trust(forecast: Forecast) -> str:
     """Which method won and how it did, or why none can be believed."""
     if not forecast.trusted:
-        return clean(f"no method can be trusted: {forecast.reason}. The band shown is no forecast")
+        return clean(
+            say("no method can be trusted: {reason}. The band shown is no forecast", reason=said(forecast.reason))
+        )
     origins = next((t.origins for t in forecast.trials if t.method == forecast.method), 0)
-    return (
-        f"{clean(forecast.method, 80)}: its {percent(forecast.level)} band covered {_share(forecast.coverage)} "
-        f"in {origins} forecasts of the past"
+    return say(
+        "{method}: its {level} band covered {share} in {n} forecasts of the past",
+        method=clean(forecast.method, 80),
+        level=percent(forecast.level),
+        share=_share(forecast.coverage),
+        n=origins,
     )
 
 
 def history(forecast: Forecast, tz: tzinfo) -> str:
     """What it rests on."""
-    missing = f", {forecast.gaps} missing" if forecast.gaps else ""
-    season = f", season of {_span(forecast.season_s)}" if forecast.season_s else ", no season"
-    window = f"{stamp(forecast.history.start, tz)} to {stamp(forecast.history.end, tz)}"
-    return f"{window}, {forecast.samples} samples {_span(forecast.step_s)} apart{missing}{season}"
+    start, end = stamp(forecast.history.start, tz), stamp(forecast.history.end, tz)
+    window = say("{low} to {high}", low=start, high=end)
+    samples = say("{n} samples {step} apart", n=forecast.samples, step=_span(forecast.step_s))
+    missing = [say("{n} missing", n=forecast.gaps)] if forecast.gaps else []
+    season = say("season of {span}", span=_span(forecast.season_s)) if forecast.season_s else say("no season")
+    return listed([window, samples, *missing, season])
 
 
 def tried(forecast: Forecast) -> tuple[Trial, ...]:
@@ -111,23 +133,24 @@ def tried(forecast: Forecast) -> tuple[Trial, ...]:
 def trial(one: Trial) -> str:
     """One method in a few words."""
     if one.why_not:
-        return clean(f"{one.method} not tried ({one.why_not})", 300)
-    return f"{clean(one.method, 80)} covered {_share(one.coverage)}, MASE {_number(one.mase)}, MSIS {_number(one.msis)}"
+        return clean(say("{method} not tried ({why})", method=one.method, why=said(one.why_not)), 300)
+    told = say("{method} covered {share}", method=clean(one.method, 80), share=_share(one.coverage))
+    return listed([told, f"MASE {_number(one.mase)}", f"MSIS {_number(one.msis)}"])
 
 
 def cells(one: Trial) -> tuple[str, ...]:
     """One method as a row of `_HEADS`."""
     if one.why_not:
-        return (one.method, "", "", "", f"not tried: {one.why_not}")
-    return (one.method, _share(one.coverage), _number(one.mase), _number(one.msis), f"{one.origins} origins")
+        return (one.method, "", "", "", say("not tried: {why}", why=said(one.why_not)))
+    return (one.method, _share(one.coverage), _number(one.mase), _number(one.msis), say("{n} origins", n=one.origins))
 
 
 def _share(value: float | None) -> str:
-    return "unknown" if value is None else f"{100 * value:.1f}%"
+    return say("unknown") if value is None else f"{100 * value:.1f}%"
 
 
 def _number(value: float | None) -> str:
-    return "unknown" if value is None else figure(value)
+    return say("unknown") if value is None else figure(value)
 
 
 def _span(seconds: int) -> str:
@@ -150,9 +173,9 @@ def picture(chart: Chart, forecast: Forecast) -> Iterable[tuple[str, str]]:
     low, high = min(known), max(known)
     pad = " " * len(past)
     upper, mean, lower = (_bars(row, low, high) for row in bands)
-    yield "upper", f"{pad}│{upper}"
+    yield say("upper"), f"{pad}│{upper}"
     yield "", f"{_bars(past, low, high)}│{mean}"
-    yield "lower", f"{pad}│{lower}"
+    yield say("lower"), f"{pad}│{lower}"
 
 
 def _shrunk(values: Sequence[float], most: int) -> list[float]:

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 from aiops.domain import Alert, Event, EventKind, Report, Verdict
 from aiops.render import forecast
 from aiops.render.clean import cell, clean, link
-from aiops.render.path import GUESSED, hops, one_line, sum_of_costs, telling
+from aiops.render.headline import summary
+from aiops.render.language import ENGLISH, said, say, speaking, tag
+from aiops.render.path import GUESSED, ROLES, cut_edges, hops, one_line, sum_of_costs, telling
 from aiops.render.picture import chart_svg, small_svg
 from aiops.render.scale import from_s
 from aiops.render.shell import command
-from aiops.units import between, clock, figure, percent, quantity, stamp, zone
+from aiops.render.values import between, figure, percent, quantity
+from aiops.units import clock, stamp, zone
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -33,7 +36,6 @@ MOST = {
     "anomalies": 25,
     "gaps": 20,
     "alerts": 5,
-    "dropped": 20,
 }
 _ALERT_LINKS = (("runbook_url", "Runbook"), ("dashboardURL", "Dashboard"), ("panelURL", "Panel"))
 
@@ -47,19 +49,21 @@ class Occurrences:
     more: int
 
 
-def html(report: Report, *, tz: tzinfo = UTC, home: str = "") -> str:
+def html(report: Report, *, tz: tzinfo = UTC, home: str = "", language: str = ENGLISH) -> str:
     """The page. Times are shown in `tz`, and name it. `home` is where the product's name leads, if anywhere."""
     template = _environment().get_template("report.html.j2")
-    return template.render(
-        report=report,
-        tz=tz,
-        home=home,
-        css=style(),
-        csp=content_security_policy(),
-        found=report.verdict is Verdict.FOUND,
-        groups=_occurrences(report.events),
-        onset=_onset(report),
-    )
+    with speaking(language):
+        return template.render(
+            report=report,
+            summary=summary(report, tz),
+            tz=tz,
+            home=home,
+            css=style(),
+            csp=content_security_policy(),
+            found=report.verdict is Verdict.FOUND,
+            groups=_occurrences(report.events),
+            onset=_onset(report),
+        )
 
 
 def style() -> str:
@@ -100,6 +104,7 @@ def _environment() -> Environment:
         "figure": figure,
         "stamp": stamp,
         "clock": clock,
+        "said": said,
     }
     environment.globals |= {
         "MOST": MOST,
@@ -109,6 +114,11 @@ def _environment() -> Environment:
         "one_line": one_line,
         "sum_of_costs": sum_of_costs,
         "GUESSED": GUESSED,
+        "ROLES": ROLES,
+        "cut_edges": cut_edges,
+        "percent": percent,
+        "say": say,
+        "tag": tag,
         "telling": telling,
         "quantity": quantity,
         "between": between,

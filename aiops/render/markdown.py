@@ -9,9 +9,12 @@ from datetime import UTC, tzinfo
 from aiops.domain import Event, Evidence, Gap, Remediation, Report, RootCause, Verdict
 from aiops.render import forecast
 from aiops.render.clean import clean, link
+from aiops.render.headline import summary
+from aiops.render.language import ENGLISH, said, say, speaking
 from aiops.render.path import cut_edges, one_line, sum_of_costs, telling
 from aiops.render.shell import command
-from aiops.units import clock, percent, stamp
+from aiops.render.values import percent
+from aiops.units import clock, stamp
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&#$!{}])")
 # Word joiner: invisible, and it keeps an @ from paging somebody and an address from becoming a link.
@@ -19,17 +22,23 @@ _BREAKER = "\u2060"
 _MOST = 30
 
 
-def markdown(report: Report, *, tz: tzinfo = UTC) -> str:
+def markdown(report: Report, *, tz: tzinfo = UTC, language: str = ENGLISH) -> str:
     """Headings from the second level down, so that it can stand inside another document."""
+    with speaking(language):
+        return _markdown(report, tz)
+
+
+def _markdown(report: Report, tz: tzinfo) -> str:
+    replay = code(f"aiops replay {clean(report.id, 64)}")
     blocks = [
-        list(_summary(report)),
+        list(_summary(report, tz)),
         list(_forecasts(report, tz)),
         list(_causes(report, tz)),
         list(_cut(report)),
         list(_events(report.events, tz)),
         list(_gaps(report.gaps)),
         list(_remediation(report.remediation)),
-        ["## Same report again", "", f"Reads only the recording: {code(f'aiops replay {clean(report.id, 64)}')}"],
+        [f"## {say('Same report again')}", "", f"{say('Reads only the recording:')} {replay}"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -59,8 +68,8 @@ def _target(url: str) -> str:
     return link(url).translate({ord("("): "%28", ord(")"): "%29", ord("<"): "%3C", ord(">"): "%3E", ord("\\"): "%5C"})
 
 
-def _summary(report: Report) -> Iterable[str]:
-    first, *rest = (escape(line) for line in report.summary)
+def _summary(report: Report, tz: tzinfo) -> Iterable[str]:
+    first, *rest = (escape(line) for line in summary(report, tz))
     yield f"**{first or report.verdict}**"
     for line in rest:
         yield ""
@@ -69,7 +78,7 @@ def _summary(report: Report) -> Iterable[str]:
 
 def _forecasts(report: Report, tz: tzinfo) -> Iterable[str]:
     if report.forecasts:
-        yield "## Forecasts"
+        yield f"## {say('Forecasts')}"
         yield ""
         yield from forecast.markdown(report, tz, escape, code)
 
@@ -77,26 +86,27 @@ def _forecasts(report: Report, tz: tzinfo) -> Iterable[str]:
 def _causes(report: Report, tz: tzinfo) -> Iterable[str]:
     if not report.root_causes:
         return
-    yield "## Ranked causes" if report.verdict is Verdict.FOUND else "## What came closest (not enough for a verdict)"
+    found = report.verdict is Verdict.FOUND
+    yield f"## {say('Ranked causes') if found else say('What came closest (not enough for a verdict)')}"
     yield ""
     for cause in report.root_causes[:3]:
         yield from _cause(cause, report, tz)
 
 
 def _cause(cause: RootCause, report: Report, tz: tzinfo) -> Iterable[str]:
-    fault = f" ({escape(cause.fault, 40)})" if cause.fault else ""
+    fault = f" ({escape(say(cause.fault), 40)})" if cause.fault else ""
     yield f"{cause.rank}. {code(cause.node, 120)} {percent(cause.score)} {code(cause.metric, 120)}".rstrip() + fault
-    yield f"   - Path: {code(one_line(cause, report, tz))}"
+    yield f"   - {say('Path:')} {code(one_line(cause, report, tz))}"
     if costs := sum_of_costs(cause):
-        yield f"   - Costs: {escape(costs)}"
+        yield f"   - {say('Costs:')} {escape(costs)}"
     for evidence in telling(cause)[:_MOST]:
         target = _target(evidence.link)
         query = f" {code(evidence.query, 400)}" if evidence.query else ""
-        yield f"   - {_weighed(evidence)}{escape(evidence.summary, 600)}{query}" + (
-            f" ([source]({target}))" if target else ""
+        yield f"   - {_weighed(evidence)}{escape(said(evidence.summary), 600)}{query}" + (
+            f" ([{say('source')}]({target}))" if target else ""
         )
     if cause.why_not:
-        yield f"   - Why not: {escape(cause.why_not)}"
+        yield f"   - {say('Why not:')} {escape(said(cause.why_not))}"
 
 
 def _weighed(evidence: Evidence) -> str:
@@ -106,47 +116,48 @@ def _weighed(evidence: Evidence) -> str:
 def _cut(report: Report) -> Iterable[str]:
     """Edges that no path may use."""
     if report.dropped:
-        yield f"Left out to break cycles: {escape(cut_edges(report))}"
+        yield f"{say('Left out to break cycles:')} {escape(cut_edges(report))}"
 
 
 def _events(events: tuple[Event, ...], tz: tzinfo) -> Iterable[str]:
     if not events:
         return
-    yield "## What happened"
+    yield f"## {say('What happened')}"
     yield ""
     shown = sorted(events, key=lambda event: -event.score)[:_MOST]
     for event in shown:
-        what = f"{event.kind} {escape(event.what, 60)}, {code(event.node, 120)}: {escape(event.summary, 300)}"
+        what = f"{say(event.kind)} {escape(say(event.what), 60)}, {code(event.node, 120)}: {escape(said(event.summary), 300)}"
         yield f"- {clock(event.at, tz)} {what}"
         if event.example and clean(event.example) != clean(event.summary):
-            yield f"  - e.g. {code(event.example, 240)}"
+            yield f"  - {say('e.g.')} {code(event.example, 240)}"
     if shown:
         yield ""
-        rest = f", {len(events) - len(shown)} more in the JSON form" if len(events) > len(shown) else ""
-        yield f"First at {stamp(min(event.at for event in events), tz)}{rest}."
+        yield say("First at {when}.", when=stamp(min(event.at for event in events), tz))
+    if len(events) > len(shown):
+        yield say("And {n} more in the JSON form.", n=len(events) - len(shown))
 
 
 def _gaps(gaps: tuple[Gap, ...]) -> Iterable[str]:
     if not gaps:
         return
-    yield "## Not seen"
+    yield f"## {say('Not seen')}"
     yield ""
     for gap in gaps[:_MOST]:
-        mend = f" Mend: {escape(gap.mend, 600)}" if gap.mend else ""
-        yield f"- **{escape(gap.what, 300) or 'unnamed'}**: {escape(gap.why, 600)}{mend}"
+        mend = f" {say('To mend it:')} {escape(said(gap.mend), 600)}" if gap.mend else ""
+        yield f"- **{escape(said(gap.what), 300) or say('unnamed')}**: {escape(said(gap.why), 600)}{mend}"
 
 
 def _remediation(proposal: Remediation | None) -> Iterable[str]:
     if proposal is None:
         return
-    yield "## Proposed repair (not run)"
+    yield f"## {say('Proposed repair (not run)')}"
     yield ""
-    yield f"{escape(proposal.title, 300)}, on {code(proposal.target, 120)}"
+    yield f"{escape(said(proposal.title), 300)}, {say('on')} {code(proposal.target, 120)}"
     if proposal.argv:
         yield ""
         line = command(proposal.argv)
         yield code(line, len(line) + 1)
-    for label, words in (("Why", proposal.why), ("Check", proposal.check), ("Undo", proposal.undo)):
+    for label, words in ((say("Why"), proposal.why), (say("Check"), proposal.check), (say("Undo"), proposal.undo)):
         if words:
             yield ""
-            yield f"{label}: {escape(words, 600)}"
+            yield f"{label}: {escape(said(words), 600)}"

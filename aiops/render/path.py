@@ -8,16 +8,21 @@ from datetime import tzinfo
 
 from aiops.domain import Chart, Edge, Evidence, Report, RootCause
 from aiops.render.clean import clean
-from aiops.units import clock, figure, lag, moments, zone
+from aiops.render.language import listed, said, say
+from aiops.render.values import figure, lag
+from aiops.units import clock, moments, zone
 
-# What `Scope.symptom` calls the symptom that maps to no node.
-VIRTUAL = "_symptom"
+# Nodes that stand for no service: what users feel, and the symptom that maps to no node.
+_VIRTUAL = {"_entry": "the entry", "_symptom": "the whole system"}
 
 # The source of an edge that nobody stated, and what it is called.
 LEARNED = "learned"
 GUESSED = "guessed"
 
 MOST_CUT = 20
+
+# What a node is on a path.
+ROLES = {"cause": "Cause", "via": "Via", "symptom": "Symptom", "both": "Cause and symptom"}
 
 # How an edge reads from cause to effect.
 _RELATION = {"CALLS": "called by", "RUNS_ON": "hosts"}
@@ -64,7 +69,7 @@ def hops(cause: RootCause, report: Report, tz: tzinfo) -> tuple[Hop, ...]:
             onset,
             _role(index, len(nodes)),
             charts.get(node),
-            clean(cause.evidence[0].summary, 110) if not index and cause.evidence and node not in charts else "",
+            clean(said(cause.evidence[0].summary), 110) if not index and cause.evidence and node not in charts else "",
             _link(edge, cost, report, tz) if edge else None,
         )
         for index, (node, onset, edge, cost) in enumerate(zip(nodes, onsets, edges, costs, strict=True))
@@ -85,22 +90,23 @@ def sum_of_costs(cause: RootCause) -> str:
     if not path.edges:
         return ""
     steps = (
-        f"{cost:.2f} {_source(edge)}" + (f" ({lag(edge.lag)})" if edge.lag else "")
+        f"{cost:.2f} {say(_source(edge))}" + (f" ({lag(edge.lag)})" if edge.lag else "")
         for edge, cost in zip(path.edges, path.costs, strict=True)
     )
-    return f"{' + '.join(steps)} = {path.cost:.2f}, probability {math.exp(-path.cost):.2f}"
+    total = say("probability {share}", share=f"{math.exp(-path.cost):.2f}")
+    return listed([f"{' + '.join(steps)} = {path.cost:.2f}", total])
 
 
 def cut_edges(report: Report, arrow: str = "→") -> str:
     """Edges that were left out to break cycles, "a → b, c → d"; "" when there were none."""
     told = [f"{clean(e.cause, 80)} {arrow} {clean(e.effect, 80)}" for e in report.dropped[:MOST_CUT]]
     more = len(report.dropped) - len(told)
-    return ", ".join(told) + (f" and {more} more" if more else "")
+    return listed(told) + (say(" and {n} more", n=more) if more else "")
 
 
 def spoken(node: str) -> str:
-    """A node's name; the virtual symptom, which stands for all entries, is called by what it is."""
-    return "the whole system" if node == VIRTUAL else clean(node, 120)
+    """A node's name; one that stands for no service is called by what it is."""
+    return say(_VIRTUAL[node]) if node in _VIRTUAL else clean(node, 120)
 
 
 def telling(cause: RootCause) -> tuple[Evidence, ...]:
@@ -118,7 +124,7 @@ def _role(index: int, size: int) -> str:
 def _link(edge: Edge, cost: float, report: Report, tz: tzinfo) -> Link:
     relation = _RELATION.get(edge.kind, clean(edge.kind, 40).lower().replace("_", " "))
     after = lag(edge.lag) if edge.lag else ""
-    return Link(relation, f"{cost:.2f}", figure(edge.strength), after, _source(edge), _seen(edge, report, tz))
+    return Link(say(relation), f"{cost:.2f}", figure(edge.strength), after, _source(edge), _seen(edge, report, tz))
 
 
 def _seen(edge: Edge, report: Report, tz: tzinfo) -> str:

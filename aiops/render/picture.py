@@ -10,8 +10,10 @@ from html import escape
 
 from aiops.domain import Chart
 from aiops.render.clean import clean, width
+from aiops.render.language import say
 from aiops.render.scale import Stretch, TimeAxis, ValueAxis, from_s, time_axis, time_ticks, value_axis
-from aiops.units import Unit, between, quantity, stamp, unit, zone
+from aiops.render.values import between, quantity
+from aiops.units import Unit, stamp, unit, zone
 
 WIDE, HIGH = 520, 224
 _PLOT_TOP, _PLOT_BOTTOM = 46.0, 194.0
@@ -84,19 +86,25 @@ def describe(chart: Chart, tz: tzinfo) -> str:
     """The chart in words, for those who do not see it: where it starts, when it left its band, how far it went."""
     drawn = samples(chart)
     known = [i for i, v in enumerate(drawn.values) if math.isfinite(v)]
+    of = {"metric": clean(chart.metric, 120), "node": clean(chart.node, 120)}
     if not known:
-        return f"{clean(chart.metric, 120)} of {clean(chart.node, 120)}: no data in this window."
-    first, last = from_s(min(drawn.times)), from_s(max(drawn.times))
-    words = [f"{clean(chart.metric, 120)} of {clean(chart.node, 120)} from {stamp(first, tz)} to {stamp(last, tz)}"]
-    words.extend(f"{clean(label, 80)} at {stamp(from_s(at), tz)}" for label, at in chart.marks)
+        return say("{metric} of {node}: no data in this window.", **of)
+    first, last = (stamp(from_s(at), tz) for at in (min(drawn.times), max(drawn.times)))
+    words = [say("{metric} of {node} from {first} to {last}", first=first, last=last, **of)]
+    for label, at in chart.marks:
+        words.append(say("{what} at {when}", what=clean(say(label), 80), when=stamp(from_s(at), tz)))
     far = extreme(drawn, _onset(chart))
     if math.isfinite(drawn.upper[-1]) and not math.isfinite(drawn.values[-1]):
-        words.append(f"at its end {between(drawn.lower[-1], drawn.upper[-1], chart.metric)} is expected")
+        band = between(drawn.lower[-1], drawn.upper[-1], chart.metric)
+        words.append(say("at its end {band} is expected", band=band))
     elif far is None:
-        words.append("it stayed within the expected range")
+        words.append(say("it stayed within the expected range"))
     else:
-        band = between(drawn.lower[far], drawn.upper[far], chart.metric)
-        words.append(f"at most {quantity(drawn.values[far], chart.metric)} where {band} was expected")
+        band, value = (
+            between(drawn.lower[far], drawn.upper[far], chart.metric),
+            quantity(drawn.values[far], chart.metric),
+        )
+        words.append(say("at most {value} where {band} was expected", value=value, band=band))
     return "; ".join(words) + "."
 
 
@@ -235,7 +243,7 @@ def _mark_lines(chart: Chart, across: TimeAxis) -> Iterable[str]:
     placed.sort(key=lambda mark: mark[1])
     taken: list[tuple[int, float, float]] = []  # (row, left, right) of each label
     for index, (label, x) in enumerate(placed):
-        words = fit(clean(label, 80), 0.55 * WIDE, 12)
+        words = fit(clean(say(label), 80), 0.55 * WIDE, 12)
         row, left, right = _room(taken, x, width(words) * _LETTER * 12, index % 2, last=index == len(placed) - 1)
         taken.append((row, left, right))
         y, anchor, at = 14 + 16 * row, *(("start", left) if left > x else ("end", right))
@@ -296,7 +304,7 @@ def _hover_words(chart: Chart, drawn: Samples, i: int) -> tuple[str, float]:
     """(what was measured and expected at a sample, where its dot stands); "" where nothing is known."""
     measured, banded = math.isfinite(drawn.values[i]), math.isfinite(drawn.lower[i]) and math.isfinite(drawn.upper[i])
     words = [quantity(drawn.values[i], chart.metric)] if measured else []
-    words += [f"expected {between(drawn.lower[i], drawn.upper[i], chart.metric)}"] if banded else []
+    words += [say("expected {band}", band=between(drawn.lower[i], drawn.upper[i], chart.metric))] if banded else []
     middle = drawn.mean[i] if math.isfinite(drawn.mean[i]) else (drawn.lower[i] + drawn.upper[i]) / 2
     return ", ".join(words), drawn.values[i] if measured else middle
 

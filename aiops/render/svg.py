@@ -9,6 +9,8 @@ from importlib.resources import files
 
 from aiops.domain import Report, Verdict
 from aiops.render.clean import clean
+from aiops.render.headline import summary
+from aiops.render.language import ENGLISH, say, speaking
 from aiops.render.path import Hop, hops
 from aiops.render.picture import HIGH, WIDE, chart_svg, fit, small_svg
 
@@ -18,14 +20,19 @@ _PAGE = 2 * _MARGIN + 2 * WIDE + 24
 _MOST_CHARTS = 6
 
 
-def svg(report: Report, *, tz: tzinfo = UTC) -> str:
+def svg(report: Report, *, tz: tzinfo = UTC, language: str = ENGLISH) -> str:
     """A standalone SVG: no script, no request, light and dark. Charts beyond the sixth stand in the other forms."""
+    with speaking(language):
+        return _svg(report, tz)
+
+
+def _svg(report: Report, tz: tzinfo) -> str:
     parts: list[str] = []
-    height = _headline(parts, report)
+    height = _headline(parts, summary(report, tz))
     if report.root_causes and report.verdict is Verdict.FOUND:
         height = _path(parts, hops(report.root_causes[0], report, tz), height)
     height = _charts(parts, report, tz, height)
-    title = escape(clean(report.summary[0], 300))
+    title = escape(clean(summary(report, tz)[0], 300))
     return "".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_PAGE} {height}" width="{_PAGE}" height="{height}" ',
@@ -42,14 +49,14 @@ def _style() -> str:
     return files("aiops.render").joinpath("templates/picture.css").read_text("utf-8")
 
 
-def _headline(parts: list[str], report: Report) -> int:
+def _headline(parts: list[str], told: tuple[str, str, str]) -> int:
     """The summary, one line each; returns where the next part begins."""
     room = _PAGE - 2 * _MARGIN
-    for index, line in enumerate(report.summary):
+    for index, line in enumerate(told):
         css, size = ("p-title", 21) if index == 0 else ("p-sub", 14)
         y = 52 + (26 * index if index else 0)
         parts.append(f'<text class="{css}" x="{_MARGIN}" y="{y}">{escape(fit(clean(line), room, size))}</text>')
-    return 52 + 26 * len(report.summary)
+    return 52 + 26 * len(told)
 
 
 def _path(parts: list[str], steps: tuple[Hop, ...], top: int) -> int:
@@ -71,7 +78,7 @@ def _card(hop: Hop, x: float, y: float, wide: float) -> Iterable[str]:
     yield f'<g><title>{escape(hop.node)}</title><rect class="{kind}" x="{x:.0f}" y="{y}" width="{wide:.0f}" height="{_CARD_HIGH}" rx="8"/>'
     yield f'<text class="p-name" x="{x + 12:.0f}" y="{y + 25}">{escape(fit(hop.node, room, 15))}</text>'
     yield f'<text class="p-soft" x="{x + 12:.0f}" y="{y + 44}">{escape(fit(hop.metric, room, 12))}</text>'
-    yield f'<text class="p-time" x="{x + 12:.0f}" y="{y + 66}">{escape(hop.onset or "no onset seen")}</text>'
+    yield f'<text class="p-time" x="{x + 12:.0f}" y="{y + 66}">{escape(hop.onset or say("no onset seen"))}</text>'
     if hop.note:
         yield f'<text class="p-soft" x="{x + 12:.0f}" y="{y + 104}">{escape(fit(hop.note, room, 12))}</text>'
     if hop.chart:

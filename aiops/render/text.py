@@ -8,9 +8,12 @@ from datetime import UTC, tzinfo
 from aiops.domain import Event, Evidence, Remediation, Report, RootCause, Verdict
 from aiops.render import forecast
 from aiops.render.clean import clean, width, wrap
+from aiops.render.headline import summary
+from aiops.render.language import ENGLISH, said, say, speaking
 from aiops.render.path import cut_edges, one_line, sum_of_costs, telling
 from aiops.render.shell import command
-from aiops.units import clock, percent
+from aiops.render.values import percent
+from aiops.units import clock
 
 MOST_CAUSES = 3
 _MOST_EVIDENCE = 4
@@ -18,18 +21,23 @@ _MOST_EVENTS = 8
 _MOST_GAPS = 12
 
 
-def text(report: Report, *, tz: tzinfo = UTC, columns: int = 100) -> str:
+def text(report: Report, *, tz: tzinfo = UTC, columns: int = 100, language: str = ENGLISH) -> str:
     """Lines of at most `columns` terminal columns, but for the three of the verdict, each one line so that a script can
     take them, and for commands: they are copied, so they stay whole."""
+    with speaking(language):
+        return _text(report, tz, columns)
+
+
+def _text(report: Report, tz: tzinfo, columns: int) -> str:
     blocks = [
-        [clean(line) for line in report.summary],
+        [clean(line) for line in summary(report, tz)],
         list(_forecasts(report, tz, columns)),
         list(_causes(report, tz, columns)),
         list(_cut(report, columns)),
         list(_events(report.events, tz, columns)),
         list(_gaps(report, columns)),
         list(_remediation(report.remediation, columns)),
-        ["Same report again, from its recording:", f"  aiops replay {clean(report.id, 64)}"],
+        [say("Same report again, from its recording:"), f"  aiops replay {clean(report.id, 64)}"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -38,7 +46,7 @@ def _forecasts(report: Report, tz: tzinfo, columns: int) -> Iterable[str]:
     """Each series with its picture, its card and what every method did."""
     if not report.forecasts:
         return
-    yield "Forecasts"
+    yield say("Forecasts")
     for lead, words, wrapped in forecast.lines(report, tz):
         yield from _item(lead, words, columns) if wrapped else (f"{lead}{words}"[:columns],)
 
@@ -47,21 +55,21 @@ def _causes(report: Report, tz: tzinfo, columns: int) -> Iterable[str]:
     if not report.root_causes:
         return
     found = report.verdict is Verdict.FOUND
-    yield "Ranked causes" if found else "What came closest (not enough for a verdict)"
+    yield say("Ranked causes") if found else say("What came closest (not enough for a verdict)")
     for cause in report.root_causes[:MOST_CAUSES]:
         yield from _cause(cause, report, tz, columns)
 
 
 def _cause(cause: RootCause, report: Report, tz: tzinfo, columns: int) -> Iterable[str]:
-    what = " ".join(clean(word, 120) for word in (cause.metric, cause.fault) if word)
+    what = " ".join(clean(word, 120) for word in (cause.metric, say(cause.fault)) if word)
     yield from _item(f"  {cause.rank}. ", f"{clean(cause.node, 120)} {percent(cause.score)} {what}", columns)
-    yield from _item("     path: ", one_line(cause, report, tz, arrow="->"), columns)
+    yield from _item(f"     {say('path:')} ", one_line(cause, report, tz, arrow="->"), columns)
     if costs := sum_of_costs(cause):
-        yield from _item("     costs: ", costs, columns)
+        yield from _item(f"     {say('costs:')} ", costs, columns)
     for evidence in telling(cause)[:_MOST_EVIDENCE]:
-        yield from _item("     - ", f"{_weighed(evidence)}{clean(evidence.summary, 600)}", columns)
+        yield from _item("     - ", f"{_weighed(evidence)}{clean(said(evidence.summary), 600)}", columns)
     if cause.why_not:
-        yield from _item("     why not: ", clean(cause.why_not), columns)
+        yield from _item(f"     {say('why not:')} ", clean(said(cause.why_not)), columns)
 
 
 def _weighed(evidence: Evidence) -> str:
@@ -71,46 +79,46 @@ def _weighed(evidence: Evidence) -> str:
 def _cut(report: Report, columns: int) -> Iterable[str]:
     """Edges that no path may use."""
     if report.dropped:
-        yield from _item("Left out to break cycles: ", cut_edges(report, arrow="->"), columns)
+        yield from _item(f"{say('Left out to break cycles:')} ", cut_edges(report, arrow="->"), columns)
 
 
 def _events(events: tuple[Event, ...], tz: tzinfo, columns: int) -> Iterable[str]:
     """What happened, strongest first; the example of a log template is what one greps for."""
     if not events:
         return
-    yield "What happened"
+    yield say("What happened")
     shown = sorted(events, key=lambda event: -event.score)[:_MOST_EVENTS]
     for event in shown:
-        what = f"{event.kind} {clean(event.what, 60).replace('_', ' ')}, {clean(event.node, 120)}"
-        yield from _item(f"  {clock(event.at, tz)} ", f"{what}: {clean(event.summary, 300)}", columns)
+        what = f"{say(event.kind)} {clean(say(event.what.replace('_', ' ')), 60)}, {clean(event.node, 120)}"
+        yield from _item(f"  {clock(event.at, tz)} ", f"{what}: {clean(said(event.summary), 300)}", columns)
         if event.example and clean(event.example) != clean(event.summary):
-            yield from _item("           e.g. ", clean(event.example, 240), columns)
+            yield from _item(f"           {say('e.g.')} ", clean(event.example, 240), columns)
     if len(events) > len(shown):
-        yield f"  and {len(events) - len(shown)} more in the JSON form"
+        yield f"  {say('And {n} more in the JSON form.', n=len(events) - len(shown))}"
 
 
 def _gaps(report: Report, columns: int) -> Iterable[str]:
     if not report.gaps:
         return
-    yield "Not seen"
+    yield say("Not seen")
     for gap in report.gaps[:_MOST_GAPS]:
-        yield from _item("  - ", f"{clean(gap.what, 300)}: {clean(gap.why, 600)}", columns)
+        yield from _item("  - ", f"{clean(said(gap.what), 300)}: {clean(said(gap.why), 600)}", columns)
         if gap.mend:
-            yield from _item("    mend: ", clean(gap.mend, 600), columns)
+            yield from _item(f"    {say('mend:')} ", clean(said(gap.mend), 600), columns)
     if len(report.gaps) > _MOST_GAPS:
-        yield f"  and {len(report.gaps) - _MOST_GAPS} more in the JSON form"
+        yield f"  {say('And {n} more in the JSON form.', n=len(report.gaps) - _MOST_GAPS)}"
 
 
 def _remediation(proposal: Remediation | None, columns: int) -> Iterable[str]:
     if proposal is None:
         return
-    yield "Proposed repair (not run)"
-    yield from _item("  ", f"{clean(proposal.title, 300)}, on {clean(proposal.target, 120)}", columns)
+    yield say("Proposed repair (not run)")
+    yield from _item("  ", f"{clean(said(proposal.title), 300)}, {say('on')} {clean(proposal.target, 120)}", columns)
     if proposal.argv:
         yield f"  $ {command(proposal.argv)}"
-    for label, words in (("why", proposal.why), ("check", proposal.check), ("undo", proposal.undo)):
+    for label, words in ((say("why"), proposal.why), (say("check"), proposal.check), (say("undo"), proposal.undo)):
         if words:
-            yield from _item(f"  {label}: ", clean(words, 600), columns)
+            yield from _item(f"  {label}: ", clean(said(words), 600), columns)
 
 
 def _item(lead: str, words: str, columns: int) -> Iterable[str]:

@@ -386,3 +386,10 @@ def _fill(value: Any, text: str) -> Any:
             | {text: _fill(next(iter(value.values()), text), text)}
         )
     return value
+
+
+def telling_times(first: str = "Cause: a, 90% likely, behind b since 2026-03-14 16:30:00Z") -> Report:
+    """A path over midnight in Shanghai, as a stage tells it."""
+    symptom = Symptom("b", None, datetime(2026, 3, 14, 16, 30, tzinfo=UTC))
+    path = "Path: a 15:59:30Z -> b 16:01:00Z (probability 0.50)"
+    return replace(found(), symptom=symptom, summary=(first, path, "Rests on: its place in the graph alone"))
