@@ -17,10 +17,13 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
-.PHONY: install dev llm
-install: $(STAMPS)/base ## make .venv with everything but the language model
+.PHONY: install dev llm sandbox
+install: $(STAMPS)/base sandbox ## make .venv with everything but the language model
 dev: $(STAMPS)/dev ## install, with the extras and tools that the tests need
 llm: $(STAMPS)/llm ## install, with the language model (a source build of some minutes)
+# Without it everything works but repairs, which `aiops doctor` then says.
+sandbox: $(BIN)/uv ## fetch bubblewrap, unless it is on PATH: what repairs are confined with
+	@$(BIN)/python tests/servers/parts.py bubblewrap $(if $(CI),,|| echo "no bubblewrap: repairs are only proposed" >&2)
 
 $(BIN)/uv: requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "aiops needs Python 3.11 or newer; set PYTHON=")'
@@ -60,7 +63,7 @@ demo: $(STAMPS)/base ## replay and explain a real incident; then ask for it in w
 DEMO_QUESTION := "why is the gateway service slow?"
 
 # Under CI a part that can't be made ready is a failure; elsewhere its tests are skipped and say how to mend it.
-SERVERS := prometheus victoria-metrics alertmanager redis neo4j opensearch chromium fonts llama-vocabulary
+SERVERS := bubblewrap prometheus victoria-metrics alertmanager redis neo4j opensearch chromium fonts llama-vocabulary
 .PHONY: servers
 servers: $(BIN)/uv ## make the test servers ready, inside the checkout
 	@$(BIN)/python tests/servers/parts.py $(SERVERS) $(if $(CI),,|| true)

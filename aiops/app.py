@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import pwd
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
@@ -34,6 +35,7 @@ from aiops.ports import (
     LanguageModel,
     LogSource,
     MetricsSource,
+    Sandbox,
     Store,
     TraceSource,
 )
@@ -179,6 +181,21 @@ def language_models(config: Settings) -> Iterator[dict[str, LanguageModel]]:
         for one in opened.values():
             stack.callback(one.close)
         yield opened
+
+
+def sandbox(config: Settings) -> Sandbox:
+    """Where repairs run; whether anything can be confined here shows when it is asked to run or to answer a ping."""
+    from aiops.adapters.sandbox import Bubblewrap
+
+    named = config.text("sandbox.bubblewrap")
+    found = shutil.which(named or "bwrap")
+    program = Path(found).resolve() if found else None if named else resources.fetched("bwrap")
+    return Bubblewrap(
+        program,
+        uid=int(config.number("sandbox.uid")),
+        group=config.text("sandbox.cgroup"),
+        most=int(config.number("sandbox.most")),
+    )
 
 
 def shelf(config: Settings, *, keep: bool = True) -> Shelf:

@@ -800,6 +800,70 @@ class Remediation:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What one run in the sandbox may use at most. Sizes in bytes; pids counts processes and threads, with the launcher's two."""
+
+    timeout_s: float = 30.0
+    memory: int = 128 << 20
+    pids: int = 32
+    cpu_weight: int = 20  # of 1 to 10,000, where other programs have 100
+    tmp: int = 16 << 20
+    work: int = 64 << 20
+    output: int = 1 << 20
+    artefacts: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a sandbox is to run: no shell takes it apart. `files`, by name, lie in its working directory.
+
+    door: a Unix socket that it finds at `/run/aiops.sock`, "" = none; the only way out that a run can be given."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    door: str = ""
+
+
+class RunStatus(StrEnum):
+    """How a run ended, by the kernel's own counters: what a program prints or exits with can't say `oom` or `timeout`."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    OUTPUT_LIMIT = "output_limit"
+    REJECTED = "rejected"  # there was no room for it; nothing ran
+    REFUSED = "refused"  # it could not be confined or was not allowed; nothing ran
+    UNKNOWN = "unknown"  # nobody was there to see how it ended
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run used: milliseconds of wall and processor time, the most bytes of memory and the most processes at once."""
+
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+    memory_peak: int = 0
+    pids_peak: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run or of an action. `output` has its control characters escaped; `why` says more of any status but ok.
+
+    artefacts: the plain files that the run left in `out/`, by name."""
+
+    status: RunStatus
+    exit_code: int | None = None
+    output: str = ""
+    usage: Usage = field(default_factory=Usage)
+    why: str = ""
+    artefacts: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Feedback:
     """What a person told about a report: that `cause` was the root cause of its `symptom` node, or, where `wrong`, that it
     was not."""

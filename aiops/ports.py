@@ -16,12 +16,14 @@ from aiops.domain import (
     Call,
     Calls,
     Change,
+    Command,
     Feedback,
     Job,
     JobState,
     Known,
     Labels,
     Logs,
+    Outcome,
     Panel,
     Presence,
     Samples,
@@ -326,3 +328,18 @@ class Chat(Protocol):
     """Raises SourceError."""
 
     def post(self, thread: str, text: str) -> None: ...
+
+
+class Sandbox(Protocol):
+    """Where repairs run. What can't be confined does not run: that is an outcome (`refused`), never an exception."""
+
+    def run(self, command: Command, cancelled: Callable[[], bool] = ...) -> Outcome:
+        """Runs until it ends, reaches a limit, or `cancelled` says so; when it returns nothing of it is left.
+
+        UsageError for a command that can't be one."""
+
+    def sweep(self) -> int:
+        """Removes what services that were killed left behind; how many runs. Refused where nothing can be confined."""
+
+    def ping(self, timeout: float) -> str:
+        """Proves by a run that runs are confined; Refused, with what is missing, where they are not."""

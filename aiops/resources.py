@@ -18,6 +18,12 @@ def folder(name: str, override: str = "") -> Path:
     raise FileNotFoundError(f"no data folder {name!r}: looked in {', '.join(map(str, candidates))}")
 
 
+def fetched(program: str) -> Path | None:
+    """A program that `make` fetched into the checkout; None when there is none, as beside an installed package."""
+    found = Path(str(files("aiops"))).parent / ".servers" / "root" / "usr" / "bin" / program
+    return found if found.is_file() else None
+
+
 def demo_incident() -> Path:
     """The recorded incident that ships with aiops."""
     return Path(str(files("aiops"))) / "demo" / "incident"

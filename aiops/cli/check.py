@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiops.errors import AiopsError
@@ -53,7 +51,7 @@ def _parts(load: Callable[[], Settings], live: bool) -> Iterator[Part]:
         return
     yield Part("settings", "ok", f"home {settings.home}")
     yield from _house(settings, live)
-    yield _sandbox()
+    yield _sandbox(settings)
 
 
 def _python() -> Part:
@@ -117,14 +115,8 @@ def _pinged(name: str, ping: Callable[[float], str], mend: str, *, needed: bool 
         return Part(name, "failed" if needed else "missing", str(error), mend, error.exit_code if needed else 0)
 
 
-def _sandbox() -> Part:
-    """What repairs would be confined with. Nothing runs in it yet, so that it is no need."""
-    bwrap = shutil.which("bwrap")
-    root = Path("/sys/fs/cgroup")
-    cgroups = "v2" if (root / "cgroup.controllers").exists() else "v1" if (root / "memory").is_dir() else "none"
-    says = f"bubblewrap {bwrap or 'not found'}, cgroups {cgroups}"
-    if bwrap and cgroups != "none":
-        return Part("sandbox", "ok", says)
-    return Part(
-        "sandbox", "missing", f"{says}; repairs are only proposed", "apt-get install bubblewrap" if not bwrap else ""
-    )
+def _sandbox(settings: Settings) -> Part:
+    """What repairs are confined with, proven by a run: where it can't be, repairs are only proposed."""
+    from aiops import app
+
+    return _pinged("sandbox", app.sandbox(settings).ping, "make sandbox, or apt-get install bubblewrap")

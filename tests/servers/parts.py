@@ -51,6 +51,7 @@ PARTS: Mapping[str, Part] = {
         Part("prometheus", {"prometheus": "usr/bin/prometheus", "promtool": "usr/bin/promtool"}, ["prometheus"]),
         Part("alertmanager", {"alertmanager": "usr/bin/prometheus-alertmanager"}, ["prometheus-alertmanager"]),
         Part("victoria-metrics", {"victoria-metrics": "usr/bin/victoria-metrics"}, ["victoria-metrics"]),
+        Part("bubblewrap", {"bwrap": "usr/bin/bwrap"}, ["bubblewrap"]),
         Part("redis", {"redis-server": "usr/bin/redis-server"}, ["redis-server"]),
         Part("chromium", {"chromium": "usr/lib/chromium/chromium"}, ["chromium"]),
         # Latin text as it looks on people's machines, every sign, and Chinese: without a font every glyph is a box.
