@@ -937,3 +937,35 @@ class Recording:
     observation: Observation
     hashes: Mapping[str, str] = field(default_factory=dict)
     priors: tuple[Prior, ...] = ()
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What one metric of one node was over the asked time, beside its baseline. None = there are no samples to tell it from.
+
+    series: how many were put together, and `how`: sum, mean, highest or lowest ("" for one). last, mean, least, most: of the
+    `samples` of the asked time; total: by how much a counter grew in it. baseline: the mean before it; change: from there to
+    `mean`, as a share of it; band: the range before it.
+    abnormal: whether it left that range for good, or is outside it now, since when, on which side and how far (`score`, 1.0 = the
+    threshold). fulfils: whether the numeric filters on its metric hold; None where there are none."""
+
+    node: str
+    metric: str
+    series: int = 0
+    how: str = ""
+    samples: int = 0
+    last: float | None = None
+    mean: float | None = None
+    least: float | None = None
+    most: float | None = None
+    most_at: datetime | None = None
+    total: float | None = None
+    baseline: float | None = None
+    change: float | None = None
+    band: tuple[float, float] | None = None
+    abnormal: bool | None = None
+    since: datetime | None = None
+    direction: Direction | None = None
+    score: float = 0.0
+    fulfils: bool | None = None
+
+
+    figures: tuple[Figure, ...] = ()  # of what was asked, for a query or a check

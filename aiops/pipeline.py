@@ -14,7 +14,7 @@ from aiops.stages.explain import explain
 from aiops.stages.forecast import foresee, look_back
 from aiops.stages.learn import dependencies, sightings
 from aiops.stages.link import link
-from aiops.stages.observe import observe
+from aiops.stages.observe import look_up, observe
 from aiops.stages.prescribe import prescribe
 from aiops.stages.priors import strengths, with_reasons
 from aiops.stages.rank import nothing_to_rank, rank
@@ -48,6 +48,9 @@ def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_
         return Recording(report_id, task, scope, observation, rules.hashes)
     scope = scope_of(task, sources.metrics.window(), sources.graph, rules.entities)
     observation = observe(
+    if task.intent is Intent.QUERY:
+        observation = look_up(scope, task, sources.metrics, rules.entities, deadline_s)
+        return Recording(report_id, task, scope, observation, rules.hashes)
         scope,
         sources.metrics,
         sources.logs,
@@ -59,6 +62,7 @@ def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_
         rules.topology,
         deadline_s,
     )
+        task.inputs.filters,
     return Recording(report_id, task, scope, observation, rules.hashes)
 
 

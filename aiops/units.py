@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -33,6 +34,7 @@ _ENDINGS: tuple[tuple[str, str, float], ...] = (
     ("_ns", "time", 1e-9),
     ("_s", "time", 1.0),
 )
+_COUNTED = re.compile(r"_(?:total|count|sum|bucket)$")
 _LADDERS: dict[str, tuple[tuple[float, str], ...]] = {
     "time": _TIME,
     "bytes": _BYTES,
@@ -59,9 +61,12 @@ class Unit:
 def unit(metric: str, magnitude: float) -> Unit:
     """The unit in which values of about `magnitude` read best, known from the metric's name; unknown names have none.
 
-    Counters (`..._seconds_total`) carry no unit here: after `rate` the name no longer tells it.
+    Of `rate(NAME)` it is that per second; of `p99(NAME)`, that of NAME.
     """
     name = metric.lower()
+    if name.startswith("rate("):
+        return _per_second(_COUNTED.sub("", name[5:-1]), magnitude)
+    name = name.partition("(")[2].removesuffix(")") or name
     kind, base = next(((k, b) for ending, k, b in _ENDINGS if name.endswith(ending)), ("", 1.0))
     ladder = _LADDERS[kind]
     size = abs(magnitude * base)
@@ -73,6 +78,14 @@ def unit(metric: str, magnitude: float) -> Unit:
     ]
     scale, suffix = (usable or ladder[-1:])[0] if size else next(s for s in ladder if s[0] == 1.0)
     return Unit(base / scale, suffix)
+
+
+def _per_second(counted: str, magnitude: float) -> Unit:
+    """Of a counter's rate; seconds of processor time per second are cores, other seconds per second are a plain share."""
+    if counted.endswith("seconds"):
+        return Unit(1.0, "cores") if "cpu" in counted else Unit(1.0, "")
+    inner = unit(counted, magnitude)
+    return Unit(inner.factor, f"{inner.suffix}/s" if inner.suffix.endswith("B") else "/s")
 
 
 def quantity(value: float, metric: str) -> str:

@@ -84,8 +84,9 @@ def index(report: Report) -> dict[str, str]:
 def public_report(report: Report) -> dict[str, Any]:
     """`aiops-report/1`: what `--format json`, `/reports/{id}.json` and scripts outside rely on.
 
-    The report of a forecast has a `forecasts` as well."""
+    The report of a forecast has `forecasts` as well, that of a query or a check `figures`."""
     told = {"forecasts": plain(report.forecasts)} if report.forecasts else {}
+    told |= {"figures": plain(report.figures)} if report.figures else {}
     return told | {
         "schema": REPORT_SCHEMA,
         "id": report.id,

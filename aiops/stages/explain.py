@@ -32,8 +32,11 @@ from aiops.domain import (
     Verdict,
     to_ns,
 )
+from aiops.stages.answer import answer
+from aiops.stages.courses import asked_rows, bare
 from aiops.stages.detect.window import incident_window
 from aiops.stages.expected import expected
+from aiops.stages.figures import Measured, asked_metrics
 
 SHOWN = 3  # root causes in a report
 CHARTS_PER_NODE = 2
@@ -54,12 +57,14 @@ def explain(
     """The report: three lines first, then what they rest on."""
     scope = recording.scope
     shown = causes.candidates[:SHOWN]
+    if recording.task.intent in (Intent.DETECT, Intent.QUERY):
+        return _answered(recording, findings, causes.gaps, versions)
     symptom = Symptom(scope.symptom_node, scope.symptom_metric, scope.at)
     gaps = (*recording.observation.gaps, *findings.gaps, *causes.gaps)
     return Report(
         id=recording.id,
         verdict=causes.verdict,
-        summary=_summary(recording, findings, causes, gaps),
+        summary=_summary(recording, causes, gaps),
         task=recording.task,
         symptom=symptom,
         root_causes=shown,
@@ -76,6 +81,36 @@ def explain(
 
 def _strongest(anomalies: Iterable[Anomaly]) -> tuple[Anomaly, ...]:
     return tuple(sorted(anomalies, key=lambda a: (-a.score, a.onset, a.node, a.metric)))
+def _answered(recording: Recording, findings: Findings, more: tuple[Gap, ...], versions: Mapping[str, str]) -> Report:
+    """The report of a query or a check: what was asked, in figures."""
+    scope, panel = recording.scope, recording.observation.panel
+    gaps = (*recording.observation.gaps, *findings.gaps, *more)
+    told = answer(recording, findings, gaps)
+    nodes, metrics = set(recording.task.inputs.services), set(asked_metrics(recording.task))
+    # What was asked about comes first; of the rest it is told what else was off.
+    ranked = sorted(
+        _strongest(findings.anomalies),
+        key=lambda a: bool(nodes) and not (a.node in nodes and (not metrics or bare(a.metric) in metrics)),
+    )
+    return Report(
+        id=recording.id,
+        verdict=told.verdict,
+        summary=told.summary,
+        task=recording.task,
+        symptom=Symptom(scope.symptom_node, scope.symptom_metric, scope.at),
+        root_causes=(),
+        anomalies=tuple(ranked[:MOST_ANOMALIES]),
+        events=_loudest(findings.events)[:MOST_EVENTS],
+        gaps=gaps,
+        remediation=None,
+        charts=tuple(_figure_chart(panel, one, scope.at) for one in told.measured),
+        dropped=(),
+        versions=dict(versions),
+        hashes=dict(recording.hashes),
+        figures=told.figures,
+    )
+
+
 
 
 def _loudest(events: Iterable[Event]) -> tuple[Event, ...]:
@@ -85,11 +120,7 @@ def _loudest(events: Iterable[Event]) -> tuple[Event, ...]:
 # ---------------------------------------------------------------- the three lines
 
 
-def _summary(
-    recording: Recording, findings: Findings, causes: RootCauses, gaps: tuple[Gap, ...]
-) -> tuple[str, str, str]:
-    if recording.task.intent in (Intent.DETECT, Intent.QUERY):
-        return _seen(recording, findings, gaps)
+def _summary(recording: Recording, causes: RootCauses, gaps: tuple[Gap, ...]) -> tuple[str, str, str]:
     if causes.verdict is Verdict.INCONCLUSIVE or not causes.candidates:
         return _inconclusive(causes, gaps)
     first = causes.candidates[0]
@@ -153,18 +184,6 @@ def _inconclusive(causes: RootCauses, gaps: tuple[Gap, ...]) -> tuple[str, str, 
     )
 
 
-def _seen(recording: Recording, findings: Findings, gaps: tuple[Gap, ...]) -> tuple[str, str, str]:
-    panel, worst = recording.observation.panel, _strongest(findings.anomalies)
-    nodes = sorted({a.node for a in worst})
-    return (
-        f"{len(worst)} of {len(panel.labels)} series left their band since {_clock(recording.scope.at, with_date=True)}",
-        f"Strongest: {'; '.join(f'{a.node} {a.metric} {a.direction} {a.score:.1f}x' for a in worst[:3])}"
-        if worst
-        else "Nothing left its band",
-        f"Nodes: {', '.join(nodes[:8]) or 'none'}{_blind(gaps)}",
-    )
-
-
 def _clock(moment: datetime, *, with_date: bool = False) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%SZ" if with_date else "%H:%M:%SZ")
 
@@ -193,22 +212,44 @@ def _charts(recording: Recording, findings: Findings, causes: tuple[RootCause, .
 
 
 def _chart(panel: Panel, incident: BoolArray, anomaly: Anomaly, at: datetime) -> Chart:
-    """Incident rows and as many baseline rows before them as fit `CHART_POINTS`, with what the baseline made expect of them."""
+    marks = (("onset", to_ns(anomaly.onset) // NS), ("noticed", to_ns(at) // NS))
     values = panel.values[anomaly.series]
-    band = expected(panel.times, values, incident, anomaly.band)
+    return _drawn(panel, incident, (anomaly.node, anomaly.metric), values, anomaly.band, marks)
+
+
+def _figure_chart(panel: Panel, one: Measured, at: datetime) -> Chart:
+    """What was asked, from where the asked time begins."""
+    figure = one.figure
+    marks = [("asked from", to_ns(at) // NS)]
+    if figure.abnormal and figure.since:
+        marks.insert(0, ("onset", to_ns(figure.since) // NS))
+    band = figure.band or (math.nan, math.nan)
+    return _drawn(panel, asked_rows(panel), (figure.node, figure.metric), one.course.values, band, tuple(marks))
+
+
+def _drawn(
+    panel: Panel,
+    incident: BoolArray,
+    name: tuple[str, str],
+    values: FloatArray,
+    robust: tuple[float, float],
+    marks: tuple[tuple[str, int], ...],
+) -> Chart:
+    """Incident rows and as many baseline rows before them as fit `CHART_POINTS`, with what the baseline made expect of them."""
+    band = expected(panel.times, values, incident, robust)
     after = np.flatnonzero(panel.incident)
     after = after[:: max(1, math.ceil(len(after) / (CHART_POINTS // 2)))]
     before = np.flatnonzero(~panel.incident)[-(CHART_POINTS - len(after)) :]
     rows = np.concatenate([before, after])
     return Chart(
-        title=f"{anomaly.node} {anomaly.metric}",
-        node=anomaly.node,
-        metric=anomaly.metric,
+        title=" ".join(name),
+        node=name[0],
+        metric=name[1],
         times=tuple(int(t) for t in panel.times[rows] // NS),
         values=_column(values[rows]),
         lower=_column(band.lower[rows]),
         upper=_column(band.upper[rows]),
-        marks=(("onset", to_ns(anomaly.onset) // NS), ("noticed", to_ns(at) // NS)),
+        marks=marks,
         caption=band.caption,
     )
 

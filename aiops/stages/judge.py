@@ -10,7 +10,8 @@ import re
 
 import numpy as np
 
-from aiops.domain import BoolArray, Condition, Panel, Report, Verdict
+from aiops.domain import Condition, Panel, Report, Verdict
+from aiops.stages.courses import Course, asked_rows, bare, courses
 
 # Of these, less is worse; of everything else (latency, errors, load, lag) more is.
 _GOOD_WHEN_HIGH = re.compile(
@@ -33,11 +34,12 @@ def _abnormal(condition: Condition, report: Report) -> tuple[bool, str]:
     inputs = report.task.inputs
     nodes = {condition.service} if condition.service else set(inputs.services)
     metrics = set(inputs.metrics)
+    outside = [f for f in report.figures if f.abnormal]
     left = sorted(
         {
             f"{a.node} {a.metric}"
-            for a in report.anomalies
-            if a.node in nodes and (not metrics or _bare(a.metric) in metrics)
+            for a in (outside if report.figures else report.anomalies)
+            if a.node in nodes and (not metrics or bare(a.metric) in metrics)
         }
     )
     said = (
@@ -86,37 +88,19 @@ def _ahead(service: str, values: dict[str, float], *, moved: bool) -> bool | Non
 
 
 def _moves(panel: Panel, service: str, metric: str) -> float | None:
-    """The change of the mean over the asked time against the baseline's mean, as a share of it."""
-    asked = _asked(panel)
-    now, before = _mean(panel, service, metric, asked), _mean(panel, service, metric, ~asked)
+    """The change over the asked time against the baseline, as a share of it."""
+    course = _course(panel, service, metric)
+    now = course.level(asked_rows(panel)) if course else None
+    before = course.level(~asked_rows(panel)) if course else None
     if now is None or before is None:
         return None
     return (now - before) / abs(before) if before else float(np.sign(now - before))
 
 
 def _levels(panel: Panel, service: str, metric: str) -> float | None:
-    return _mean(panel, service, metric, _asked(panel))
+    course = _course(panel, service, metric)
+    return course.level(asked_rows(panel)) if course else None
 
 
-def _asked(panel: Panel) -> BoolArray:
-    """The rows that are asked about; where no time was said, the last quarter of what was read."""
-    if panel.incident.any():
-        return panel.incident
-    rows: BoolArray = np.arange(len(panel.times)) >= len(panel.times) * 3 // 4
-    return rows
-
-
-def _mean(panel: Panel, service: str, metric: str, asked: BoolArray) -> float | None:
-    rows = [
-        i
-        for i, (node, name) in enumerate(zip(panel.nodes, panel.metrics, strict=True))
-        if node == service and _bare(name) == metric
-    ]
-    found = panel.values[rows][:, asked]
-    values = found[np.isfinite(found)]
-    return float(values.mean()) if values.size else None
-
-
-def _bare(name: str) -> str:
-    """The metric's own name, where a panel tells its rate."""
-    return name.removeprefix("rate(").removesuffix(")") if name.startswith("rate(") else name
+def _course(panel: Panel, service: str, metric: str) -> Course | None:
+    return next(iter(courses(panel, (service,), (metric,))), None)

@@ -29,11 +29,14 @@ from aiops.domain import (
     Panel,
     Scope,
     Spans,
+    Task,
     series_key,
 )
 from aiops.errors import AiopsError, SourceError, SourceLate
 from aiops.ports import ChangeSource, GraphStore, LogSource, MetricsSource, TraceSource
 from aiops.rules import Entities, Topology
+from aiops.stages.courses import bare
+from aiops.stages.figures import asked_metrics
 from aiops.stages.rates import with_rates
 from aiops.stages.topology import calls_of_labels, calls_of_panel, calls_of_spans, dated, merged
 
@@ -52,9 +55,10 @@ def observe(
     topology: Topology,
     deadline_s: float,
 ) -> Observation:
-    """All that the sources say about `scope` within `deadline_s` seconds."""
+    """All that the sources say about `scope` within `deadline_s` seconds; of series, what the label `filters` leave."""
+    filters: tuple[str, ...] = (),
     read = _read(scope, metrics, logs, traces, changes, graph, topology, deadline_s)
-    panel = with_rates(read.scraped)
+    panel, unfiltered = filtered(with_rates(read.scraped), filters)
     nodes = tuple(entities.node("series", labels) for labels in panel.labels)
     lines = dataclasses.replace(read.lines, nodes=_nodes(read.lines.nodes, "log", entities))
     spans = dataclasses.replace(read.spans, nodes=_nodes(read.spans.nodes, "span", entities))
@@ -67,6 +71,8 @@ def observe(
         *(gap for answer in (lines, spans, read.known) for gap in answer.gaps),
         *_unmapped(panel, nodes),
         *_unseen(scope, {*seen, *(n for c in calls for n in (c.caller, c.callee))}),
+        *unfiltered,
+        *_unfiltered(filters, lines, spans),
         *_unread(scope, observed, {*seen, *read.known.nodes}),
     )
     return Observation(
@@ -82,6 +88,130 @@ def observe(
 
 
 # ---------------------------------------------------------------- asking all at once
+
+def look_up(scope: Scope, task: Task, metrics: MetricsSource, entities: Entities, deadline_s: float) -> Observation:
+    """The series that a query asks for, and nothing else. Raises SourceError when they can't be read."""
+    panel, gaps = filtered(with_rates(metrics.read(scope, deadline_s)), task.inputs.filters)
+    nodes = tuple(entities.node("series", labels) for labels in panel.labels)
+    wanted = set(asked_metrics(task))
+    # A source may give more than it was asked for: a recording gives all it has.
+    kept = [
+        row
+        for row, (node, metric) in enumerate(zip(nodes, panel.metrics, strict=True))
+        if node and (not scope.nodes or node in scope.nodes) and (not wanted or bare(metric) in wanted)
+    ]
+    return Observation(
+        dataclasses.replace(_rows(panel, kept), nodes=tuple(nodes[row] for row in kept)),
+        Logs.empty(),
+        Spans.empty(),
+        gaps=(*scope.gaps, *gaps),
+    )
+
+
+# ---------------------------------------------------------------- label filters
+
+SAME_LABEL = (
+    ("env", "environment", "stage", "deployment_environment", "deployment_environment_name"),
+    ("namespace", "kubernetes_namespace", "k8s_namespace_name"),
+    ("host", "hostname", "node", "nodename", "instance"),
+    ("status", "status_code", "code", "http_status_code", "response_code"),
+    ("region", "cloud_region", "aws_region"),
+    ("zone", "availability_zone", "az"),
+    ("version", "app_version", "service_version"),
+    ("cluster", "cluster_name", "k8s_cluster_name"),
+    ("dc", "datacenter"),
+)
+SAME_VALUE = (
+    ("prod", "production", "prd", "live"),
+    ("staging", "stage", "stg"),
+    ("dev", "development"),
+    ("test", "testing", "qa"),
+)
+
+
+def filtered(panel: Panel, filters: Iterable[str]) -> tuple[Panel, tuple[Gap, ...]]:
+    """The panel without the series that contradict a `label=value`, and what no series could be told apart by.
+
+    A series without the label contradicts where others of its metric have it. Values are compared as people write them: without
+    regard to case, `prod` as `production`. O(filters S)."""
+    gaps: list[Gap] = []
+    for text in filters:
+        key, equals, value = text.partition("=")
+        if not equals or not panel.labels:
+            continue
+        told = [_value_of(labels, key) for labels in panel.labels]
+        having = {name for name, one in zip(panel.metrics, told, strict=True) if one is not None}
+        if not having:
+            gaps.append(
+                Gap(
+                    f"filter {text}",
+                    f"no series that was read has a label {key}, so that none was left out by it",
+                    f"name one of {_label_names(panel)}",
+                )
+            )
+            continue
+        kept = [
+            row
+            for row, (name, one) in enumerate(zip(panel.metrics, told, strict=True))
+            if (_same(one, value) if one is not None else name not in having)
+        ]
+        if not any(told[row] is not None for row in kept):
+            there = sorted({one for one in told if one is not None})
+            gaps.append(
+                Gap(
+                    f"filter {text}",
+                    f"no series has that value; there is {', '.join(there[:8])}",
+                    f"ask with {key}={there[0]}",
+                )
+            )
+        panel = _rows(panel, kept)
+    return panel, tuple(gaps)
+
+
+def _unfiltered(filters: Iterable[str], lines: Logs, spans: Spans) -> list[Gap]:
+    """Logs and spans are told apart by their service alone."""
+    label = [text for text in filters if "=" in text]
+    what = [name for name, rows in (("logs", lines), ("traces", spans)) if len(rows)]
+    if not label or not what:
+        return []
+    return [
+        Gap(
+            f"filter {', '.join(label)} on {' and '.join(what)}",
+            "they are told apart by service only, so all of them count",
+            "",
+        )
+    ]
+
+
+def _value_of(labels: Labels, key: str) -> str | None:
+    names = next((same for same in SAME_LABEL if key in same), (key,))
+    return next((labels[name] for name in (key, *names) if name in labels), None)
+
+
+def _same(one: str, other: str) -> bool:
+    one, other = one.casefold(), other.casefold()
+    return (
+        one == other
+        or one.removeprefix("v") == other.removeprefix("v")
+        or any(one in same and other in same for same in SAME_VALUE)
+    )
+
+
+def _label_names(panel: Panel) -> str:
+    names = sorted({name for labels in panel.labels for name in labels} - {"__name__"})
+    return ", ".join(names[:8])
+
+
+def _rows(panel: Panel, rows: list[int]) -> Panel:
+    if len(rows) == len(panel.labels):
+        return panel
+    return dataclasses.replace(
+        panel,
+        labels=tuple(panel.labels[row] for row in rows),
+        values=panel.values[rows],
+        nodes=tuple(panel.nodes[row] for row in rows),
+    )
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +243,6 @@ def _read(
     asked = _Asked(deadline_s)
     try:
         reads: dict[str, Future[Any] | None] = {
-            "metrics": pool.submit(metrics.read, scope, deadline_s),
-            "logs": pool.submit(logs.read, scope, deadline_s) if logs else None,
-            "traces": pool.submit(traces.read, scope, deadline_s) if traces else None,
-            "stated dependencies": pool.submit(traces.calls, deadline_s) if traces else None,
-            "changes": pool.submit(changes.read, scope, deadline_s) if changes else None,
-            "dependencies in metrics": pool.submit(metrics.catalog, deadline_s, topology.metrics),
-            "known dependencies": pool.submit(graph.calls, scope.nodes, 1),
         }
 
         def take(what: str, otherwise: Callable[[], T]) -> T:

@@ -6,15 +6,17 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from aiops.domain import Catalog, Gap, Labels, Query, Scope, Symptom, Task, TimeRange, quote
+from aiops.domain import Catalog, Gap, Intent, Labels, Query, Scope, Symptom, Task, TimeRange, quote
 from aiops.errors import SourceError, StoreError, UsageError
 from aiops.ports import GraphStore
 from aiops.rules import Entities
+from aiops.stages.figures import asked_metrics
 
 LOOK_BACK = timedelta(hours=1)  # baseline when nobody says otherwise: enough for a robust band at a scrape of 15-60 s
 LOOK_ON = timedelta(minutes=15)  # how much after the symptom belongs to it; sources give what there is
 MOST_ALONE = 500  # nodes without a dependency above which reading everything is no worse than naming them all
 HOPS = 5  # the depth of a causal path; further nodes can't be its cause
+LONGEST_BASELINE = timedelta(days=1)  # before a window whose values are asked for
 
 
 def scope_of(task: Task, fixed: TimeRange | None, graph: GraphStore, entities: Entities) -> Scope:
@@ -26,7 +28,11 @@ def scope_of(task: Task, fixed: TimeRange | None, graph: GraphStore, entities: E
     service = symptom.service or (task.inputs.services[0] if task.inputs.services else None)
     metric = symptom.metric or (task.inputs.metrics[0] if task.inputs.metrics else None)
     node = entities.aliases.get(service, service) if service else None
-    nodes, gaps = _reach(node, graph)
+    if task.intent is Intent.QUERY:
+        nodes, gaps = _named(task, entities)
+        read = _read_for_values(read, at, task, fixed)
+    else:
+        nodes, gaps = _around(node, task, graph, entities)
     if node is not None and not nodes and not gaps and not fixed:
         gaps = (_unmapped(node),)
     return Scope(
@@ -36,7 +42,7 @@ def scope_of(task: Task, fixed: TimeRange | None, graph: GraphStore, entities: E
         symptom_node=node,
         symptom_metric=metric,
         nodes=nodes,
-        queries=queries(nodes, entities),
+        queries=queries(nodes, entities, asked_metrics(task) if task.intent is Intent.QUERY else ()),
         gaps=gaps,
     )
 
@@ -61,6 +67,29 @@ def _times(at: datetime | None, window: TimeRange | None, fixed: TimeRange | Non
 
 def _reach(node: str | None, graph: GraphStore) -> tuple[tuple[str, ...], tuple[Gap, ...]]:
     """Nodes within `HOPS`, and those that nothing ties to anything: they can't be ruled out. () = the graph doesn't help."""
+def _named(task: Task, entities: Entities) -> tuple[tuple[str, ...], tuple[Gap, ...]]:
+    """The nodes whose values are asked for, and no others."""
+    return tuple(sorted({entities.aliases.get(s, s) for s in task.inputs.services})), ()
+
+
+def _read_for_values(read: TimeRange, at: datetime, task: Task, fixed: TimeRange | None) -> TimeRange:
+    """With a baseline as long as the window, within reason: a day is compared with the day before."""
+    if task.inputs.window is None or fixed is not None:
+        return read
+    length = min(max(task.inputs.window.duration, LOOK_BACK), LONGEST_BASELINE)
+    return TimeRange(at - length, read.end)
+
+
+def _around(
+    node: str | None, task: Task, graph: GraphStore, entities: Entities
+) -> tuple[tuple[str, ...], tuple[Gap, ...]]:
+    """What is within reach of the node; where it is to be checked, with the others that were named."""
+    nodes, gaps = _reach(node, graph)
+    if nodes and task.intent is Intent.DETECT:
+        nodes = tuple(sorted({*nodes, *(entities.aliases.get(s, s) for s in task.inputs.services)}))
+    return nodes, gaps
+
+
     if node is None:
         return (), ()
     try:
@@ -81,16 +110,18 @@ def _unmapped(node: str) -> Gap:
     )
 
 
-def queries(nodes: Iterable[str], entities: Entities) -> tuple[Query, ...]:
-    """Selectors of all series that can map to one of `nodes`; of every series when there are none."""
-    names = sorted(nodes)
+def queries(nodes: Iterable[str], entities: Entities, metrics: Iterable[str] = ()) -> tuple[Query, ...]:
+    """Selectors of all series that can map to one of `nodes`, of every series when there are none; of these `metrics` alone,
+    if any."""
+    names, wanted = sorted(nodes), [re.escape(name) for name in metrics]
+    only = f"__name__=~{quote('|'.join(wanted))}" if wanted else ""
     if not names:
-        return (Query('{__name__!=""}'),)
+        return (Query(f"{{{only}}}" if only else '{__name__!=""}'),)
     known = {a for a, node in entities.aliases.items() if node in names} | set(names)
     either = "|".join(re.escape(n).replace("\\-", "-") for n in sorted(known))
     tails = dict.fromkeys(entities.strip, "([-:].*)?")
     matches = ((label, quote(f"({either}){tails.get(label, '')}")) for label in entities.labels["series"])
-    return tuple(Query(f"{{{label}=~{match}}}") for label, match in matches)
+    return tuple(Query(f"{{{', '.join(filter(None, [f'{label}=~{match}', only]))}}}") for label, match in matches)
 
 
 def catalog_of(series: Iterable[Labels], known: Iterable[str], entities: Entities) -> Catalog:

@@ -104,10 +104,13 @@ def test_inconclusive_without_anything() -> None:
 
 
 @pytest.mark.parametrize("intent", [Intent.DETECT, Intent.QUERY])
-def test_detect_counts_what_left_its_band(intent: Intent) -> None:
+def test_a_question_is_answered_in_figures_and_charts(intent: Intent) -> None:
     made = report(RootCauses(Verdict.INCONCLUSIVE, "", ()), recording(intent=intent))
-    assert made.summary[0].startswith("1 of 2 series left their band")
+    assert made.verdict is Verdict.FOUND
+    assert {f.node for f in made.figures} == {"db"}
     assert made.charts
+    assert made.root_causes == ()
+    assert wire.encode(wire.decode(wire.encode(made), Report)) == wire.encode(made)
 
 
 @pytest.mark.parametrize("rows", [11, 90, 5000])

@@ -42,7 +42,7 @@ def score_series(panel: Panel) -> Scored:
     kinds = tuple(kind_of(metric) for metric in panel.metrics)
     baseline, incident = panel.values[:, ~panel.incident], panel.values[:, panel.incident]
     location, scale = location_scale(baseline)
-    scale = np.fmax(scale, _floors(kinds, panel, location, scale))
+    scale = np.fmax(scale, floors(kinds, panel, location, scale))
     z = standard_scores(incident, location, scale)
     usable = _speaks_for_one_node(panel, kinds) & np.isfinite(location)
     shared = usable & np.array([kind not in CLIMBING for kind in kinds], dtype=bool)
@@ -91,17 +91,17 @@ def typical_of(panel: Panel, scored: Scored, kind: Kind) -> dict[str, float]:
     return strongest
 
 
-def _floors(kinds: tuple[Kind, ...], panel: Panel, location: FloatArray, scale: FloatArray) -> FloatArray:
+def floors(kinds: tuple[Kind, ...], panel: Panel, location: FloatArray, scale: FloatArray) -> FloatArray:
     """(S,) smallest scale that makes sense for each series."""
-    floors = RELATIVE_FLOOR * np.abs(location)
+    least = RELATIVE_FLOOR * np.abs(location)
     for row, kind in enumerate(kinds):
         if kind is Kind.AVAILABILITY:
-            floors[row] = FULL_SCALE_FLOOR * full_scale(panel.values[row])
+            least[row] = FULL_SCALE_FLOOR * full_scale(panel.values[row])
     for rows in _by_metric(panel.metrics):
         known = scale[rows][np.isfinite(scale[rows]) & (scale[rows] > 0)]
         if len(rows) >= PEERS and len(known):
-            floors[rows] = np.fmax(floors[rows], PEER_FLOOR * np.median(known))
-    return floors
+            least[rows] = np.fmax(least[rows], PEER_FLOOR * np.median(known))
+    return least
 
 
 def full_scale(values: FloatArray) -> float:

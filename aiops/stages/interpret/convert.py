@@ -78,9 +78,13 @@ def _question(reading: Reading) -> str:
 
 
 def _symptom(slots: Slots, intent: Intent, now: datetime, noticed: datetime) -> Symptom | None:
+    asked = _window(slots, now)
+    if intent in (Intent.QUERY, Intent.DETECT) and not asked and not slots.services:
+        return Symptom(at=noticed.astimezone(UTC))  # since when "now" is
+    if intent is Intent.QUERY and not asked:
+        return Symptom(at=noticed.astimezone(UTC))
     if intent in (Intent.CLARIFY, Intent.QUERY, Intent.FORECAST) or not slots.services:
         return None
-    asked = _window(slots, now)
     # The window that is asked about is to be explained; what came before it is what it is compared with.
     at = asked.start if asked is not None else noticed.astimezone(UTC)
     return Symptom(slots.services[0], slots.metrics[0] if slots.metrics else None, at)
