@@ -54,9 +54,9 @@ def observe(
     entities: Entities,
     topology: Topology,
     deadline_s: float,
+    filters: tuple[str, ...] = (),
 ) -> Observation:
     """All that the sources say about `scope` within `deadline_s` seconds; of series, what the label `filters` leave."""
-    filters: tuple[str, ...] = (),
     read = _read(scope, metrics, logs, traces, changes, graph, topology, deadline_s)
     panel, unfiltered = filtered(with_rates(read.scraped), filters)
     nodes = tuple(entities.node("series", labels) for labels in panel.labels)
@@ -69,10 +69,10 @@ def observe(
         *scope.gaps,
         *read.gaps,
         *(gap for answer in (lines, spans, read.known) for gap in answer.gaps),
-        *_unmapped(panel, nodes),
-        *_unseen(scope, {*seen, *(n for c in calls for n in (c.caller, c.callee))}),
         *unfiltered,
         *_unfiltered(filters, lines, spans),
+        *_unmapped(panel, nodes),
+        *_unseen(scope, {*seen, *(n for c in calls for n in (c.caller, c.callee))}),
         *_unread(scope, observed, {*seen, *read.known.nodes}),
     )
     return Observation(
@@ -86,8 +86,6 @@ def observe(
         gaps,
     )
 
-
-# ---------------------------------------------------------------- asking all at once
 
 def look_up(scope: Scope, task: Task, metrics: MetricsSource, entities: Entities, deadline_s: float) -> Observation:
     """The series that a query asks for, and nothing else. Raises SourceError when they can't be read."""
@@ -213,6 +211,8 @@ def _rows(panel: Panel, rows: list[int]) -> Panel:
     )
 
 
+# ---------------------------------------------------------------- asking all at once
+
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
@@ -243,6 +243,13 @@ def _read(
     asked = _Asked(deadline_s)
     try:
         reads: dict[str, Future[Any] | None] = {
+            "metrics": pool.submit(metrics.read, scope, deadline_s),
+            "logs": pool.submit(logs.read, scope, deadline_s) if logs else None,
+            "traces": pool.submit(traces.read, scope, deadline_s) if traces else None,
+            "stated dependencies": pool.submit(traces.calls, deadline_s) if traces else None,
+            "changes": pool.submit(changes.read, scope, deadline_s) if changes else None,
+            "dependencies in metrics": pool.submit(metrics.catalog, deadline_s, topology.metrics),
+            "known dependencies": pool.submit(graph.calls, scope.nodes, 1),
         }
 
         def take(what: str, otherwise: Callable[[], T]) -> T:
