@@ -47,10 +47,10 @@ def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_
         scope, observation = look_back(task, sources.metrics, rules.entities, deadline_s)
         return Recording(report_id, task, scope, observation, rules.hashes)
     scope = scope_of(task, sources.metrics.window(), sources.graph, rules.entities)
-    observation = observe(
     if task.intent is Intent.QUERY:
         observation = look_up(scope, task, sources.metrics, rules.entities, deadline_s)
         return Recording(report_id, task, scope, observation, rules.hashes)
+    observation = observe(
         scope,
         sources.metrics,
         sources.logs,
@@ -61,8 +61,8 @@ def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_
         rules.entities,
         rules.topology,
         deadline_s,
-    )
         task.inputs.filters,
+    )
     return Recording(report_id, task, scope, observation, rules.hashes)
 
 
