@@ -131,8 +131,12 @@ class Neo4jGraph:
     def calls(self, nodes: Iterable[str] = (), hops: int = 0) -> Calls:
         """Edges between the nodes within `hops` of any of `nodes`; all edges when `nodes` is empty. Sorted."""
         seeds = sorted(set(nodes))
-        rows = self._read(cypher.CALLS_INSIDE, ids=self._within(seeds, hops)) if seeds else self._read(cypher.ALL_CALLS)
-        return Calls.of(sorted(map(_call, rows), key=lambda call: (call.caller, call.callee, call.kind, call.source)))
+        if seeds:
+            groups = self._read(cypher.CALLS_INSIDE, ids=self._within(seeds, hops))
+            found = [call for group in groups for call in _calls(group)]
+        else:
+            found = [_call(row) for row in self._read(cypher.ALL_CALLS)]
+        return Calls.of(sorted(found, key=lambda call: (call.caller, call.callee, call.kind, call.source)))
 
     def sightings(self, nodes: Iterable[str] = ()) -> tuple[Sighting, ...]:
         """Those with an end at any of `nodes`; all when `nodes` is empty. Sorted."""
@@ -165,7 +169,8 @@ class Neo4jGraph:
     def _within(self, seeds: list[str], hops: int) -> list[str]:
         reached, frontier = set(seeds), seeds
         for _ in range(hops):
-            frontier = sorted({row["id"] for row in self._read(cypher.NEIGHBOURS, ids=frontier)} - reached)
+            (near,) = self._read(cypher.NEIGHBOURS, ids=frontier)
+            frontier = sorted(set(near["ids"]) - reached)
             if not frontier:
                 break
             reached.update(frontier)
@@ -280,6 +285,16 @@ def _row(call: Call) -> dict[str, object]:
 def _call(row: Row) -> Call:
     first, last = (None if row[key] is None else _moment(row[key]) for key in ("first_seen", "last_seen"))
     return Call(row["caller"], row["callee"], row["source"], row["kind"], first, last, row["strength"])
+
+
+def _calls(group: Row) -> Iterator[Call]:
+    """The edges of one kind and source, from their columns."""
+    times = [[None if ms == "" else _moment(ms) for ms in group[key]] for key in ("first_seen", "last_seen")]
+    strengths = (None if strength == "" else strength for strength in group["strengths"])
+    for caller, callee, first, last, strength in zip(
+        group["callers"], group["callees"], *times, strengths, strict=True
+    ):
+        yield Call(caller, callee, group["source"], group["kind"], first, last, strength)
 
 
 def _shape(sighting: Sighting) -> tuple[str, str, str]:

@@ -161,6 +161,27 @@ def test_a_node_without_an_edge_is_alone(graph: GraphStore):
     assert graph.nodes(alone=True) == ("b", "c")
 
 
+def test_any_neighbourhood_is_that_of_networkx(graph: GraphStore):
+    draw = random.Random(8)
+    ends = [(f"n{draw.randrange(40):02}", f"n{draw.randrange(40):02}") for _ in range(60)]
+
+    def moment() -> datetime | None:
+        return None if draw.random() < 0.3 else NOON + timedelta(milliseconds=draw.randrange(10**9))
+
+    calls = [
+        Call(a, b, draw.choice(["traces", "declared"]), draw.choice(["CALLS", "RUNS_ON"]), first, first, strength)
+        for a, b in sorted(set(ends))
+        if a != b
+        for first, strength in [(moment(), draw.choice([None, 0.25, 1.0]))]
+    ]
+    graph.upsert(calls)
+    other = nx.DiGraph([(call.caller, call.callee) for call in calls]).to_undirected()
+    for hops in range(6):
+        near = set(nx.single_source_shortest_path_length(other, calls[0].caller, cutoff=hops))
+        inside = [call for call in calls if {call.caller, call.callee} <= near]
+        assert list(graph.calls([calls[0].caller], hops)) == inside
+
+
 def test_hops_go_both_ways(graph: GraphStore):
     graph.upsert(CHAIN)
     assert tuple(graph.calls(["c"], hops=0)) == ()
