@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aiops.domain import Alert, Event, EventKind, Report, Verdict
-from aiops.render import forecast
+from aiops.render import figures, forecast
 from aiops.render.clean import cell, clean, link
 from aiops.render.headline import summary
 from aiops.render.language import ENGLISH, said, say, speaking, tag
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # What a page shows at most; the JSON form has all. Together they keep any report well below 400 kB.
 MOST = {
     "forecasts": 8,
+    "figures": 40,
     "causes": 3,
     "evidence": 8,
     "charts": 6,
@@ -110,6 +111,7 @@ def _environment() -> Environment:
         "MOST": MOST,
         "hops": hops,
         "forecast": forecast,
+        "figures": figures,
         "from_s": from_s,
         "one_line": one_line,
         "sum_of_costs": sum_of_costs,

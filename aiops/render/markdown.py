@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, tzinfo
 
 from aiops.domain import Event, Evidence, Gap, Remediation, Report, RootCause, Verdict
-from aiops.render import forecast
+from aiops.render import figures, forecast
 from aiops.render.clean import clean, link
 from aiops.render.headline import summary
 from aiops.render.language import ENGLISH, said, say, speaking
@@ -32,6 +32,7 @@ def _markdown(report: Report, tz: tzinfo) -> str:
     replay = code(f"aiops replay {clean(report.id, 64)}")
     blocks = [
         list(_summary(report, tz)),
+        list(_figures(report, tz)),
         list(_forecasts(report, tz)),
         list(_causes(report, tz)),
         list(_cut(report)),
@@ -74,6 +75,13 @@ def _summary(report: Report, tz: tzinfo) -> Iterable[str]:
     for line in rest:
         yield ""
         yield line
+
+
+def _figures(report: Report, tz: tzinfo) -> Iterable[str]:
+    if report.figures:
+        yield f"## {say('Figures')}"
+        yield ""
+        yield from figures.markdown(report, tz, escape)
 
 
 def _forecasts(report: Report, tz: tzinfo) -> Iterable[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, tzinfo
 
 from aiops.domain import Event, Evidence, Remediation, Report, RootCause, Verdict
-from aiops.render import forecast
+from aiops.render import figures, forecast
 from aiops.render.clean import clean, width, wrap
 from aiops.render.headline import summary
 from aiops.render.language import ENGLISH, said, say, speaking
@@ -19,6 +19,7 @@ MOST_CAUSES = 3
 _MOST_EVIDENCE = 4
 _MOST_EVENTS = 8
 _MOST_GAPS = 12
+_MOST_FIGURES = 24
 
 
 def text(report: Report, *, tz: tzinfo = UTC, columns: int = 100, language: str = ENGLISH) -> str:
@@ -31,6 +32,7 @@ def text(report: Report, *, tz: tzinfo = UTC, columns: int = 100, language: str 
 def _text(report: Report, tz: tzinfo, columns: int) -> str:
     blocks = [
         [clean(line) for line in summary(report, tz)],
+        list(_figures(report, tz)),
         list(_forecasts(report, tz, columns)),
         list(_causes(report, tz, columns)),
         list(_cut(report, columns)),
@@ -40,6 +42,16 @@ def _text(report: Report, tz: tzinfo, columns: int) -> str:
         [say("Same report again, from its recording:"), f"  aiops replay {clean(report.id, 64)}"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _figures(report: Report, tz: tzinfo) -> Iterable[str]:
+    """What was asked. A row is one line however wide, so that a script can take it."""
+    if not report.figures:
+        return
+    yield say("Figures")
+    yield from (f"  {line}" for line in figures.lines(report, tz, _MOST_FIGURES))
+    if len(report.figures) > _MOST_FIGURES:
+        yield f"  {say('And {n} more in the JSON form.', n=len(report.figures) - _MOST_FIGURES)}"
 
 
 def _forecasts(report: Report, tz: tzinfo, columns: int) -> Iterable[str]:
