@@ -55,10 +55,10 @@ def explain(
     versions: Mapping[str, str],
 ) -> Report:
     """The report: three lines first, then what they rest on."""
-    scope = recording.scope
-    shown = causes.candidates[:SHOWN]
     if recording.task.intent in (Intent.DETECT, Intent.QUERY):
         return _answered(recording, findings, causes.gaps, versions)
+    scope = recording.scope
+    shown = causes.candidates[:SHOWN]
     symptom = Symptom(scope.symptom_node, scope.symptom_metric, scope.at)
     gaps = (*recording.observation.gaps, *findings.gaps, *causes.gaps)
     return Report(
@@ -79,8 +79,6 @@ def explain(
     )
 
 
-def _strongest(anomalies: Iterable[Anomaly]) -> tuple[Anomaly, ...]:
-    return tuple(sorted(anomalies, key=lambda a: (-a.score, a.onset, a.node, a.metric)))
 def _answered(recording: Recording, findings: Findings, more: tuple[Gap, ...], versions: Mapping[str, str]) -> Report:
     """The report of a query or a check: what was asked, in figures."""
     scope, panel = recording.scope, recording.observation.panel
@@ -111,6 +109,8 @@ def _answered(recording: Recording, findings: Findings, more: tuple[Gap, ...], v
     )
 
 
+def _strongest(anomalies: Iterable[Anomaly]) -> tuple[Anomaly, ...]:
+    return tuple(sorted(anomalies, key=lambda a: (-a.score, a.onset, a.node, a.metric)))
 
 
 def _loudest(events: Iterable[Event]) -> tuple[Event, ...]:

@@ -15,8 +15,8 @@ from aiops.stages.figures import asked_metrics
 LOOK_BACK = timedelta(hours=1)  # baseline when nobody says otherwise: enough for a robust band at a scrape of 15-60 s
 LOOK_ON = timedelta(minutes=15)  # how much after the symptom belongs to it; sources give what there is
 MOST_ALONE = 500  # nodes without a dependency above which reading everything is no worse than naming them all
-HOPS = 5  # the depth of a causal path; further nodes can't be its cause
 LONGEST_BASELINE = timedelta(days=1)  # before a window whose values are asked for
+HOPS = 5  # the depth of a causal path; further nodes can't be its cause
 
 
 def scope_of(task: Task, fixed: TimeRange | None, graph: GraphStore, entities: Entities) -> Scope:
@@ -65,8 +65,6 @@ def _times(at: datetime | None, window: TimeRange | None, fixed: TimeRange | Non
     return moment, read
 
 
-def _reach(node: str | None, graph: GraphStore) -> tuple[tuple[str, ...], tuple[Gap, ...]]:
-    """Nodes within `HOPS`, and those that nothing ties to anything: they can't be ruled out. () = the graph doesn't help."""
 def _named(task: Task, entities: Entities) -> tuple[tuple[str, ...], tuple[Gap, ...]]:
     """The nodes whose values are asked for, and no others."""
     return tuple(sorted({entities.aliases.get(s, s) for s in task.inputs.services})), ()
@@ -90,6 +88,8 @@ def _around(
     return nodes, gaps
 
 
+def _reach(node: str | None, graph: GraphStore) -> tuple[tuple[str, ...], tuple[Gap, ...]]:
+    """Nodes within `HOPS`, and those that nothing ties to anything: they can't be ruled out. () = the graph doesn't help."""
     if node is None:
         return (), ()
     try:
