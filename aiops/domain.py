@@ -906,38 +906,6 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The answer. Deterministic but for `run`: the same recording gives the same bytes."""
-
-    id: str
-    verdict: Verdict
-    summary: tuple[str, str, str]
-    task: Task
-    symptom: Symptom
-    root_causes: tuple[RootCause, ...]
-    anomalies: tuple[Anomaly, ...]
-    events: tuple[Event, ...]
-    gaps: tuple[Gap, ...]
-    remediation: Remediation | None
-    charts: tuple[Chart, ...]
-    dropped: tuple[Edge, ...]
-    versions: Mapping[str, str]
-    hashes: Mapping[str, str]
-    run: Mapping[str, str] = field(default_factory=dict)
-    forecasts: tuple[Forecast, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """Everything a diagnosis read: enough to give the same report again after every source has forgotten."""
-
-    id: str
-    task: Task
-    scope: Scope
-    observation: Observation
-    hashes: Mapping[str, str] = field(default_factory=dict)
-    priors: tuple[Prior, ...] = ()
-@dataclass(frozen=True, slots=True)
 class Figure:
     """What one metric of one node was over the asked time, beside its baseline. None = there are no samples to tell it from.
 
@@ -968,4 +936,36 @@ class Figure:
     fulfils: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer. Deterministic but for `run`: the same recording gives the same bytes."""
+
+    id: str
+    verdict: Verdict
+    summary: tuple[str, str, str]
+    task: Task
+    symptom: Symptom
+    root_causes: tuple[RootCause, ...]
+    anomalies: tuple[Anomaly, ...]
+    events: tuple[Event, ...]
+    gaps: tuple[Gap, ...]
+    remediation: Remediation | None
+    charts: tuple[Chart, ...]
+    dropped: tuple[Edge, ...]
+    versions: Mapping[str, str]
+    hashes: Mapping[str, str]
+    run: Mapping[str, str] = field(default_factory=dict)
+    forecasts: tuple[Forecast, ...] = ()
     figures: tuple[Figure, ...] = ()  # of what was asked, for a query or a check
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Everything a diagnosis read: enough to give the same report again after every source has forgotten."""
+
+    id: str
+    task: Task
+    scope: Scope
+    observation: Observation
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    priors: tuple[Prior, ...] = ()
