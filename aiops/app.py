@@ -24,6 +24,7 @@ import numpy as np
 from aiops import __version__, resources, rules, settings
 from aiops.domain import Actor, Task
 from aiops.errors import ConfigError
+from aiops.flows.episodes import Folding
 from aiops.flows.work import Hand
 from aiops.ops import Ops
 from aiops.pipeline import Sources
@@ -36,10 +37,12 @@ from aiops.ports import (
     LogSource,
     MetricsSource,
     Sandbox,
+    Silences,
     Store,
     TraceSource,
 )
-from aiops.schema import wire
+from aiops.schema import alerting, wire
+from aiops.schema.alerting import Alerting
 from aiops.settings import Settings
 
 if TYPE_CHECKING:
@@ -80,6 +83,8 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         chat = _opened(_open("chat", CHATS, chat_url, config), closers) if chat_url else None
         model_url = config.text("model.url")
         model = _opened(_open("model", MODELS, model_url, config), closers) if model_url else None
+        silences_url = config.text("sources.silences")
+        silences = _open("silences", SILENCES, silences_url, config) if silences_url else None
     return Ops(
         sources=sources,
         rules=known,
@@ -98,6 +103,34 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         tenant=config.text("sources.tenant"),
         session_keep=timedelta(hours=config.number("stores.session_keep_hours")),
         actor=Actor("python", _user()),
+        alerting=_alerting(config),
+        folding=_folding(config),
+        silences=silences,
+    )
+
+
+def _alerting(config: Settings) -> Alerting:
+    file = _folder("rules", config) / "alerts.yaml"
+    try:
+        return alerting.parse(file.read_text(encoding="utf-8"), str(file))
+    except FileNotFoundError:  # a folder of rules that is older than this file
+        return Alerting()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def _folding(config: Settings) -> Folding:
+    def told(name: str) -> float:
+        return config.number(f"episodes.{name}")
+
+    return Folding(
+        debounce=timedelta(seconds=told("debounce_s")),
+        cooldown=timedelta(seconds=told("cooldown_s")),
+        window=timedelta(seconds=told("window_s")),
+        expire=timedelta(hours=told("expire_h")),
+        hops=int(told("hops")),
+        per_minute=int(told("per_minute")),
+        waiting=int(config.number("service.queue_limit")),
     )
 
 
@@ -456,6 +489,12 @@ def _elastic(url: str, config: Settings) -> LogSource:
     return Elastic(_http(url, "elastic", "logs", config), _entities(config))
 
 
+def _alertmanager(url: str, config: Settings) -> Silences:
+    from aiops.adapters.alertmanager import Alertmanager
+
+    return Alertmanager(_http(url, "alertmanager", "silences", config))
+
+
 def _tempo(url: str, config: Settings) -> TraceSource:
     from aiops.adapters.tempo import Tempo
 
@@ -582,6 +621,7 @@ TRACES: Table[TraceSource] = {
     "jaeger+http": _jaeger,
     "jaeger+https": _jaeger,
 }
+SILENCES: Table[Silences] = {"alertmanager+http": _alertmanager, "alertmanager+https": _alertmanager}
 CHANGES: Table[ChangeSource] = {"sqlite": _sqlite_changes}
 GRAPHS: Table[GraphStore] = {"sqlite": _sqlite_graph, "neo4j": _neo4j, "neo4j+s": _neo4j}
 QUEUES: Table[JobQueue] = {"sqlite": _sqlite_queue, "redis": _redis, "rediss": _redis}

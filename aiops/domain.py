@@ -134,10 +134,68 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is recorded of an alert: whether this very notification of it was taken, and which diagnosis its firing led to."""
+    """What is recorded of an alert: whether this very notification of it was taken, and the episode that its firing belongs to."""
 
     repeated: bool
-    diagnosis: str = ""
+    episode: str = ""
+
+
+class Mode(StrEnum):
+    """Which diagnosis alerts lead to: one (`auto`), one when somebody asks (`on_demand`), one when they are muted no longer
+    (`muted`: by a silence or a maintenance window), none (`off`)."""
+
+    AUTO = "auto"
+    ON_DEMAND = "on_demand"
+    MUTED = "muted"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """Alerts that belong together by group, topology and time, and get one diagnosis. `id` is that of its first diagnosis.
+
+    why: why none begins by itself, unless `mode` is auto.
+    opened, grown, heard: when its first alert came, its last new one, and whatever was last notified about it.
+    alerts: how many came, repetitions aside; kept: those whose text is kept; firing: those that are not resolved.
+    severity: the rank of the worst.
+    rounds: diagnoses begun, the last at `begun`; due: when the next may begin, None where nothing calls for one.
+    closed: when its last alert was resolved, or it had not been heard of for long.
+    recurrences: how often it, or one of the same group, was closed before and came back."""
+
+    id: str
+    mode: Mode
+    opened: datetime
+    grown: datetime
+    heard: datetime
+    why: str = ""
+    alerts: int = 0
+    kept: int = 0
+    firing: int = 0
+    severity: int = 0
+    rounds: int = 0
+    begun: datetime | None = None
+    due: datetime | None = None
+    closed: datetime | None = None
+    recurrences: int = 0
+
+    @property
+    def diagnosis(self) -> str:
+        """The id of its latest diagnosis; of the first, where none has begun."""
+        return self.diagnosis_of(max(self.rounds, 1))
+
+    def diagnosis_of(self, number: int) -> str:
+        """The id of its diagnosis of that number, from 1."""
+        return self.id if number == 1 else job_id(f"{self.id}\n{number}")
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What an Alertmanager keeps quiet for a while: alerts that all `matchers` (label, operator, value) fit."""
+
+    id: str
+    matchers: tuple[tuple[str, str, str], ...]
+    window: TimeRange
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,11 +41,13 @@ from aiops.domain import (
 from aiops.errors import AiopsError, NotFound, SourceError, UsageError
 from aiops.flows import agenda as agendas
 from aiops.flows import fold, turns, work
+from aiops.flows.episodes import Folding
 from aiops.pipeline import Sources
-from aiops.ports import Chat, JobQueue, LanguageModel, Store
+from aiops.ports import Chat, JobQueue, LanguageModel, Silences, Store
 from aiops.recording import pack, unpack
 from aiops.rules import Rules
 from aiops.schema import wire
+from aiops.schema.alerting import Alerting
 from aiops.stages import interpret
 from aiops.stages.priors import nodes_of, recall
 from aiops.stages.scope import LOOK_BACK, LOOK_ON
@@ -81,6 +83,9 @@ class Ops:
     actor: Actor = field(default_factory=Actor)
     tenant: str = ""  # whose data the metrics source shows
     trace_id: str = ""  # of the request that this is part of; stands in the volatile part of its reports
+    alerting: Alerting = field(default_factory=Alerting)
+    folding: Folding = field(default_factory=Folding)
+    silences: Silences | None = None
 
     # ------------------------------------------------ who asks
 
@@ -253,6 +258,7 @@ class Ops:
         recording = dataclasses.replace(recording, priors=self._taught(recording))
         report = self._stamp(pipeline.conclude(recording, self.rules, self.versions, progress))
         self._keep(recording, report, pack(recording))
+        report = self._with_episode(report)
         return report
 
     def take_in(self, job: Job, result: Result) -> Report:
@@ -264,6 +270,7 @@ class Ops:
             if known is not recording:
                 report = self._stamp(pipeline.conclude(known, self.rules, self.versions))
             self._keep(known, report, result.recording if known is recording else pack(known))
+            report = self._with_episode(report)
             notes.task, notes.report, notes.result = recording.task, report.id, str(report.verdict)
         return report
 
@@ -348,6 +355,14 @@ class Ops:
 
     def _stamp(self, report: Report) -> Report:
         volatile = {"computed_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    def _with_episode(self, report: Report) -> Report:
+        """With what its episode was by now, among what changes from run to run."""
+        episode = self.store.episodes([report.id]).get(report.id)
+        if episode is None:
+            return report
+        told = {"episode": episode.id, "alerts": str(episode.alerts), "recurrences": str(episode.recurrences)}
+        return dataclasses.replace(report, run={**report.run, **told})
+
         return dataclasses.replace(report, run=volatile | ({"trace_id": self.trace_id} if self.trace_id else {}))
 
     # ------------------------------------------------ life

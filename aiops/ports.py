@@ -6,10 +6,10 @@ Ports are synchronous and thread-safe; `timeout` is in seconds from the call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
 from aiops.domain import (
     Alert,
@@ -17,6 +17,7 @@ from aiops.domain import (
     Calls,
     Change,
     Command,
+    Episode,
     Feedback,
     Job,
     JobState,
@@ -29,10 +30,13 @@ from aiops.domain import (
     Samples,
     Scope,
     Sighting,
+    Silence,
     Spans,
     Symptom,
     TimeRange,
 )
+
+T = TypeVar("T")
 
 
 class MetricsSource(Protocol):
@@ -216,7 +220,63 @@ class JobQueue(Protocol):
 
 
 class Store(Protocol):
-    """Reports, recordings, sessions, audit. Raises StoreError."""
+    """Reports, recordings, episodes, sessions, audit. Raises StoreError."""
+
+Joint: TypeAlias = tuple[str, str]  # a kind (group, node, off) and a name: where the next alert is joined to an episode
+
+
+class Ledger(Protocol):
+    """What is recorded of notifications and episodes, within one transaction of a store."""
+
+    def known(self, alerts: Sequence[Alert]) -> Sequence[Known]:
+        """What is recorded of each, in this order."""
+
+    def record(self, alerts: Sequence[Alert], episodes: Sequence[str]) -> None:
+        """That these notifications were taken, and the episode of each. Of a key that is recorded already, or stands twice
+        among them, the first stays."""
+
+    def joints(self, wanted: Collection[Joint]) -> Mapping[Joint, str]:
+        """The episode at each joint that there is, as `join` said."""
+
+    def join(self, episode: str, joints: Iterable[Joint]) -> None:
+        """From now on these lead to that episode."""
+
+    def episodes(self, ids: Collection[str]) -> Mapping[str, Episode]:
+        """Under the ids asked for; where one went into another, that one."""
+
+    def save(self, episodes: Iterable[Episode]) -> None:
+        """As they now are."""
+
+    def merge(self, gone: str, into: str) -> None:
+        """A saved episode goes into another: what is kept of it does, too, and its id leads there."""
+
+    def begin(self, episode: Episode) -> None:
+        """Saves one whose latest diagnosis has just begun."""
+
+    def keep(self, episode: str, alerts: Iterable[Alert]) -> None:
+        """The alerts as they came, for its diagnoses."""
+
+    def alerts(self, episode: str) -> tuple[tuple[datetime, Alert], ...]:
+        """What is kept of it, in the order in which it came, with when that was."""
+
+    def waiting(self) -> int:
+        """Episodes that have a diagnosis due."""
+
+    def settle(self, latest: datetime) -> None:
+        """After the clock was put back: nothing has happened in the future, nor is due after `latest`."""
+
+    def expire(self, before: datetime) -> int:
+        """Closes those not heard of since `before`; returns how many."""
+
+
+class Silences(Protocol):
+    """Raises SourceError."""
+
+    def read(self, timeout: float) -> tuple[Silence, ...]:
+        """Those that are active or will be."""
+
+    def ping(self, timeout: float) -> str: ...
+
 
     def save(
         self,
@@ -245,14 +305,28 @@ class Store(Protocol):
     ) -> tuple[Mapping[str, str], ...]:
         """Newest first: reports about an alert whose window overlaps, for the Grafana link; "" and None ask for any."""
 
-    def record(self, alerts: Sequence[Alert], assign: Callable[[Sequence[Known]], Sequence[str]]) -> None:
-        """Records notification keys, each with the diagnosis it led to; durable, all or none, when it returns.
+    def fold(self, run: Callable[[Ledger], T], now: datetime) -> T:
+        """What `run` answers, in one transaction: what it writes is durable, all or none, when this returns, and happened `now`.
 
-        `assign` is told of each alert in order what is `Known` of it, makes what is to be made, and answers the diagnosis
-        of each; what it raises is raised, and nothing is recorded. So a crash between its work and the record leads to a
-        repeat that joins that work, never to an alert that counts as seen and was lost. Of a key that is recorded
-        already, or stands twice among `alerts`, the first diagnosis stays. Other writes wait while it works.
-        """
+        What `run` raises is raised, and nothing is written. Other writes wait while it works."""
+
+    def episodes(self, ids: Collection[str]) -> Mapping[str, Episode]:
+        """Under the ids asked for, their own or those of their diagnoses; where one went into another, that one."""
+
+    def due(self, now: datetime, limit: int) -> tuple[Episode, ...]:
+        """Whose diagnosis may begin: those that are open first, then those that have waited longest."""
+
+    def expected(self, limit: int) -> tuple[tuple[Episode, tuple[Alert, ...]], ...]:
+        """Those of which no diagnosis has begun, newest first, each with some of its alerts."""
+
+    def muted(self) -> tuple[Episode, ...]:
+        """Those that are open and kept quiet, oldest first."""
+
+    def begun(self, since: datetime) -> int:
+        """How many diagnoses of episodes have begun since then."""
+
+    def figures(self) -> Mapping[str, int]:
+        """How many episodes are `open`, and how many are `waiting` for their diagnosis."""
 
     def session(self, session_id: str) -> Mapping[str, object] | None:
         """The slots last saved; None when there are none or they have expired."""
@@ -289,7 +363,7 @@ class Store(Protocol):
         Numbers and chain go on. DataError when there is no entry `until - 1`."""
 
     def purge(self, before: datetime) -> int:
-        """Forgets reports, recordings and notification keys older than `before`, and sessions expired by then.
+        """Forgets reports, recordings and notification keys older than `before`, episodes closed and sessions expired by then.
 
         Returns how many reports. The audit chain is left as it is.
         """

@@ -42,9 +42,12 @@ TABLE = (
     Setting("sources", "logs", "", "case:PATH, loki+http(s)://HOST or elastic+http(s)://HOST/INDEX; empty = none"),
     Setting("sources", "traces", "", "case:PATH, tempo+http(s)://HOST or jaeger+http(s)://HOST; empty = none"),
     Setting("sources", "changes", "sqlite:", "where POST /v1/changes is kept"),
+    Setting(
+        "sources", "silences", "", "alertmanager+http(s)://HOST[:PORT], whose silences are respected; empty = none"
+    ),
     *(
         Setting("sources", f"{prefix}{key}", "", doc.format(source=source, prefix=prefix))
-        for source, prefix in (("metrics", ""), ("logs", "logs_"), ("traces", "traces_"))
+        for source, prefix in (("metrics", ""), ("logs", "logs_"), ("traces", "traces_"), ("silences", "silences_"))
         for key, doc in (
             ("token_file", "file with a bearer token for the source of {source}"),
             ("user", "user for basic authentication of the source of {source}"),
@@ -115,6 +118,14 @@ TABLE = (
     Setting("watch", "catch_up_s", 3600, "how far back it reads when it starts, or after a break"),
     Setting("watch", "overlap_s", 120, "how late a sample may reach the metrics source"),
     Setting("watch", "expire_s", 7200, "how long a series may be gone before it is forgotten"),
+    Setting("episodes", "debounce_s", 2.0, "seconds for which alerts gather before their diagnosis begins"),
+    Setting("episodes", "cooldown_s", 300.0, "seconds after which an open episode that has changed is diagnosed again"),
+    Setting("episodes", "hops", 2, "dependencies over which alerts of different services become one episode; 0 = none"),
+    Setting(
+        "episodes", "window_s", 600.0, "seconds after its last new alert in which an episode takes those of others"
+    ),
+    Setting("episodes", "expire_h", 24.0, "hours after which an episode is closed that nobody tells of any more"),
+    Setting("episodes", "per_minute", 30, "diagnoses a minute that begin by themselves"),
     Setting("watch", "hold_s", 300, "how long the score of an alert stays exposed"),
     Setting("watch", "save_s", 600, "seconds between two saves of what was learnt"),
     Setting("watch", "timeout_s", 30.0, "seconds for one read of a selection"),
@@ -149,6 +160,7 @@ class Settings:
         return str(self.values[name])
 
     def truth(self, name: str) -> bool:
+MAY_BE_ZERO = {"model.temperature", "episodes.hops"}
         return bool(self.values[name])
 
     def number(self, name: str) -> float:
@@ -292,7 +304,7 @@ def _check(values: Mapping[str, Value]) -> None:
         if isinstance(value, str) and _has_password(name, value):
             raise ConfigError(f"{name}: a URL must not hold a password; use sources.user and sources.password_file")
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and float(value) <= 0 and name != "model.temperature":
+        if number and (float(value) < 0 or not (value or name in MAY_BE_ZERO)):
             raise ConfigError(f"{name}: {value} must be above 0")
     if float(values["model.timeout_s"]) > 120:
         raise ConfigError(f"model.timeout_s: {values['model.timeout_s']} is above 120")

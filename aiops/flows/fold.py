@@ -1,34 +1,37 @@
-"""Alerts into diagnoses: what is told apart, what is joined, and what starts none.
+"""Notifications into episodes: what is new, what is a repetition, what starts no diagnosis. Durable when it is answered.
 
-Of one notification, the firing alerts of one group that concern one node become one job; its key is made of their alert
-keys, so that the same alerts, from either of a pair of Alertmanagers or after a restart, join it.
+Which alerts belong together is decided by `episodes`, which of them begin a diagnosis, and when, by `begin`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeAlias
 
-from aiops.domain import Alert, Inputs, Intent, Job, JobState, Known, Notification, Symptom, Task, job_id
-from aiops.ports import JobQueue, Store
+from aiops.domain import Alert, Inputs, Intent, Known, Mode, Notification, Symptom
+from aiops.errors import Overloaded
+from aiops.flows.episodes import Book, Folding, Near, clusters, told
+from aiops.flows.mute import Muting, why
+from aiops.ports import JobQueue, Ledger, Store
 from aiops.rules import Entities
 from aiops.schema import wire
+from aiops.schema.alerting import Alerting
 
 # Watchdog proves that alerting works and InfoInhibitor mutes others: neither says that anything is wrong.
 NEVER_DIAGNOSED = frozenset({"Watchdog", "InfoInhibitor"})
 ACCEPTED, DUPLICATE, SUPPRESSED = "accepted", "duplicate", "suppressed"
-Firing: TypeAlias = tuple[str, str, datetime]  # group key, fingerprint and start, whatever the status
+_Firing: TypeAlias = tuple[str, str, datetime]  # group key, fingerprint and start, whatever the status
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of the alerts of one notification: `accepted + duplicates + suppressed` is how many there were.
 
-    diagnoses: (diagnosis id, fingerprints it is about), those that were started first.
+    diagnoses: (diagnosis id, fingerprints it is about), those of accepted alerts first.
     """
 
     accepted: int
@@ -37,9 +40,32 @@ class Receipt:
     diagnoses: tuple[tuple[str, tuple[str, ...]], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """By what alerts are folded. `quiet` answers what is kept quiet now, `near` who is near whom; `count` is told what happens,
+    and how often."""
+
+    entities: Entities
+    alerting: Alerting
+    terms: Folding
+    near: Near
+    quiet: Callable[[], Muting]
+    count: Callable[[str, int], None] = lambda event, n: None  # noqa: ARG005
+    capped: set[str] = field(default_factory=set)  # episodes that the rate holds up
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """An alert as it came, and what it leads to by itself; `why` is the reason where that is no diagnosis."""
+
+    alert: Alert
+    mode: Mode
+    why: str
+
+
 def symptom(alerts: Iterable[Alert], entities: Entities) -> Symptom:
     """What the alerts say hurts: the node of the earliest that names one, since the earliest of all; empty without alerts."""
-    ordered = sorted(alerts, key=_age)
+    ordered = sorted(alerts, key=lambda alert: (alert.starts_at, alert.fingerprint))
     if not ordered:
         return Symptom()
     named = (entities.node("alert", alert.labels) for alert in ordered)
@@ -51,120 +77,112 @@ def task_id(intent: Intent, inputs: Inputs) -> str:
     return f"{intent}_{hashlib.sha256(wire.encode(inputs)).hexdigest()[:12]}"
 
 
-def jobs(alerts: Iterable[Alert], entities: Entities) -> tuple[Job, ...]:
-    """One job for the alerts of each group and node, in order of their first alert; suppressed ones come finished."""
-    groups: dict[tuple[bool, str, str], list[Alert]] = {}
-    for alert in alerts:
-        key = not _starts(alert), alert.group_key, entities.node("alert", alert.labels)
-        groups.setdefault(key, []).append(alert)
-    return tuple([_job(sorted(group, key=_age), entities, suppressed=key[0]) for key, group in groups.items()])
-
-
 def accept(
-    notifications: Sequence[Notification], entities: Entities, store: Store, queue: JobQueue
+    notifications: Sequence[Notification], policy: Policy, store: Store, queue: JobQueue, now: datetime
 ) -> tuple[Receipt, ...]:
     """Takes notifications together: all durable when it returns, none taken when it raises Overloaded, StoreError, DataError.
 
-    Each gets the receipt that it would have got alone, in this order. Jobs are put before the notifications are recorded: a
-    crash or a full queue between the two makes the sender repeat itself and the jobs be joined, while the other order would
-    take the repetition for a duplicate and lose it.
+    Each gets the receipt that it would have got alone, in this order. What is refused while too much waits, or while the queue
+    can't be reached, is sent again by whoever sent it.
     """
-    alerts = [alert for notification in notifications for alert in notification.alerts]
-    receipts: list[Receipt] = []
+    given = list(_given(notifications, policy))
+    if not given:
+        return (Receipt(0, 0, 0, ()),) * len(notifications)
+    behind = queue.depth()
+    tally: Counter[str] = Counter()
 
-    def assign(known: Sequence[Known]) -> list[str]:
-        fates = _fates(alerts, known)
-        started = _started(notifications, fates, entities, queue)
-        assigned = _assigned(alerts, known, started)
-        _suppress(alerts, fates, assigned, entities, queue)
-        receipts.extend(_receipts(notifications, fates, assigned))
-        return assigned
+    def run(ledger: Ledger) -> tuple[list[str], list[str]]:
+        waiting = ledger.waiting()
+        known = ledger.known([one.alert for one in given])
+        fates = _fates(given, known)
+        book = Book(ledger, policy.terms, now, policy.near, tally)
+        assigned = _folded(given, known, fates, book, policy)
+        if tally["opened"] and waiting + behind + tally["opened"] > policy.terms.waiting:
+            raise Overloaded(f"{waiting + behind} diagnoses wait for the queue or in it, of {policy.terms.waiting} that may")
+        book.write()
+        ledger.record([one.alert for one in given], assigned)
+        episodes = {one: book.get(one) for one in set(assigned)}
+        leads = {one: told(found, policy.terms, now) if found else one for one, found in episodes.items()}
+        return fates, [leads[one] for one in assigned]
 
-    store.record(alerts, assign)
-    return tuple(receipts) if alerts else (Receipt(0, 0, 0, ()),) * len(notifications)
+    fates, diagnoses = store.fold(run, now)
+    for event, n in tally.items():
+        policy.count(event, n)
+    return tuple(_receipts(notifications, fates, diagnoses))
 
 
-def _fates(alerts: Sequence[Alert], known: Sequence[Known]) -> list[str]:
+def _given(notifications: Sequence[Notification], policy: Policy) -> Iterator[_Given]:
+    quiet = policy.quiet()
+    for notification in notifications:
+        for alert in notification.alerts:
+            mode, reason = Mode.AUTO, ""
+            if alert.name in NEVER_DIAGNOSED:
+                mode, reason = Mode.OFF, f"{alert.name} says nothing is wrong"
+            elif policy.alerting.routes and (routed := policy.alerting.mode(alert, notification.receiver)) != mode:
+                mode, reason = routed, f"rules/alerts.yaml says {routed} for it"
+            elif quiet and (reason := why(alert, quiet)):
+                mode = Mode.MUTED
+            yield _Given(alert, mode, reason)
+
+
+def _fates(given: Sequence[_Given], known: Sequence[Known]) -> list[str]:
     """What becomes of each alert; the second of two that are equal is a duplicate, too."""
-    met: set[tuple[Firing, str]] = set()
+    met: set[tuple[_Firing, str]] = set()
     fates: list[str] = []
-    for alert, told in zip(alerts, known, strict=True):
+    for one, told_of in zip(given, known, strict=True):
+        alert = one.alert
         key = _firing(alert), alert.status
-        repeated = told.repeated or key in met
-        fates.append(DUPLICATE if repeated else ACCEPTED if _starts(alert) else SUPPRESSED)
+        starts = alert.status == "firing" and one.mode is Mode.AUTO
+        fates.append(DUPLICATE if told_of.repeated or key in met else ACCEPTED if starts else SUPPRESSED)
         met.add(key)
     return fates
 
 
-def _started(
-    notifications: Sequence[Notification], fates: Sequence[str], entities: Entities, queue: JobQueue
-) -> dict[Firing, str]:
-    """The diagnosis of each alert that starts one, or joins one that is under way."""
-    fate = iter(fates)
-    made: list[Job] = []
-    for notification in notifications:
-        made += jobs([alert for alert in notification.alerts if next(fate) == ACCEPTED], entities)
-    put = queue.put(made)
-    return {_firing(alert): job.id for asked, job in zip(made, put, strict=True) for alert in asked.task.inputs.alerts}
+def _folded(
+    given: Sequence[_Given], known: Sequence[Known], fates: Sequence[str], book: Book, policy: Policy
+) -> list[str]:
+    """The episode of each alert."""
+    new = [fate != DUPLICATE for fate in fates]
+    fires = {_firing(one.alert) for one in given if one.alert.status == "firing"}
+    rows = []
+    for one, told_of, fresh in zip(given, known, new, strict=True):
+        alert, mode, reason = one.alert, one.mode, one.why
+        if not fresh or (alert.status != "firing" and (told_of.episode or _firing(alert) in fires)):
+            continue
+        if alert.status != "firing":
+            mode, reason = Mode.OFF, "it was resolved before it was told of"
+        node = "" if mode is Mode.OFF else policy.entities.node("alert", alert.labels)
+        rows.append((alert, mode, reason, node, policy.alerting.rank(alert)))
+    made = clusters(rows)
+    book.look_up({one.episode for one in known if one.episode}, made)
+    joined: dict[_Firing, str] = {}
+    for cluster in made:
+        episode = book.join(cluster)
+        joined |= {_firing(alert): episode for alert in cluster.alerts}
+    assigned = [told_of.episode or joined[_firing(one.alert)] for one, told_of in zip(given, known, strict=True)]
+    for one, episode, fresh in zip(given, assigned, new, strict=True):
+        if not fresh:
+            book.hear(episode)
+        elif one.alert.status != "firing":
+            book.resolve(episode)
+    return assigned
 
 
-def _assigned(alerts: Sequence[Alert], known: Sequence[Known], started: dict[Firing, str]) -> list[str]:
-    """The diagnosis of each alert: the one that is recorded, or that just started; "" where neither is."""
-    return [told.diagnosis or started.get(_firing(a), "") for a, told in zip(alerts, known, strict=True)]
-
-
-def _suppress(
-    alerts: Sequence[Alert], fates: Sequence[str], assigned: list[str], entities: Entities, queue: JobQueue
-) -> None:
-    """Gives what starts no diagnosis, and belongs to none, one that is recorded as finished; fills in `assigned`."""
-    orphans = {
-        (_firing(alert), alert.status): alert
-        for alert, fate, diagnosis in zip(alerts, fates, assigned, strict=True)
-        if fate == SUPPRESSED and not diagnosis
-    }
-    about = {
-        (_firing(alert), alert.status): job.id
-        for job in queue.put(jobs(orphans.values(), entities))
-        for alert in job.task.inputs.alerts
-    }
-    for i, alert in enumerate(alerts if orphans else ()):
-        assigned[i] = assigned[i] or about.get((_firing(alert), alert.status), "")
+def _firing(alert: Alert) -> _Firing:
+    return alert.group_key, alert.fingerprint, alert.starts_at
 
 
 def _receipts(
-    notifications: Sequence[Notification], fates: Sequence[str], assigned: Sequence[str]
+    notifications: Sequence[Notification], fates: Sequence[str], diagnoses: Sequence[str]
 ) -> Iterator[Receipt]:
     start = 0
     for notification in notifications:
         part = slice(start, start + len(notification.alerts))
         counts = Counter(fates[part])
         about: dict[str, dict[str, None]] = {}
-        told = list(zip(notification.alerts, fates[part], assigned[part], strict=True))
-        for alert, _, diagnosis in sorted(told, key=lambda row: row[1] != ACCEPTED):  # those that were started first
-            if diagnosis:
-                about.setdefault(diagnosis, {})[alert.fingerprint] = None
-        diagnoses = tuple((diagnosis, tuple(fingerprints)) for diagnosis, fingerprints in about.items())
-        yield Receipt(counts[ACCEPTED], counts[DUPLICATE], counts[SUPPRESSED], diagnoses)
+        rows = list(zip(notification.alerts, fates[part], diagnoses[part], strict=True))
+        for alert, _, diagnosis in sorted(rows, key=lambda row: row[1] != ACCEPTED):  # those that lead somewhere first
+            about.setdefault(diagnosis, {})[alert.fingerprint] = None
+        listed = tuple((diagnosis, tuple(fingerprints)) for diagnosis, fingerprints in about.items())
+        yield Receipt(counts[ACCEPTED], counts[DUPLICATE], counts[SUPPRESSED], listed)
         start = part.stop
-
-
-def _starts(alert: Alert) -> bool:
-    return alert.status == "firing" and alert.name not in NEVER_DIAGNOSED
-
-
-def _age(alert: Alert) -> tuple[datetime, str]:
-    return alert.starts_at, alert.fingerprint
-
-
-def _firing(alert: Alert) -> Firing:
-    return alert.group_key, alert.fingerprint, alert.starts_at
-
-
-def _job(alerts: list[Alert], entities: Entities, *, suppressed: bool) -> Job:
-    inputs = Inputs(symptom=symptom(alerts, entities), alerts=tuple(alerts))
-    key = "\n".join([alerts[0].group_key, *(f"{a.fingerprint} {a.starts_at.isoformat()} {a.status}" for a in alerts)])
-    made = job_id(key)
-    # Named by the job: to hash the inputs, too, would cost a storm as much as all the rest.
-    task = Task(f"{Intent.DIAGNOSE}_{made[:12]}", Intent.DIAGNOSE, inputs)
-    state = JobState.SUPPRESSED if suppressed else JobState.QUEUED
-    return Job(made, key, task, state, enqueued_at=datetime.now(UTC))

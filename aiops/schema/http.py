@@ -24,7 +24,9 @@ class Problem(BaseModel):
 
 
 class Diagnosis(BaseModel):
-    """Where a diagnosis stands. `report_url` once there is a report, `error` when it failed, `waiting` why nobody has begun."""
+    """Where a diagnosis stands. `report_url` once there is a report, `error` when it failed, `waiting` why nobody has begun.
+
+    Of an episode: how many `alerts` it has by now, and `recurrences`, how often it was closed and came back."""
 
     id: str
     status: JobState
@@ -34,6 +36,8 @@ class Diagnosis(BaseModel):
     waiting: str | None = None
     summary: str | None = None
     created: datetime | None = None
+    alerts: int | None = None
+    recurrences: int | None = None
 
 
 class Diagnoses(BaseModel):

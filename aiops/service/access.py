@@ -60,6 +60,7 @@ RULES: tuple[tuple[str, str, Role | None], ...] = (
     ("POST", "/v1/ask$", Role.OPERATOR),
     ("POST", "/v1/tasks$", Role.OPERATOR),
     ("POST", "/v1/changes$", Role.OPERATOR),
+    ("POST", "/v1/diagnoses/", Role.OPERATOR),
     ("POST", "/v1/remediations/", Role.APPROVER),
     ("GET", "/v1/diagnoses", Role.VIEWER),
     ("GET", "/reports/", Role.VIEWER),

@@ -5,7 +5,7 @@ Handlers that touch the core are plain functions: FastAPI runs them in its threa
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,16 +17,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from aiops import __version__
-from aiops.domain import Notification
 from aiops.errors import AiopsError, SourceError
-from aiops.flows import fold
-from aiops.flows.fold import Receipt
 from aiops.ops import Ops
 from aiops.schema import alertmanager, grafana
 from aiops.service import asking, events, hooks, looking, operation, worker
 from aiops.service.access import Access
 from aiops.service.collect import Collector
 from aiops.service.desk import Desk
+from aiops.service.folder import Folder
 from aiops.service.guard import BODY_LIMIT, LOOPBACK, RETRY_S, Guard
 from aiops.service.hooks import Signature
 from aiops.service.intake import Intake
@@ -53,21 +51,21 @@ def create(
     in here; None leaves all diagnoses to workers elsewhere."""
     registry, access = Registry(), access or Access(None)
 
-    def accept(notifications: Sequence[Notification]) -> Sequence[Receipt]:
-        return fold.accept(notifications, ops.rules.entities, ops.store, ops.queue)
-
     inside = worker.embedded(ops, registry, external_url, terms) if terms else None
-    intake, collector = Intake(accept), Collector(ops, registry, external_url)
+    folder = Folder(ops, registry, inside.wake if inside else lambda: None)
+    intake, collector = Intake(folder.accept), Collector(ops, registry, external_url)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         intake.start()
+        folder.start()
         collector.start()
         if inside:
             inside.start()
         yield
         await anyio.to_thread.run_sync(intake.stop)
         if inside:
+        await anyio.to_thread.run_sync(folder.stop)
             await anyio.to_thread.run_sync(inside.stop, DRAIN_S)
         await anyio.to_thread.run_sync(collector.stop)
 
@@ -80,7 +78,7 @@ def create(
         redoc_url=None,
         telemetry={"auto_configure": False},  # else an environment variable could make it send
     )
-    app.state.desk = Desk(ops, registry, inside, intake, access, external_url)
+    app.state.desk = Desk(ops, registry, inside, intake, folder, access, external_url)
     app.state.signature = signature
     app.state.parsing = anyio.CapacityLimiter(PARSERS)
     for router in ROUTERS:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Query, Request
 
-from aiops.domain import Actor, Job, JobState, Report, Task, TimeRange, Verdict
+from aiops.domain import Actor, Alert, Episode, Job, JobState, Mode, Report, Task, TimeRange, Verdict
 from aiops.errors import NotFound, UsageError
-from aiops.flows import work
+from aiops.flows import fold, work
 from aiops.ops import Ops
 from aiops.schema import http, moments
 from aiops.service.access import Access
+from aiops.service.folder import Folder
 from aiops.service.intake import Intake
 from aiops.service.metrics import Registry
 from aiops.service.worker import Worker
@@ -74,6 +75,7 @@ class Desk:
     registry: Registry
     worker: Worker | None  # the one in here
     intake: Intake
+    folder: Folder
     access: Access
     external_url: str
     streams: Streams = field(default_factory=Streams)
@@ -122,12 +124,54 @@ class Desk:
         if job is not None:
             shown = self.diagnosis(job)
             shown.waiting = self._waiting(job)
-            return shown
+            return self._counted([shown])[0]
+        episode = self.ops.store.episodes([diagnosis_id]).get(diagnosis_id)
+        if episode and episode.rounds and episode.diagnosis != diagnosis_id and not self._comes(diagnosis_id, episode):
+            return self.find(episode.diagnosis)  # what had this id went into another, or was over before its turn
+        if episode and (self._comes(diagnosis_id, episode) or not episode.rounds):
+            return self.expected(episode)
         report = self.report(diagnosis_id)
         status = JobState.DONE if report.verdict is Verdict.FOUND else JobState.INCONCLUSIVE
-        return http.Diagnosis(
+        shown = http.Diagnosis(
             id=report.id, status=status, report_url=self.link(f"/reports/{report.id}"), summary=report.summary[0]
         )
+        return self._counted([shown])[0]
+
+    def begin(self, diagnosis_id: str) -> http.Diagnosis:
+        """Begins a diagnosis of an episode now, whatever holds it up. Raises NotFound, UsageError."""
+        with self.ops.turn("start") as notes:
+            job = self.folder.begin(diagnosis_id)
+            notes.report, notes.result = job.id, str(job.state)
+        return self._counted([self.diagnosis(job)])[0]
+
+    def expected(self, episode: Episode, alerts: Sequence[Alert] = ()) -> http.Diagnosis:
+        """The next diagnosis of an episode, which has not begun."""
+        waits = self.folder.wait_s(episode)
+        queued = waits is not None and episode.mode is Mode.AUTO
+        return http.Diagnosis(
+            id=episode.diagnosis_of(episode.rounds + 1),
+            status=JobState.QUEUED if queued else JobState.SUPPRESSED,
+            episode_id=episode.id,
+            error=None if queued else episode.why,
+            waiting=(f"begins in {waits:.0f} s" if waits else "as many as may have begun this minute")
+            if queued
+            else None,
+            summary=", ".join(sorted({alert.name for alert in alerts})) or None,
+            created=episode.opened,
+            alerts=episode.alerts,
+            recurrences=episode.recurrences,
+        )
+
+    def _comes(self, diagnosis_id: str, episode: Episode) -> bool:
+        return episode.due is not None and diagnosis_id == episode.diagnosis_of(episode.rounds + 1)
+
+    def _counted(self, shown: list[http.Diagnosis]) -> list[http.Diagnosis]:
+        """With what is known of their episodes by now."""
+        episodes = self.ops.store.episodes([one.id for one in shown])
+        for one in shown:
+            if episode := episodes.get(one.id):
+                one.episode_id, one.alerts, one.recurrences = episode.id, episode.alerts, episode.recurrences
+        return shown
 
     def _waiting(self, job: Job) -> str | None:
         """Why no worker begins, where none alive may have the job."""
@@ -152,14 +196,22 @@ class Desk:
         rows = self._rows(offset + limit + 1 if wanted.all else SEARCHED)
         fitting = [row.shown for row in rows if row.fits(wanted)]
         more = len(fitting) > offset + limit and offset + limit <= MAX_OFFSET
-        return http.Diagnoses(diagnoses=fitting[offset : offset + limit], next=offset + limit if more else None)
+        return http.Diagnoses(
+            diagnoses=self._counted(fitting[offset : offset + limit]), next=offset + limit if more else None
+        )
 
     def _rows(self, count: int) -> list[_Row]:
         stored = {row["id"]: self._of_report(row) for row in self.ops.store.reports(count)}
-        rows = stored | {job.id: self._of_job(job) for job in self.ops.queue.recent(count)}
+        expected = {e.id: self._of_episode(e, alerts) for e, alerts in self.ops.store.expected(count)}
+        rows = expected | stored | {job.id: self._of_job(job) for job in self.ops.queue.recent(count)}
         for known in rows.keys() & stored.keys():
             rows[known].shown.summary = stored[known].shown.summary
         return sorted(rows.values(), key=lambda row: (row.shown.created or OLDEST, row.shown.id), reverse=True)
+
+    def _of_episode(self, episode: Episode, alerts: Sequence[Alert]) -> _Row:
+        service = fold.symptom(alerts, self.ops.rules.entities).service or ""
+        names, prints = (frozenset(a.name for a in alerts), frozenset(a.fingerprint for a in alerts))
+        return _Row(self.expected(episode, alerts), service, names, prints)
 
     def _of_job(self, job: Job) -> _Row:
         alerts, symptom = job.task.inputs.alerts, job.task.inputs.symptom

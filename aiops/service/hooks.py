@@ -77,8 +77,8 @@ router = APIRouter(prefix="/v1/webhooks", tags=["v1"], route_class=_Raw)
 async def alertmanager_webhook(request: Request) -> Response:
     """Takes a notification of Alertmanager (version 4). Durable when answered.
 
-    Firing alerts start diagnoses, one per group and service; repetitions join the one that is under way. `Location` leads
-    to the first."""
+    Firing alerts are folded into episodes by group, topology and time, each of which gets one diagnosis; repetitions join it.
+    `Location` leads to the first."""
     return await _take(request, await request.body(), alertmanager.notification)
 
 
@@ -105,8 +105,6 @@ async def _take(request: Request, body: bytes, parse: Callable[[bytes], Notifica
     else:
         notification = await anyio.to_thread.run_sync(parse, body, limiter=request.app.state.parsing)
     receipt = await desk.intake.take(notification)
-    if receipt.accepted:
-        desk.wake()
     _count(desk, notification, receipt)
     headers = {}
     if receipt.diagnoses:

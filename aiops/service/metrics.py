@@ -12,6 +12,7 @@ BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 COUNTERS = {
     "aiops_alerts_total": "Alerts received, by what became of them.",
+    "aiops_episodes_total": "What happened to episodes, by event.",
     "aiops_alerts_truncated_total": "Alerts that a sender left out of its notifications.",
     "aiops_diagnoses_total": "Diagnoses that ended, by status.",
     "aiops_http_requests_total": "HTTP requests, by route and status code.",
@@ -32,6 +33,7 @@ GAUGES = {
     "aiops_worker_up": "1 while a worker is alive, 0 for an hour after it went silent.",
     "aiops_worker_busy": "Jobs a worker has in hand.",
     "aiops_worker_capacity": "Jobs a worker takes at once.",
+    "aiops_episodes": "Episodes that are open, and that wait for their diagnosis.",
     "aiops_model_waiting": "Questions that the language model has before it.",
     "aiops_model_adapter_info": "The adapter in place, as labels.",
 }

@@ -58,6 +58,7 @@ def metrics(desk: At) -> Response:
         gauges |= desk.ops.model.counters()
     return Response(desk.registry.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    gauges |= desk.folder.figures()
 
 def _queue(desk: Desk) -> dict[Labelled, float]:
     """What waits and who works; of a queue that is away only that it is."""

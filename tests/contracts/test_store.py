@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aiops.adapters.sqlite import StoreDB
-from aiops.domain import Alert, Feedback, Known, TimeRange
+from aiops.domain import Alert, Episode, Feedback, Known, Mode, TimeRange
 from aiops.errors import DataError, Overloaded, StoreError
-from aiops.ports import Store
+from aiops.ports import Ledger, Store
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -44,16 +45,15 @@ def alert(fingerprint: str, name: str = "HighLatency", at: datetime = NOON, stat
     return Alert(fingerprint, status, {"alertname": name}, {}, at, group_key=group)
 
 
-def take(store: Store, *alerts: Alert, diagnosis: str = "d") -> list[Known]:
-    """Records them under one diagnosis and answers what was known of them."""
-    told: list[Known] = []
+def take(store: Store, *alerts: Alert, episode: str = "e") -> list[Known]:
+    """Records them under one episode and answers what was known of them."""
 
-    def assign(known: Sequence[Known]) -> list[str]:
-        told.extend(known)
-        return [diagnosis] * len(known)
+    def run(ledger: Ledger) -> list[Known]:
+        known = ledger.known(alerts)
+        ledger.record(alerts, [episode] * len(alerts))
+        return list(known)
 
-    store.record(alerts, assign)
-    return told
+    return store.fold(run, datetime.now(UTC))
 
 
 def new(store: Store, *alerts: Alert) -> list[Alert]:
@@ -168,25 +168,28 @@ def test_each_part_of_the_notification_key_tells(store: Store):
 
 def test_a_repetition_and_a_resolution_are_told_the_diagnosis(store: Store):
     one = alert("f1")
-    assert take(store, one, diagnosis="first") == [Known(repeated=False)]
-    assert take(store, one, diagnosis="second") == [Known(repeated=True, diagnosis="first")]
+    assert take(store, one, episode="first") == [Known(repeated=False)]
+    assert take(store, one, episode="second") == [Known(repeated=True, episode="first")]
     resolved = replace(one, status="resolved")
-    assert take(store, resolved, diagnosis="third") == [Known(repeated=False, diagnosis="first")]
-    assert take(store, resolved) == [Known(repeated=True, diagnosis="third")]
+    assert take(store, resolved, episode="third") == [Known(repeated=False, episode="first")]
+    assert take(store, resolved) == [Known(repeated=True, episode="third")]
 
 
 def test_twice_at_once_keeps_the_first(store: Store):
     one = alert("f1")
-    store.record([one, one], lambda _: ["a", "b"])
-    assert take(store, one) == [Known(repeated=True, diagnosis="a")]
+    store.fold(lambda ledger: ledger.record([one, one], ["a", "b"]), NOON)
+    assert take(store, one) == [Known(repeated=True, episode="a")]
 
 
-def test_what_could_not_be_assigned_is_not_recorded(store: Store):
-    def full(known: Sequence[Known]) -> list[str]:
+def test_what_is_not_ended_is_not_recorded(store: Store):
+    def full(ledger: Ledger) -> None:
+        ledger.record([alert("f1")], ["e"])
+        ledger.save([episode("e")])
         raise Overloaded("full")
 
     with pytest.raises(Overloaded):
-        store.record([alert("f1")], full)
+        store.fold(full, NOON)
+    assert store.episodes(["e"]) == {}
     assert new(store, alert("f1")) == [alert("f1")]
 
 
@@ -195,6 +198,117 @@ def test_two_who_see_the_same_share_it(store: Store):
     with ThreadPoolExecutor(8) as pool:
         parts = list(pool.map(lambda part: new(store, *part), [alerts[i : i + 50] for i in range(0, 200, 25)] * 2))
     assert sorted(each.fingerprint for part in parts for each in part) == sorted(each.fingerprint for each in alerts)
+
+
+# ---------------------------------------------------------------- episodes
+
+
+def episode(name: str, **more: Any) -> Episode:
+    return Episode(name, Mode.AUTO, NOON, NOON, NOON, **more)
+
+
+def test_an_episode_comes_back_as_it_was_saved(opened: Callable[[], Store]):
+    store = opened()
+    full = episode(
+        "e",
+        why="结账",
+        alerts=7,
+        kept=3,
+        firing=2,
+        severity=4,
+        rounds=2,
+        begun=NOON,
+        due=NOON + HOUR,
+        closed=NOON + 2 * HOUR,
+        recurrences=5,
+    )
+    store.fold(lambda ledger: ledger.save([episode("e"), episode("f")]), NOON)
+    store.fold(lambda ledger: ledger.save([full]), NOON)
+    store.close()
+    assert opened().episodes(["e", "f", "none"]) == {"e": full, "f": episode("f")}
+
+
+def test_a_joint_leads_to_the_latest_episode(store: Store):
+    long = "x" * 5000
+    joints = [("group", "g"), ("node", "g"), ("node", long), ("node", "a\x00b"), ("node", "结账")]
+
+    def run(ledger: Ledger) -> None:
+        ledger.join("e", joints)
+        ledger.join("f", [("group", "g")])
+
+    store.fold(run, NOON)
+    known = store.fold(lambda ledger: ledger.joints([*joints, ("node", "other")]), NOON)
+    assert known == {joint: "f" if joint[0] == "group" else "e" for joint in joints}
+
+
+def test_where_one_went_into_another_both_ids_lead_there(store: Store):
+    def run(ledger: Ledger) -> None:
+        ledger.save([episode(name, due=NOON) for name in "abc"])
+        for name in "abc":
+            ledger.keep(name, [alert(f"f{name}")])
+        ledger.merge("a", "b")
+        ledger.merge("b", "c")
+
+    store.fold(run, NOON)
+    assert {name: found.id for name, found in store.episodes("abc").items()} == dict.fromkeys("abc", "c")
+    assert [e.id for e in store.due(NOON, 10)] == ["c"]
+    kept = store.fold(lambda ledger: ledger.alerts("c"), NOON)
+    assert sorted(one.fingerprint for _, one in kept) == ["fa", "fb", "fc"]
+    assert store.figures() == {"open": 1, "waiting": 1}
+
+
+def test_what_is_due_comes_in_order_and_what_is_over_last(store: Store):
+    minutes = {"late": 3, "early": 1, "over": 0, "middle": 2, "tomorrow": 24 * 60}
+    due = {name: NOON + timedelta(minutes=m) for name, m in minutes.items()}
+    quiet = replace(episode("quiet", due=NOON), mode=Mode.MUTED)
+    listed = [episode(name, due=at, closed=NOON if name == "over" else None) for name, at in due.items()]
+    store.fold(lambda ledger: ledger.save([*listed, quiet]), NOON)
+    assert [e.id for e in store.due(NOON + HOUR, 10)] == ["early", "middle", "late", "over"]
+    assert [e.id for e in store.due(NOON + HOUR, 2)] == ["early", "middle"]
+    assert [e.id for e in store.muted()] == ["quiet"]
+
+
+def test_each_diagnosis_of_an_episode_leads_to_it(store: Store):
+    first = episode("e", rounds=1, begun=NOON)
+    store.fold(lambda ledger: ledger.begin(first), NOON)
+    second = replace(first, due=NOON + HOUR)
+    store.fold(lambda ledger: ledger.save([second]), NOON)
+    assert store.episodes(["e", first.diagnosis_of(2), first.diagnosis_of(3)]) == {
+        "e": second,
+        first.diagnosis_of(2): second,
+    }
+    assert store.begun(NOON - HOUR) == 1
+    assert store.begun(NOON) == 0
+
+
+def test_a_report_is_found_by_an_alert_that_joined_later(store: Store):
+    def run(ledger: Ledger) -> None:
+        ledger.begin(episode("e", rounds=1))
+        ledger.keep("e", [alert("late")])
+
+    store.fold(run, NOON)
+    store.save("e", b"{}", b"", {}, [alert("f1")])
+    assert ids(store.find("late", "", None, 10)) == ids(store.find("f1", "", None, 10)) == ["e"]
+    assert store.find("never", "", None, 10) == ()
+
+
+def test_what_is_not_heard_of_expires_and_is_purged_when_closed(store: Store):
+    heard = {"old": NOON - HOUR, "new": NOON}
+    store.fold(lambda ledger: ledger.save([replace(episode(n), heard=at) for n, at in heard.items()]), NOON)
+    assert store.fold(lambda ledger: ledger.expire(NOON - timedelta(minutes=1)), NOON) == 1
+    assert {n: e.closed for n, e in store.episodes(heard).items()} == {"old": NOON, "new": None}
+    store.purge(NOON + HOUR)
+    assert set(store.episodes(heard)) == {"new"}
+
+
+def test_a_clock_that_was_put_back_leaves_nothing_in_the_future(store: Store):
+    ahead = NOON + 24 * HOUR
+    there = Episode("e", Mode.AUTO, ahead, ahead, ahead, rounds=1, begun=ahead, due=ahead)
+    store.fold(lambda ledger: ledger.begin(there), ahead)
+    store.fold(lambda ledger: ledger.settle(NOON + HOUR), NOON)
+    settled = Episode("e", Mode.AUTO, NOON, NOON, NOON, rounds=1, begun=NOON, due=NOON + HOUR)
+    assert store.episodes(["e"]) == {"e": settled}
+    assert store.begun(NOON) == 0
 
 
 # ---------------------------------------------------------------- sessions

@@ -43,6 +43,7 @@ MATRIX: dict[tuple[str, str], Role | None] = {
     ("POST", "/v1/ask"): Role.OPERATOR,
     ("POST", "/v1/tasks"): Role.OPERATOR,
     ("POST", "/v1/changes"): Role.OPERATOR,
+    ("POST", "/v1/diagnoses/{diagnosis_id}/start"): Role.OPERATOR,
     ("POST", HOOK): Role.OPERATOR,
     ("POST", "/v1/webhooks/grafana"): Role.OPERATOR,
     # Not there yet, and what nobody has thought of: closed all the same.

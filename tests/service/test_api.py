@@ -44,8 +44,8 @@ def alert(symptom: Symptom, name: str = "HighLatency", status: str = "firing", *
     }
 
 
-def post(client: httpx.Client, *alerts: dict[str, Any]) -> httpx.Response:
-    return client.post(HOOK, json={"version": "4", "groupKey": "{}:{}", "status": "firing", "alerts": alerts})
+def post(client: httpx.Client, *alerts: dict[str, Any], group: str = "{}:{}") -> httpx.Response:
+    return client.post(HOOK, json={"version": "4", "groupKey": group, "status": "firing", "alerts": alerts})
 
 
 def ended(client: httpx.Client, diagnosis: str) -> dict[str, Any]:
@@ -308,7 +308,7 @@ def test_no_path_or_query_is_answered_with_a_server_error(
 
 def test_pages_follow_one_another(client: httpx.Client, ops: Ops, symptom: Symptom) -> None:
     for i in range(5):
-        post(client, alert(symptom, "Watchdog", n=str(i)))
+        post(client, alert(symptom, "Watchdog"), group=str(i))
     seen: list[str] = []
     offset: int | None = 0
     while offset is not None:
@@ -374,14 +374,16 @@ def test_openapi_tells_all_routes_and_the_webhooks_body(shared: httpx.Client) ->
 
 
 def test_a_full_queue_is_503_and_loses_nothing(tmp_path: Path, demo_case: Path, serve: Any, symptom: Symptom) -> None:
-    flags = {"model.url": "", "service.queue_limit": "1"}
+    flags = {"model.url": "", "service.queue_limit": "1", "episodes.debounce_s": "60"}
     with aiops.connect(f"case:{demo_case}", home=str(tmp_path / "full"), flags=flags) as small:
         client = serve(small)
-        storm = [alert(symptom, service=f"s{i}") for i in range(3)]
-        refused = post(client, *storm)
+        one, other = alert(symptom, service="s1"), alert(symptom, service="s2")
+        assert post(client, one, group="1").json()["accepted"] == 1
+        refused = post(client, other, group="2")
         assert refused.status_code == 503
         assert "queue" in refused.json()["detail"]
-        assert post(client, storm[0]).json()["accepted"] == 1
+        assert post(client, one, group="1").json()["duplicates"] == 1
+        assert post(client, other, group="1").json()["accepted"] == 1  # into the episode that waits already
         assert 'aiops_notifications_refused_total{code="503"} 1' in client.get("/metrics").text
         client.close()
 

@@ -6,19 +6,22 @@ can rewrite the whole file can also rewrite all hashes: note the head elsewhere 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from json.encoder import encode_basestring_ascii
 from pathlib import Path
+from typing import TypeVar
 
-from aiops.adapters.sqlite import chain
+from aiops.adapters.sqlite import chain, episodes
 from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
-from aiops.domain import Alert, Feedback, Known, TimeRange
+from aiops.adapters.sqlite.episodes import LedgerDB
+from aiops.domain import Alert, Episode, Feedback, TimeRange
 from aiops.errors import DataError
+from aiops.ports import Ledger
 from aiops.schema.audit import CHECKPOINT, canonical
+
+T = TypeVar("T")
 
 SCHEMA = Schema(
     "store",
@@ -62,11 +65,10 @@ SCHEMA = Schema(
         ),
         ("ALTER TABLE notifications ADD COLUMN diagnosis TEXT NOT NULL DEFAULT ''",),
         (*chain.MIGRATION, "CREATE INDEX sessions_by_end ON sessions (expires)"),
+        episodes.MIGRATION,
     ),
 )
 
-FIRING = "firing"
-_KEYS = 100  # looked up by one query
 _INSTANT = timedelta(milliseconds=1)
 
 
@@ -125,7 +127,9 @@ class StoreDB:
             """SELECT id, created, shown FROM reports WHERE starts < ?2 AND ends > ?1
                AND (?3 = '' AND ?4 = '' OR number IN (
                    SELECT report FROM report_alerts WHERE ?3 <> '' AND fingerprint = ?3 AND ?4 IN ('', alertname)
-                   UNION ALL SELECT report FROM report_alerts WHERE ?3 = '' AND alertname = ?4))
+                   UNION ALL SELECT report FROM report_alerts WHERE ?3 = '' AND alertname = ?4)
+                   OR ?4 = '' AND id IN (
+                   SELECT rounds.id FROM rounds JOIN episode_alerts USING (episode) WHERE fingerprint = ?3))
                ORDER BY number DESC LIMIT ?5""",
             (starts, ends, fingerprint, alertname, limit),
         )
@@ -138,25 +142,35 @@ class StoreDB:
         )
         return bytes(rows[0][0]) if rows else None
 
-    # ------------------------------------------------------------ notifications
+    # ------------------------------------------------------------ episodes
 
-    def record(self, alerts: Sequence[Alert], assign: Callable[[Sequence[Known]], Sequence[str]]) -> None:
-        """Records notification keys with the diagnosis that `assign` answers for each, in one transaction."""
-        keys = [_notification(alert, alert.status) for alert in alerts]
-        firing = [key if a.status == FIRING else _notification(a, FIRING) for key, a in zip(keys, alerts, strict=True)]
-        now = to_ms(datetime.now(UTC))
+    def fold(self, run: Callable[[Ledger], T], now: datetime) -> T:
+        """What `run` answers, whose changes are durable together."""
+        return self._db.write(lambda connection: run(LedgerDB(connection, now)))
 
-        def run(connection: sqlite3.Connection) -> None:
-            held = _held(connection, {*keys, *firing})
-            known = [
-                Known(own in held, held.get(own) or held.get(first, ""))
-                for own, first in zip(keys, firing, strict=True)
-            ]
-            rows = [(*key, now, diagnosis) for key, diagnosis in zip(keys, assign(known), strict=True)]
-            connection.executemany("INSERT OR IGNORE INTO notifications VALUES (?, ?, ?, ?)", rows)
+    def episodes(self, ids: Collection[str]) -> Mapping[str, Episode]:
+        """Under the ids asked for, which may be those of diagnoses."""
+        return episodes.find(self._db.read, ids)
 
-        if alerts:
-            self._db.write(run)
+    def due(self, now: datetime, limit: int) -> tuple[Episode, ...]:
+        """Whose diagnosis may begin: those that are open first, then those that have waited longest."""
+        return episodes.due(self._db.read, now, limit)
+
+    def expected(self, limit: int) -> tuple[tuple[Episode, tuple[Alert, ...]], ...]:
+        """Those of which no diagnosis has begun, newest first, each with some of its alerts."""
+        return episodes.expected(self._db.read, limit)
+
+    def muted(self) -> tuple[Episode, ...]:
+        """Those that are open and kept quiet."""
+        return episodes.muted(self._db.read)
+
+    def begun(self, since: datetime) -> int:
+        """How many diagnoses of episodes have begun since then."""
+        return int(self._db.read("SELECT count(*) FROM rounds WHERE begun > ?", (to_ms(since),))[0][0])
+
+    def figures(self) -> Mapping[str, int]:
+        """How many episodes are `open`, and how many are `waiting` for their diagnosis."""
+        return episodes.figures(self._db.read)
 
     # ------------------------------------------------------------ sessions
 
@@ -257,7 +271,7 @@ class StoreDB:
     # ------------------------------------------------------------ house-keeping
 
     def purge(self, before: datetime) -> int:
-        """Forgets reports, recordings, notification keys older than `before` and sessions expired by then.
+        """Forgets reports, recordings, notification keys older than `before`, episodes closed and sessions expired by then.
 
         Returns how many reports. The audit chain is never shortened.
         """
@@ -266,6 +280,7 @@ class StoreDB:
         def run(connection: sqlite3.Connection) -> int:
             connection.execute("DELETE FROM notifications WHERE seen < ?", limit)
             connection.execute("DELETE FROM sessions WHERE expires < ?", limit)
+            episodes.purge(connection, *limit)
             return connection.execute("DELETE FROM reports WHERE created < ?", limit).rowcount
 
         return self._db.write(run)
@@ -288,28 +303,6 @@ def _span(window: TimeRange) -> tuple[int, int]:
     return to_ms(window.start), to_ms(max(window.end, window.start + _INSTANT))
 
 
-def _held(connection: sqlite3.Connection, keys: Collection[Row]) -> dict[Row, str]:
-    """The diagnosis of each notification that is recorded; many keys a query, since a query costs as much as a few of them."""
-    held: dict[Row, str] = {}
-    wanted = sorted(keys)
-    for start in range(0, len(wanted), _KEYS):
-        part = wanted[start : start + _KEYS]
-        values = ",".join(["(?,?)"] * len(part))
-        # CROSS JOIN: the keys lead, each searched for, whatever SQLite thinks of their number.
-        found = f"""SELECT starts, digest, diagnosis FROM (VALUES {values}) AS wanted
-                    CROSS JOIN notifications ON starts = column1 AND digest = column2"""  # noqa: S608 - only question marks
-        held |= {(at, digest): told for at, digest, told in connection.execute(found, [v for key in part for v in key])}
-    return held
-
-
 def _shown(row: Row) -> Mapping[str, str]:
     report_id, created, shown = row
     return {**json.loads(shown), "id": report_id, "created": from_ms(created).isoformat(timespec="milliseconds")}
-
-
-def _notification(alert: Alert, status: str) -> Row:
-    """Start and 128 bits of SHA-256 over the notification key, whose parts are told apart by JSON."""
-    group, fingerprint, starts_at, _ = alert.notification_key
-    # What `json.dumps` of the list gives, at a third of its time.
-    text = f"[{', '.join(map(encode_basestring_ascii, (group, fingerprint, starts_at, status)))}]"
-    return to_ms(alert.starts_at), hashlib.sha256(text.encode()).digest()[:16]
