@@ -93,6 +93,17 @@ def rca(
 
 @bench.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def sandbox(as_json: bool) -> int:
+    """Measure what the sandbox adds to a run, beside the same program without it."""
+    from aiops import app
+    from aiops.bench import sandbox as bench_sandbox
+
+    common.put(bench_sandbox.run(app.sandbox(common.config(None)), as_json), None)
+    return 0
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def paths(as_json: bool) -> int:
     """Measure the search for causal paths beside networkx, in the same run."""
     from aiops.bench import paths as bench_paths

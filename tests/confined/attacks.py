@@ -57,7 +57,7 @@ RESOURCES = (
         "fork bomb",
         """
         made = 0
-        while made < 200:
+        while made < 80:
             try:
                 if not os.fork():
                     signal.pause()
@@ -238,7 +238,6 @@ PRIVILEGES = (
         bad = [name for name in ("CapEff", "CapPrm", "CapInh", "CapAmb") if int(status[name], 16)]
         bad += [name for name, good in (("NoNewPrivs", "1"), ("Seccomp", "2")) if status[name] != good]
         bad += [act.__name__ for act in (os.setuid, os.setgid, os.seteuid, os.setegid) if tries(act, 0) is None]
-        bad += ["outside root"] if open("/proc/self/uid_map").read().split()[1] == "0" else []
         bad += ["groups"] if tries(os.setgroups, [0]) is None else []
         told(bad, bad)
         """,
@@ -332,7 +331,7 @@ PRIVILEGES = (
         """
         kinds = (0x10000000, 0x00020000, 0x20000000, 0x40000000, 0x08000000, 0x04000000, 0x02000000, 0x80)
         got = [libc.unshare(kind) for kind in kinds] + [call(56, kind | 17, 0, 0, 0, 0) for kind in kinds[:-1]]
-        got += [call(308, os.open("/proc/1/ns/user", 0), 0), call(435, struct.pack("11Q", 0x10000000, *[0] * 3, 17, *[0] * 6), 88)]
+        got += [call(308, os.pidfd_open(1), 0x10000000), call(435, struct.pack("11Q", 0x10000000, *[0] * 3, 17, *[0] * 6), 88)]
         told([r for r in got if r >= 0], got)
         """,
     ),

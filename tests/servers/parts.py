@@ -52,6 +52,12 @@ PARTS: Mapping[str, Part] = {
         Part("alertmanager", {"alertmanager": "usr/bin/prometheus-alertmanager"}, ["prometheus-alertmanager"]),
         Part("victoria-metrics", {"victoria-metrics": "usr/bin/victoria-metrics"}, ["victoria-metrics"]),
         Part("bubblewrap", {"bwrap": "usr/bin/bwrap"}, ["bubblewrap"]),
+        # A machine with control groups of version 2: qemu (GPL-2) and a kernel (GPL-2), used by the tests alone, never shipped.
+        Part(
+            "virtual-machine",
+            {"qemu-system-x86_64": "usr/bin/qemu-system-x86_64", "busybox": "bin/busybox"},
+            ["qemu-system-x86", "linux-image-cloud-amd64", "busybox-static"],
+        ),
         Part("redis", {"redis-server": "usr/bin/redis-server"}, ["redis-server"]),
         Part("chromium", {"chromium": "usr/lib/chromium/chromium"}, ["chromium"]),
         # Latin text as it looks on people's machines, every sign, and Chinese: without a font every glyph is a box.

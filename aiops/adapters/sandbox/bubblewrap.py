@@ -13,6 +13,7 @@ import os
 import re
 import select
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -48,6 +49,7 @@ class Bubblewrap:
     def __init__(self, bwrap: Path | None, *, uid: int = 64642, group: str = "", most: int = 4) -> None:
         self._bwrap, self._uid, self._group, self._most = bwrap, uid, group, most
         self._ready: _Ready | None = None
+        self._preparing = threading.Lock()
 
     def run(self, command: Command, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
         """Runs until it ends, or `cancelled` says so. UsageError for a command that can't be one; all else is an outcome."""
@@ -60,7 +62,6 @@ class Bubblewrap:
         if group is None:
             return Outcome(RunStatus.REJECTED, why=full)
         try:
-            group.limit(command.limits)
             return _run(ready, group, command, cancelled)
         except (Refused, OSError) as error:
             return Outcome(RunStatus.REFUSED, why=str(error))
@@ -97,13 +98,14 @@ class Bubblewrap:
 
     def _prepare(self) -> _Ready:
         """What holds for every run; found once, and looked for again while it is missing."""
-        if self._ready is None:
-            launcher = Launcher.find(self._bwrap, self._uid)
-            self._ready = _Ready(launcher, cgroups.discover(self._group), seccomp.program())
-        return self._ready
+        with self._preparing:
+            if self._ready is None:
+                launcher = Launcher.find(self._bwrap, self._uid)
+                self._ready = _Ready(launcher, cgroups.discover(self._group), seccomp.program())
+            return self._ready
 
     def _admit(self, groups: Groups, limits: Limits) -> tuple[Group | None, str]:
-        """A new group, or why there is no room. Counted and made under one lock: two that ask at once can't both have the last."""
+        """A new group with its limits, or why there is no room. All under one lock: two that ask at once can't both have the last."""
         with groups.locked():
             running = groups.find()
             reserved = sum(groups.reserved(group) for group in running)
@@ -113,7 +115,13 @@ class Bubblewrap:
             if reserved + limits.memory > free:
                 figures = f"{limits.memory} bytes beside the {reserved} of {len(running)} runs, and {free} are free"
                 return None, f"it needs {figures}"
-            return groups.make(cgroups.fresh_name()), ""
+            group = groups.make(cgroups.fresh_name())
+            try:
+                group.limit(limits)
+            except BaseException:
+                _end(group)
+                raise
+            return group, ""
 
 
 def check(command: Command) -> None:
