@@ -82,10 +82,10 @@ class Ops:
     session_keep: timedelta = timedelta(hours=8)
     actor: Actor = field(default_factory=Actor)
     tenant: str = ""  # whose data the metrics source shows
-    trace_id: str = ""  # of the request that this is part of; stands in the volatile part of its reports
     alerting: Alerting = field(default_factory=Alerting)
     folding: Folding = field(default_factory=Folding)
     silences: Silences | None = None
+    trace_id: str = ""  # of the request that this is part of; stands in the volatile part of its reports
 
     # ------------------------------------------------ who asks
 
@@ -257,8 +257,8 @@ class Ops:
         recording = pipeline.record(report_id, task, self.sources, self.rules, self.deadline_s)
         recording = dataclasses.replace(recording, priors=self._taught(recording))
         report = self._stamp(pipeline.conclude(recording, self.rules, self.versions, progress))
-        self._keep(recording, report, pack(recording))
         report = self._with_episode(report)
+        self._keep(recording, report, pack(recording))
         return report
 
     def take_in(self, job: Job, result: Result) -> Report:
@@ -269,8 +269,8 @@ class Ops:
             known = work.completed(recording, self._taught(recording), self.sources.changes, self.deadline_s)
             if known is not recording:
                 report = self._stamp(pipeline.conclude(known, self.rules, self.versions))
-            self._keep(known, report, result.recording if known is recording else pack(known))
             report = self._with_episode(report)
+            self._keep(known, report, result.recording if known is recording else pack(known))
             notes.task, notes.report, notes.result = recording.task, report.id, str(report.verdict)
         return report
 
@@ -353,8 +353,6 @@ class Ops:
             if not self.sources.graph.restore(caller, callee):
                 raise NotFound(f"{caller} -> {callee} is not cut; `aiops graph cut --list` shows what is")
 
-    def _stamp(self, report: Report) -> Report:
-        volatile = {"computed_at": datetime.now(UTC).isoformat(timespec="seconds")}
     def _with_episode(self, report: Report) -> Report:
         """With what its episode was by now, among what changes from run to run."""
         episode = self.store.episodes([report.id]).get(report.id)
@@ -363,6 +361,8 @@ class Ops:
         told = {"episode": episode.id, "alerts": str(episode.alerts), "recurrences": str(episode.recurrences)}
         return dataclasses.replace(report, run={**report.run, **told})
 
+    def _stamp(self, report: Report) -> Report:
+        volatile = {"computed_at": datetime.now(UTC).isoformat(timespec="seconds")}
         return dataclasses.replace(report, run=volatile | ({"trace_id": self.trace_id} if self.trace_id else {}))
 
     # ------------------------------------------------ life

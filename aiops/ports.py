@@ -219,9 +219,6 @@ class JobQueue(Protocol):
     def close(self) -> None: ...
 
 
-class Store(Protocol):
-    """Reports, recordings, episodes, sessions, audit. Raises StoreError."""
-
 Joint: TypeAlias = tuple[str, str]  # a kind (group, node, off) and a name: where the next alert is joined to an episode
 
 
@@ -277,6 +274,9 @@ class Silences(Protocol):
 
     def ping(self, timeout: float) -> str: ...
 
+
+class Store(Protocol):
+    """Reports, recordings, episodes, sessions, audit. Raises StoreError."""
 
     def save(
         self,

@@ -109,6 +109,14 @@ TABLE = (
     ),
     Setting("worker", "jobs", 1, "diagnoses that a worker makes at once"),
     Setting("worker", "listen", "", "HOST:PORT where aiops worker tells its figures; empty = nowhere"),
+    Setting("episodes", "debounce_s", 2.0, "seconds for which alerts gather before their diagnosis begins"),
+    Setting("episodes", "cooldown_s", 300.0, "seconds after which an open episode that has changed is diagnosed again"),
+    Setting("episodes", "hops", 2, "dependencies over which alerts of different services become one episode; 0 = none"),
+    Setting(
+        "episodes", "window_s", 600.0, "seconds after its last new alert in which an episode takes those of others"
+    ),
+    Setting("episodes", "expire_h", 24.0, "hours after which an episode is closed that nobody tells of any more"),
+    Setting("episodes", "per_minute", 30, "diagnoses a minute that begin by themselves"),
     Setting("watch", "listen", "127.0.0.1:8643", "HOST:PORT of aiops watch"),
     Setting("watch", "select", '{__name__!=""}', "what aiops watch watches: a selector or expression on each line"),
     Setting("watch", "remember", "", "selectors of series with 2048 values of memory (18.5 kB each), one on each line"),
@@ -118,14 +126,6 @@ TABLE = (
     Setting("watch", "catch_up_s", 3600, "how far back it reads when it starts, or after a break"),
     Setting("watch", "overlap_s", 120, "how late a sample may reach the metrics source"),
     Setting("watch", "expire_s", 7200, "how long a series may be gone before it is forgotten"),
-    Setting("episodes", "debounce_s", 2.0, "seconds for which alerts gather before their diagnosis begins"),
-    Setting("episodes", "cooldown_s", 300.0, "seconds after which an open episode that has changed is diagnosed again"),
-    Setting("episodes", "hops", 2, "dependencies over which alerts of different services become one episode; 0 = none"),
-    Setting(
-        "episodes", "window_s", 600.0, "seconds after its last new alert in which an episode takes those of others"
-    ),
-    Setting("episodes", "expire_h", 24.0, "hours after which an episode is closed that nobody tells of any more"),
-    Setting("episodes", "per_minute", 30, "diagnoses a minute that begin by themselves"),
     Setting("watch", "hold_s", 300, "how long the score of an alert stays exposed"),
     Setting("watch", "save_s", 600, "seconds between two saves of what was learnt"),
     Setting("watch", "timeout_s", 30.0, "seconds for one read of a selection"),
@@ -146,6 +146,7 @@ TABLE = (
     Setting("folders", "prompts", "", "instead of the prompts that ship"),
 )
 _BY_NAME = {s.name: s for s in TABLE}
+MAY_BE_ZERO = {"model.temperature", "episodes.hops"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,6 @@ class Settings:
         return str(self.values[name])
 
     def truth(self, name: str) -> bool:
-MAY_BE_ZERO = {"model.temperature", "episodes.hops"}
         return bool(self.values[name])
 
     def number(self, name: str) -> float:

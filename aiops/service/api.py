@@ -64,8 +64,8 @@ def create(
             inside.start()
         yield
         await anyio.to_thread.run_sync(intake.stop)
-        if inside:
         await anyio.to_thread.run_sync(folder.stop)
+        if inside:
             await anyio.to_thread.run_sync(inside.stop, DRAIN_S)
         await anyio.to_thread.run_sync(collector.stop)
 

@@ -45,13 +45,13 @@ def diagnosis(diagnosis_id: str, desk: At) -> http.Diagnosis:
     return desk.find(diagnosis_id)
 
 
-@people.get("/reports/{name}", response_class=HTMLResponse, responses=PROBLEM)
 @v1.post("/diagnoses/{diagnosis_id}/start", status_code=202, responses=PROBLEM)
 def start(diagnosis_id: str, desk: At) -> http.Diagnosis:
     """Begins a diagnosis of an episode now: one that waits for somebody to ask, is kept quiet, or has rested too short."""
     return desk.begin(diagnosis_id)
 
 
+@people.get("/reports/{name}", response_class=HTMLResponse, responses=PROBLEM)
 def report(name: str, desk: At) -> Response:
     """A report as a page; `{id}.md`, `{id}.json` and `{id}.svg` are its other forms."""
     report_id, dot, ending = name.partition(".")

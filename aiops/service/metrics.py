@@ -27,13 +27,13 @@ COUNTERS = {
 HISTOGRAMS = {"aiops_diagnosis_seconds": "Time a diagnosis took, by status."}
 GAUGES = {
     "aiops_build_info": "Version, as a label.",
+    "aiops_episodes": "Episodes that are open, and that wait for their diagnosis.",
     "aiops_queue_depth": "Jobs that wait for a worker.",
     "aiops_queue_up": "1 while the queue answers.",
     "aiops_jobs_unmatched": "Jobs that wait and that no worker alive may have, by the labels they need.",
     "aiops_worker_up": "1 while a worker is alive, 0 for an hour after it went silent.",
     "aiops_worker_busy": "Jobs a worker has in hand.",
     "aiops_worker_capacity": "Jobs a worker takes at once.",
-    "aiops_episodes": "Episodes that are open, and that wait for their diagnosis.",
     "aiops_model_waiting": "Questions that the language model has before it.",
     "aiops_model_adapter_info": "The adapter in place, as labels.",
 }

@@ -56,9 +56,9 @@ def metrics(desk: At) -> Response:
     gauges = {gauge("aiops_build_info", version=__version__): 1.0} | _queue(desk)
     if desk.ops.model is not None:
         gauges |= desk.ops.model.counters()
+    gauges |= desk.folder.figures()
     return Response(desk.registry.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    gauges |= desk.folder.figures()
 
 def _queue(desk: Desk) -> dict[Labelled, float]:
     """What waits and who works; of a queue that is away only that it is."""
