@@ -51,6 +51,7 @@ from aiops.schema.alerting import Alerting
 from aiops.stages import interpret
 from aiops.stages.priors import nodes_of, recall
 from aiops.stages.scope import LOOK_BACK, LOOK_ON
+from aiops.telemetry import stage
 
 log = logging.getLogger(__name__)
 
@@ -277,6 +278,7 @@ class Ops:
     def _taught(self, recording: Recording) -> tuple[Prior, ...]:
         return recall(self.store.told(recording.scope.symptom)) if self.priors else ()
 
+    @stage("keep")
     def _keep(self, recording: Recording, report: Report, packed: bytes) -> None:
         about = recording.task.inputs.alerts, recording.scope.incident
         self.store.save(report.id, wire.encode(report), packed, wire.index(report), *about)

@@ -20,6 +20,7 @@ from aiops.stages.priors import strengths, with_reasons
 from aiops.stages.rank import nothing_to_rank, rank
 from aiops.stages.redact import redacted
 from aiops.stages.scope import catalog_of, scope_of
+from aiops.telemetry import stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_
     return Recording(report_id, task, scope, observation, rules.hashes)
 
 
+@stage("remember")
 def remember(recording: Recording, report: Report, graph: GraphStore, before: datetime) -> None:
     """What this diagnosis saw goes into the graph; what was last seen before `before` leaves it. Raises as the port."""
     graph.purge(before)

@@ -211,6 +211,9 @@ class JobQueue(Protocol):
     def lanes(self) -> Mapping[tuple[str, ...], int]:
         """The same, by their labels; only those of which any wait."""
 
+    def oldest(self) -> datetime | None:
+        """When the first of those that wait was put; None when none waits."""
+
     def purge(self, before: datetime) -> int:
         """Forgets finished jobs put before `before`; returns how many."""
 

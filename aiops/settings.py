@@ -72,6 +72,15 @@ TABLE = (
     ),
     Setting(
         "stores",
+        "report_keep_days",
+        90,
+        "days after which a report is forgotten, with its recording and the notifications that led to it",
+    ),
+    Setting("stores", "recording_keep_days", 30, "days after which a report can't be replayed any more"),
+    Setting("stores", "change_keep_days", 90, "days after which a change is forgotten"),
+    Setting("stores", "job_keep_days", 7, "days after which a job that has ended is forgotten; its report stays"),
+    Setting(
+        "stores",
         "audit_key_file",
         "",
         "file with the Ed25519 private key (PEM) that signs the heads of exported audit logs",
@@ -141,10 +150,15 @@ TABLE = (
     Setting("sandbox", "uid", 64642, "user id that runs of a service that is root have on this machine"),
     Setting("sandbox", "cgroup", "", "delegated subtree of control groups; empty = the first that can be limited"),
     Setting("sandbox", "most", 4, "runs at once; beyond them a run is rejected"),
+    Setting("log", "form", "auto", "text, json, or auto: text in a terminal, else a JSON object on each line"),
+    Setting("log", "level", "info", "from which level on: debug, info, warning or error"),
+    Setting("trace", "url", "", "OpenTelemetry collector for traces, http(s)://HOST:4318; empty = no traces"),
+    Setting("trace", "token_file", "", "file with a bearer token for the collector"),
     Setting("folders", "rules", "", "instead of the rules that ship"),
     Setting("folders", "models", "", "instead of the models that ship"),
     Setting("folders", "prompts", "", "instead of the prompts that ship"),
 )
+CHOICES = {"log.form": ("auto", "text", "json"), "log.level": ("debug", "info", "warning", "error")}
 _BY_NAME = {s.name: s for s in TABLE}
 MAY_BE_ZERO = {"model.temperature", "episodes.hops"}
 
@@ -306,6 +320,9 @@ def _check(values: Mapping[str, Value]) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if number and (float(value) < 0 or not (value or name in MAY_BE_ZERO)):
             raise ConfigError(f"{name}: {value} must be above 0")
+    for name, words in CHOICES.items():
+        if values[name] not in words:
+            raise ConfigError(f"{name}: {values[name]!r} is none of {', '.join(words)}")
     if float(values["model.timeout_s"]) > 120:
         raise ConfigError(f"model.timeout_s: {values['model.timeout_s']} is above 120")
     if not 0.0 <= float(values["model.temperature"]) <= 1.0:

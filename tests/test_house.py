@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each room may import of the others. A room that isn't named here may not exist.
 GROUND = {"domain", "errors", "ports", "kernels"}
-CELLAR = GROUND | {"rules", "resources", "recording", "schema", "redaction"}
+CELLAR = GROUND | {"rules", "resources", "recording", "schema", "redaction", "telemetry"}
 ALLOWED: dict[str, set[str]] = {
     "domain": set(),
     "errors": set(),
@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "resources": set(),
     "units": set(),
     "redaction": set(),
+    "telemetry": set(),
     "settings": {"errors"},
     "rules": {"domain", "errors"},
     "schema": {"domain", "errors"},

@@ -154,6 +154,11 @@ class RedisQueue:
         """How many wait, by their labels."""
         return {_parted(labels): int(count) for labels, count in self._run("lanes")}
 
+    def oldest(self) -> datetime | None:
+        """When the first of those that wait was put; None when none waits."""
+        at_ms = self._run("oldest")
+        return None if at_ms is None else from_ns(int(float(at_ms)) * NS_PER_MS)
+
     def purge(self, before: datetime) -> int:
         """Forgets finished jobs that were put before `before`; returns how many."""
         return int(self._run("purge", to_ns(before) // NS_PER_MS))

@@ -57,6 +57,18 @@ local function finish(id, entry, state, error)
   redis.call('DEL', prefix .. 'result:' .. id)
   redis.call('ZREM', prefix .. 'delivered', id)
 end
+-- The oldest of a lane: what has come back, in its old place, then what nobody has had yet.
+local function head(stream)
+  local back = redis.call('XPENDING', stream, group, '-', '+', 1, waiting)
+  if back[1] then return back[1][1], true end
+  local about = redis.call('XINFO', 'GROUPS', stream)[1]
+  for i = 1, #about, 2 do
+    if about[i] == 'last-delivered-id' then
+      local unread = redis.call('XRANGE', stream, '(' .. about[i + 1], '+', 'COUNT', 1)
+      return unread[1] and unread[1][1], false
+    end
+  end
+end
 local function now_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
@@ -110,18 +122,6 @@ local function fits(labels)
     if not mine[label] then return false end
   end
   return true
-end
--- The oldest of a lane: what has come back, in its old place, then what nobody has had yet.
-local function head(stream)
-  local back = redis.call('XPENDING', stream, group, '-', '+', 1, waiting)
-  if back[1] then return back[1][1], true end
-  local about = redis.call('XINFO', 'GROUPS', stream)[1]
-  for i = 1, #about, 2 do
-    if about[i] == 'last-delivered-id' then
-      local unread = redis.call('XRANGE', stream, '(' .. about[i + 1], '+', 'COUNT', 1)
-      return unread[1] and unread[1][1], false
-    end
-  end
 end
 local best, stream, again
 for _, labels in ipairs(lanes()) do
@@ -290,6 +290,20 @@ end
 return found
 """
 
+_OLDEST = """
+local first
+for _, labels in ipairs(lanes()) do
+  local stream = lane(labels)
+  local entry = head(stream)
+  if entry then
+    local id = redis.call('XRANGE', stream, entry, entry)[1][2][2]
+    local at_ms = tonumber(redis.call('HGET', at(id), 'enqueued_at'))
+    if not first or at_ms < first then first = at_ms end
+  end
+end
+return first and tostring(first) or false
+"""
+
 _VERBS = {
     "put": _PUT,
     "claim": _CLAIM,
@@ -305,5 +319,6 @@ _VERBS = {
     "recent": _RECENT,
     "depth": "return depth()",
     "lanes": _LANES,
+    "oldest": _OLDEST,
 }
 SCRIPTS = {name: _COMMON + text for name, text in _VERBS.items()}

@@ -149,15 +149,11 @@ def session(name: str) -> str:
     return f"terminal {terminal} {os.getsid(0)}"
 
 
-def log_to_stderr() -> None:
-    """The program's log, from INFO on, without the secrets in it."""
-    import logging
+def log_to_stderr(config: settings.Settings) -> None:
+    """The program's log, as the settings say, without the secrets in it."""
+    from aiops.service import logs
 
-    from aiops.redaction import Formatter
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logs.to_stderr(config.text("log.form"), config.text("log.level"))
 
 
 # ---------------------------------------------------------------- answers

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -40,7 +42,7 @@ def serve(listen: str | None, external_url: str | None, home: str | None) -> int
     tokens = Tokens(Path(named).expanduser()) if (named := settings.text("service.tokens_file")) else None
     secret = settings.secret("service.grafana_secret_file")
     stamped = settings.text("service.grafana_timestamp_header").lower().encode()
-    common.log_to_stderr()
+    common.log_to_stderr(settings)
     # The server raises the signal again once it has drained; this way everything is closed then, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
@@ -51,7 +53,7 @@ def serve(listen: str | None, external_url: str | None, home: str | None) -> int
         common.note(f"aiops listens on {server.url(opened)}")
 
     code: int | str | None = 0
-    with opened, app.build(settings) as ops:
+    with opened, _terms(settings) as terms, app.build(settings) as ops:
         serving = server.server(
             ops,
             external_url=settings.text("service.external_url"),
@@ -59,7 +61,7 @@ def serve(listen: str | None, external_url: str | None, home: str | None) -> int
             ready=listening,
             access=Access(tokens),
             signature=Signature(secret.encode(), stamped) if secret else None,
-            terms=_terms(settings) if settings.truth("service.worker") else None,
+            terms=terms if settings.truth("service.worker") else None,
         )
         try:
             serving.run(sockets=[opened])
@@ -93,18 +95,23 @@ def worker(labels: str | None, jobs: str | None, listen: str | None, home: str |
     settings = common.config(home, **{k: v for k, v in flags.items() if v is not None})
     if not settings.text("sources.metrics"):
         raise ConfigError("no metrics source: give --metrics prometheus+http://HOST:PORT")
-    terms = _terms(settings)
-    common.log_to_stderr()
-    with app.hand(settings) as hand:
+    common.log_to_stderr(settings)
+    with _terms(settings) as terms, app.hand(settings) as hand:
         standalone.run(hand, terms, settings.text("worker.listen"), common.note)
     _leave(0)
 
 
-def _terms(settings: Settings) -> Terms:
+@contextmanager
+def _terms(settings: Settings) -> Iterator[Terms]:
+    """Of the worker in this process; at the end the last of its traces are sent."""
     from aiops.flows import work
-    from aiops.service.worker import Terms
+    from aiops.service import tracing
+    from aiops.service.worker import Terms, name
 
-    return Terms(work.lane(settings.text("worker.labels"), "worker.labels"), int(settings.number("worker.jobs")))
+    labels = work.lane(settings.text("worker.labels"), "worker.labels")
+    token = settings.secret("trace.token_file")
+    with tracing.watching(settings.text("trace.url"), name(), token) as watchers:
+        yield Terms(labels, int(settings.number("worker.jobs")), watchers)
 
 
 @click.command()

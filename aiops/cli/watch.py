@@ -48,7 +48,7 @@ def watch(once: bool, report: bool, home: str | None, **given: Any) -> int:
     if not settings.text("sources.metrics"):
         raise ConfigError("no metrics source: give --metrics prometheus+http://HOST:PORT")
     plan = _plan(settings)
-    common.log_to_stderr()
+    common.log_to_stderr(settings)
     with app.metrics(settings) as source:
         if recording := source.window():
             if not once:

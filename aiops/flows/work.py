@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TypeAlias
 
-from aiops import pipeline
+from aiops import pipeline, telemetry
 from aiops.domain import Change, Intent, Job, Presence, Prior, Recording, Result, Symptom, Task, Verdict
 from aiops.errors import AiopsError, ConfigError, Refused, UsageError
 from aiops.pipeline import Sources
@@ -51,7 +51,7 @@ class Hand:
         recording = pipeline.record(job.id, task, self.sources, self.rules, self.deadline_s)
         report = pipeline.conclude(recording, self.rules, self.versions, progress)
         report = dataclasses.replace(report, run={"computed_at": datetime.now(UTC).isoformat(timespec="seconds")})
-        made = Result(worker, wire.encode(report), pack(recording), time.monotonic() - began)
+        made = Result(worker, wire.encode(report), pack(recording), time.monotonic() - began, telemetry.took())
         return report.verdict, made
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from aiops import __version__
 from aiops.errors import AiopsError, SourceError
 from aiops.ops import Ops
 from aiops.schema import alertmanager, grafana
-from aiops.service import asking, events, hooks, looking, operation, worker
+from aiops.service import asking, events, hooks, logs, looking, operation, worker
 from aiops.service.access import Access
 from aiops.service.collect import Collector
 from aiops.service.desk import Desk
@@ -62,7 +62,8 @@ def create(
         collector.start()
         if inside:
             inside.start()
-        yield
+        with logs.Counted(registry):
+            yield
         await anyio.to_thread.run_sync(intake.stop)
         await anyio.to_thread.run_sync(folder.stop)
         if inside:

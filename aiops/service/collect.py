@@ -14,6 +14,7 @@ from aiops.ops import Ops
 from aiops.schema import wire
 from aiops.service.metrics import Registry
 from aiops.service.worker import BROKEN, IDLE_S, PAUSE_S, state_of, tell
+from aiops.telemetry import diagnosis
 
 log = logging.getLogger(__name__)
 
@@ -49,21 +50,30 @@ class Collector:
                 pause = PAUSE_S
 
     def _take(self, job: Job, data: bytes) -> None:
-        state, message, report = self._stored(job, data)
+        with diagnosis(job.id):
+            self._store(job, data)
+
+    def _store(self, job: Job, data: bytes) -> None:
+        state, message, report, made = self._stored(job, data)
         if self._ops.queue.ack(job, state, message):
             self._registry.count("aiops_results_total", status=state)
+            if made:  # where the process that made it is not scraped, this is where its time is told
+                self._registry.observe("aiops_diagnosis_seconds", made.seconds, status=state)
+                self._registry.stages(made.stages)
             log.info("diagnosis %s: %s %s", job.id, state, message)
             if report:
                 tell(self._ops.chat, self._external_url, report)
 
-    def _stored(self, job: Job, data: bytes) -> tuple[JobState, str, Report | None]:
+    def _stored(self, job: Job, data: bytes) -> tuple[JobState, str, Report | None, Result | None]:
+        made = None
         try:
-            report = self._ops.take_in(job, wire.unpacked(data, Result))
+            made = wire.unpacked(data, Result)
+            report = self._ops.take_in(job, made)
         except StoreError:
             raise
         except (AiopsError, wire.Invalid) as error:
-            return JobState.FAILED, f"the worker's result can't be used: {error}", None
+            return JobState.FAILED, f"the worker's result can't be used: {error}", None, made
         except Exception:  # as in the worker: one that breaks must not end the thread
             log.exception("the result of diagnosis %s", job.id)
-            return JobState.FAILED, BROKEN, None
-        return state_of(report.verdict), "", report
+            return JobState.FAILED, BROKEN, None, made
+        return state_of(report.verdict), "", report, made

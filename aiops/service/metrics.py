@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 Labelled: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
-BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 COUNTERS = {
     "aiops_alerts_total": "Alerts received, by what became of them.",
@@ -19,21 +19,32 @@ COUNTERS = {
     "aiops_notifications_refused_total": "Notifications that were not taken, by status code.",
     "aiops_leases_expired_total": "Jobs whose worker went silent.",
     "aiops_results_total": "Results of workers elsewhere that were stored, by status.",
+    "aiops_log_messages_total": "Messages logged, by level.",
+    "aiops_purged_total": "What retention has taken away, by kind.",
+    "process_cpu_seconds_total": "Processor time of this process.",
     "aiops_model_requests_total": "Questions to the language model, by outcome.",
     "aiops_model_starts_total": "Starts of the language model's process.",
     "aiops_model_adapter_swaps_total": "Adapters that took another's place, or the bare model's.",
     "aiops_model_adapter_refused_total": "Adapters that were refused; the log says why.",
 }
-HISTOGRAMS = {"aiops_diagnosis_seconds": "Time a diagnosis took, by status."}
+HISTOGRAMS = {
+    "aiops_diagnosis_seconds": "Time a diagnosis took, by status.",
+    "aiops_stage_seconds": "Time a stage of a diagnosis took, by stage.",
+}
 GAUGES = {
     "aiops_build_info": "Version, as a label.",
     "aiops_episodes": "Episodes that are open, and that wait for their diagnosis.",
     "aiops_queue_depth": "Jobs that wait for a worker.",
+    "aiops_queue_oldest_seconds": "How long the job has waited that waits longest; 0 = none waits.",
     "aiops_queue_up": "1 while the queue answers.",
     "aiops_jobs_unmatched": "Jobs that wait and that no worker alive may have, by the labels they need.",
     "aiops_worker_up": "1 while a worker is alive, 0 for an hour after it went silent.",
     "aiops_worker_busy": "Jobs a worker has in hand.",
     "aiops_worker_capacity": "Jobs a worker takes at once.",
+    "process_resident_memory_bytes": "Memory that this process holds.",
+    "process_open_fds": "Files and connections that this process has open.",
+    "process_max_fds": "How many it may have open.",
+    "process_start_time_seconds": "When it started, in seconds since 1970.",
     "aiops_model_waiting": "Questions that the language model has before it.",
     "aiops_model_adapter_info": "The adapter in place, as labels.",
 }
@@ -60,6 +71,11 @@ class Registry:
                 row[i] += seconds <= bound
             row[-2] += 1
             row[-1] += seconds
+
+    def stages(self, took: Mapping[str, float]) -> None:
+        """What `telemetry.took` told of one diagnosis."""
+        for stage, seconds in took.items():
+            self.observe("aiops_stage_seconds", seconds, stage=stage)
 
     def text(self, gauges: Mapping[Labelled, float]) -> str:
         """The page; `gauges`, and counters that others keep, are read by the caller at this moment."""

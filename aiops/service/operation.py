@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -11,6 +12,7 @@ from aiops import __version__
 from aiops.errors import AiopsError
 from aiops.flows import work
 from aiops.schema import http
+from aiops.service import process
 from aiops.service.desk import At, Desk
 from aiops.service.metrics import Labelled, gauge
 from aiops.service.worker import gauges as of_workers
@@ -53,7 +55,7 @@ def _part(name: str, ping: Any) -> http.Part:
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(desk: At) -> Response:
     """What this server counts about itself, for Prometheus."""
-    gauges = {gauge("aiops_build_info", version=__version__): 1.0} | _queue(desk)
+    gauges = {gauge("aiops_build_info", version=__version__): 1.0} | process.figures() | _queue(desk)
     if desk.ops.model is not None:
         gauges |= desk.ops.model.counters()
     gauges |= desk.folder.figures()
@@ -64,7 +66,7 @@ def _queue(desk: Desk) -> dict[Labelled, float]:
     """What waits and who works; of a queue that is away only that it is."""
     queue, here = desk.ops.queue, desk.worker.presence if desk.worker else None
     try:
-        lanes, workers = queue.lanes(), queue.workers()
+        lanes, workers, oldest = queue.lanes(), queue.workers(), queue.oldest()
     except AiopsError:
         return {gauge("aiops_queue_up"): 0.0} | (of_workers([here]) if here else {})
     if here:  # its own word is newer than what it last announced
@@ -74,4 +76,7 @@ def _queue(desk: Desk) -> dict[Labelled, float]:
         for needed, n in work.unmatched(lanes, workers).items()
     }
     about = {gauge("aiops_queue_up"): 1.0, gauge("aiops_queue_depth"): float(sum(lanes.values()))}
+    about[gauge("aiops_queue_oldest_seconds")] = (
+        max((datetime.now(UTC) - oldest).total_seconds(), 0.0) if oldest else 0.0
+    )
     return about | waiting | of_workers(workers)

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from aiops import __version__
 from aiops.errors import AiopsError
 from aiops.flows.work import Hand
-from aiops.service import server, worker
+from aiops.service import logs, process, server, worker
 from aiops.service.guard import LOOPBACK, Guard
 from aiops.service.metrics import Registry, gauge
 from aiops.service.worker import Terms, Worker
@@ -55,11 +55,13 @@ def create(hand: Hand, at_work: Worker, registry: Registry) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         at_work.start()
-        yield
+        with logs.Counted(registry):
+            yield
         await anyio.to_thread.run_sync(at_work.stop, DRAIN_S)
 
     def metrics(_: Request) -> Response:
         gauges = {gauge("aiops_build_info", version=__version__): 1.0} | worker.gauges([at_work.presence])
+        gauges |= process.figures()
         return Response(registry.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def healthz(_: Request) -> Response:

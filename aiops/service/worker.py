@@ -22,6 +22,7 @@ from aiops.ops import Ops
 from aiops.ports import Chat, JobQueue
 from aiops.schema import wire
 from aiops.service.metrics import Labelled, Registry, gauge
+from aiops.telemetry import Watcher, diagnosis, took
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +36,11 @@ BROKEN = "internal error; the log of the server has the details"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Under which a worker works: which jobs it may have, and how many at once."""
+    """Under which a worker works: which jobs it may have, how many at once, and who watches each."""
 
     labels: tuple[str, ...] = ()
     jobs: int = 1
+    watchers: tuple[Watcher, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,18 +169,23 @@ class Worker:
                 self._stopping.wait(PAUSE_S)
 
     def _finish(self, job: Job) -> None:
-        self._running[job.id], began = job, time.monotonic()
+        self._running[job.id] = job
         try:
-            outcome = self._outcome(job)
-            # A claim that was lost has been taken over: who has it now reports its end.
-            if self._heard(job, outcome):
-                self._registry.count("aiops_diagnoses_total", status=outcome.state)
-                self._registry.observe("aiops_diagnosis_seconds", time.monotonic() - began, status=outcome.state)
-                log.info("diagnosis %s: %s %s", job.id, outcome.state, outcome.message)
-                outcome.told()
+            with diagnosis(job.id, *self._terms.watchers):
+                self._do(job, time.monotonic())
         finally:
             self._running.pop(job.id, None)
             self._progress.pop(job.id, None)
+
+    def _do(self, job: Job, began: float) -> None:
+        outcome = self._outcome(job)
+        self._registry.stages(took())
+        # A claim that was lost has been taken over: who has it now reports its end.
+        if self._heard(job, outcome):
+            self._registry.count("aiops_diagnoses_total", status=outcome.state)
+            self._registry.observe("aiops_diagnosis_seconds", time.monotonic() - began, status=outcome.state)
+            log.info("diagnosis %s: %s %s", job.id, outcome.state, outcome.message)
+            outcome.told()
 
     def _heard(self, job: Job, outcome: Outcome) -> bool:
         if outcome.result:

@@ -37,6 +37,7 @@ from aiops.stages.courses import asked_rows, bare
 from aiops.stages.detect.window import incident_window
 from aiops.stages.expected import expected
 from aiops.stages.figures import Measured, asked_metrics
+from aiops.telemetry import stage
 
 SHOWN = 3  # root causes in a report
 CHARTS_PER_NODE = 2
@@ -46,6 +47,7 @@ TELLING = 0.1  # share of the score from which a piece of evidence is worth the 
 CHART_POINTS = 240  # about one per pixel column of a phone, so a report stays small
 
 
+@stage("explain")
 def explain(
     recording: Recording,
     findings: Findings,

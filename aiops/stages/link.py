@@ -19,12 +19,14 @@ from aiops.domain import CausalGraph, Edge, Findings, Observation, Panel, Scope
 from aiops.kernels.components import components
 from aiops.kernels.kinds import Kind, kind_of
 from aiops.kernels.order import neutral
+from aiops.telemetry import stage
 
 GUESS = "learned"
 LEAST = 1e-300  # strength of an edge that costs more than a float can tell
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
+@stage("link")
 def link(findings: Findings, observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -> CausalGraph:
     """The causal graph over all nodes that are known by calls or stand accused. Its last effect is the symptom.
 

@@ -39,10 +39,12 @@ from aiops.stages.courses import bare
 from aiops.stages.figures import asked_metrics
 from aiops.stages.rates import with_rates
 from aiops.stages.topology import calls_of_labels, calls_of_panel, calls_of_spans, dated, merged
+from aiops.telemetry import carried, stage
 
 T = TypeVar("T")
 
 
+@stage("observe")
 def observe(
     scope: Scope,
     metrics: MetricsSource,
@@ -243,13 +245,13 @@ def _read(
     asked = _Asked(deadline_s)
     try:
         reads: dict[str, Future[Any] | None] = {
-            "metrics": pool.submit(metrics.read, scope, deadline_s),
-            "logs": pool.submit(logs.read, scope, deadline_s) if logs else None,
-            "traces": pool.submit(traces.read, scope, deadline_s) if traces else None,
-            "stated dependencies": pool.submit(traces.calls, deadline_s) if traces else None,
-            "changes": pool.submit(changes.read, scope, deadline_s) if changes else None,
-            "dependencies in metrics": pool.submit(metrics.catalog, deadline_s, topology.metrics),
-            "known dependencies": pool.submit(graph.calls, scope.nodes, 1),
+            "metrics": pool.submit(carried(metrics.read), scope, deadline_s),
+            "logs": pool.submit(carried(logs.read), scope, deadline_s) if logs else None,
+            "traces": pool.submit(carried(traces.read), scope, deadline_s) if traces else None,
+            "stated dependencies": pool.submit(carried(traces.calls), deadline_s) if traces else None,
+            "changes": pool.submit(carried(changes.read), scope, deadline_s) if changes else None,
+            "dependencies in metrics": pool.submit(carried(metrics.catalog), deadline_s, topology.metrics),
+            "known dependencies": pool.submit(carried(graph.calls), scope.nodes, 1),
         }
 
         def take(what: str, otherwise: Callable[[], T]) -> T:

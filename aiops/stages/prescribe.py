@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from aiops.domain import Remediation, RootCause, RootCauses, Verdict
 from aiops.rules import Runbook
+from aiops.telemetry import stage
 
 
+@stage("prescribe")
 def prescribe(causes: RootCauses, runbooks: tuple[Runbook, ...]) -> Remediation | None:
     """The first runbook (by name) that mends the first root cause's kind of fault and whose parameters its node satisfies.
 

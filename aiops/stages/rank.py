@@ -28,6 +28,7 @@ from aiops.kernels.paths import Csr, csr, dijkstra, walk_back
 from aiops.kernels.topk import Graph, cheapest
 from aiops.stages.explain import called
 from aiops.stages.link import GUESS
+from aiops.telemetry import stage
 
 SOURCE_DEPTH = 5
 SOURCE_LIMIT = 8.0
@@ -57,6 +58,7 @@ class Case:
         return self.evidence * math.exp(-self.path.cost)
 
 
+@stage("rank")
 def rank(
     graph: CausalGraph,
     findings: Findings,

@@ -11,6 +11,7 @@ from aiops.errors import SourceError, StoreError, UsageError
 from aiops.ports import GraphStore
 from aiops.rules import Entities
 from aiops.stages.figures import asked_metrics
+from aiops.telemetry import stage
 
 LOOK_BACK = timedelta(hours=1)  # baseline when nobody says otherwise: enough for a robust band at a scrape of 15-60 s
 LOOK_ON = timedelta(minutes=15)  # how much after the symptom belongs to it; sources give what there is
@@ -19,6 +20,7 @@ LONGEST_BASELINE = timedelta(days=1)  # before a window whose values are asked f
 HOPS = 5  # the depth of a causal path; further nodes can't be its cause
 
 
+@stage("scope")
 def scope_of(task: Task, fixed: TimeRange | None, graph: GraphStore, entities: Entities) -> Scope:
     """Where to look for `task`. `fixed` is the time a recording covers, None for a live source.
 

@@ -483,3 +483,16 @@ def test_nothing_accepted_is_lost_and_nothing_acked_is_done_again_over_kill_9(cr
     assert all(each is not None and each.state is JobState.DONE for each in ended)
     if isinstance(queue, QueueDB):
         assert queue.check() == ""
+
+
+def test_the_oldest_that_waits_is_told(opened: Callable[..., JobQueue]) -> None:
+    queue, now = opened(), datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert queue.oldest() is None
+    queue.put([replace(job("eu"), enqueued_at=now + timedelta(seconds=5), labels=("region:eu",))])
+    queue.put([replace(job("any"), enqueued_at=now + timedelta(seconds=9))])
+    assert queue.oldest() == now + timedelta(seconds=5)
+    taken = queue.claim(LEASE_S, "w", ["region:eu"])
+    assert taken is not None
+    assert queue.oldest() == now + timedelta(seconds=9)
+    queue.ack(taken, JobState.QUEUED)  # back in its place
+    assert queue.oldest() == now + timedelta(seconds=5)

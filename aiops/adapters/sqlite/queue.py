@@ -258,6 +258,15 @@ class QueueDB:
         """How many wait, by their labels."""
         return {_parted(labels): int(n) for labels, n in self._db.read("SELECT * FROM lanes WHERE waiting > 0")}
 
+    def oldest(self) -> datetime | None:
+        """When the first of those that wait was put; None when none waits."""
+        # One search for each lane, as for a claim.
+        rows = self._db.read(
+            """SELECT min(enqueued_at) FROM jobs WHERE number IN (
+                   SELECT (SELECT min(number) FROM jobs WHERE state = 'queued' AND jobs.labels = lanes.labels) FROM lanes)"""
+        )
+        return None if rows[0][0] is None else from_ms(rows[0][0])
+
     def purge(self, before: datetime) -> int:
         """Forgets finished jobs that were put before `before`; returns how many."""
         return self._db.write(

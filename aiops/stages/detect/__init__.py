@@ -25,8 +25,10 @@ from aiops.stages.detect.channels import channels_of
 from aiops.stages.detect.shown import anomalies, events
 from aiops.stages.detect.signs import signs_of
 from aiops.stages.detect.words import reasons_of
+from aiops.telemetry import stage
 
 
+@stage("detect")
 def detect(observation: Observation, scope: Scope, ranking: Mapping[str, Any]) -> Findings:
     """Findings of one observation; `ranking` is rules/ranking.yaml, whose `half` gives each channel's half-strength."""
     half = {name: float(value) for name, value in ranking["half"].items()}

@@ -15,12 +15,14 @@ from aiops.stages.forecast.choice import Asked, forecast
 from aiops.stages.forecast.history import HORIZON, look_back
 from aiops.stages.forecast.methods import METHODS
 from aiops.stages.forecast.words import chart, summary
+from aiops.telemetry import stage
 
 __all__ = ["foresee", "look_back"]
 
 WORK = 60_000.0  # milliseconds of work for one report, as the methods estimate themselves; shared by its series
 
 
+@stage("forecast")
 def foresee(
     recording: Recording, versions: Mapping[str, str], progress: Callable[[int, int], None] | None = None
 ) -> Report:

@@ -40,6 +40,7 @@ from aiops.ports import MetricsSource
 from aiops.rules import Entities
 from aiops.schema import selector
 from aiops.stages.rates import with_rates
+from aiops.telemetry import stage
 
 HORIZON = timedelta(hours=6)  # where nobody says one
 LOOK_BACK = timedelta(days=14)  # at least; Prometheus keeps 15 days unless told otherwise
@@ -59,6 +60,7 @@ class Plan:
     step: timedelta
 
 
+@stage("observe")
 def look_back(task: Task, metrics: MetricsSource, entities: Entities, timeout: float) -> tuple[Scope, Observation]:
     """The history of the series that `task` is about.
 

@@ -22,6 +22,7 @@ from aiops.stages.interpret import ask_model, convert, rules
 from aiops.stages.interpret.clauses import Clause, clauses
 from aiops.stages.interpret.match import Matcher
 from aiops.stages.interpret.slots import Reading, Slots
+from aiops.telemetry import stage
 
 __all__ = ["Plan", "Reading", "Slots", "interpret", "read", "read_by_model"]
 
@@ -45,6 +46,7 @@ class Plan:
     origins_of: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
+@stage("interpret")
 def interpret(
     text: str,
     catalog: Catalog,
