@@ -11,6 +11,7 @@ STAMPS := .venv/.stamps
 # Locks are complete, so dependencies are not resolved again; a file whose hash differs is refused.
 UV_INSTALL := $(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes --build-constraints requirements/build.txt
 EXTRAS := forecast graph neo4j redis chat sign mcp otel dask
+SERVING := neo4j redis chat sign otel
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .PHONY: help
@@ -100,4 +101,5 @@ lock: $(BIN)/uv ## write requirements/*.txt again
 	$(COMPILE) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/base.txt
 	$(COMPILE) pyproject.toml --extra llm -c requirements/dev.txt -o requirements/llm.txt
+	$(COMPILE) pyproject.toml $(addprefix --extra ,$(SERVING)) -c requirements/dev.txt -o requirements/image.txt
 	! grep -nE '^aiops\b' requirements/*.txt || { echo "a lock names another project's aiops" >&2; exit 1; }

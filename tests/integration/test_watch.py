@@ -30,7 +30,7 @@ from conftest import needed
 from servers.listening import listening
 
 CHECKOUT = Path(__file__).parents[2]
-RULES = CHECKOUT / "docs" / "examples" / "aiops-watch.rules.yml"
+RULES = CHECKOUT / "rules" / "prometheus" / "watch.yaml"
 HISTORY_S = 900
 SELECT = "load"
 AIOPS = [sys.executable, "-c", "from aiops.cli import main; main()"]

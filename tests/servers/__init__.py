@@ -26,6 +26,7 @@ __all__ = [
     "NotReady",
     "Server",
     "alertmanager",
+    "amtool",
     "chromium",
     "neo4j",
     "opensearch",
@@ -191,8 +192,17 @@ def prometheus(data: Path, config: str = "", *flags: str) -> Iterator[Server]:
 
 def promtool(*arguments: str) -> str:
     """Runs promtool and returns what it printed. Raises `CalledProcessError`, with its output as a note."""
+    return _told("promtool", *arguments)
+
+
+def amtool(*arguments: str) -> str:
+    """As `promtool`, of Alertmanager."""
+    return _told("amtool", *arguments)
+
+
+def _told(program: str, *arguments: str) -> str:
     done = subprocess.run(
-        [str(binary("promtool")), *arguments], check=False, capture_output=True, text=True, env=environment()
+        [str(binary(program)), *arguments], check=False, capture_output=True, text=True, env=environment()
     )
     if done.returncode:
         error = subprocess.CalledProcessError(done.returncode, done.args, done.stdout, done.stderr)

@@ -49,7 +49,11 @@ PARTS: Mapping[str, Part] = {
     part.name: part
     for part in (
         Part("prometheus", {"prometheus": "usr/bin/prometheus", "promtool": "usr/bin/promtool"}, ["prometheus"]),
-        Part("alertmanager", {"alertmanager": "usr/bin/prometheus-alertmanager"}, ["prometheus-alertmanager"]),
+        Part(
+            "alertmanager",
+            {"alertmanager": "usr/bin/prometheus-alertmanager", "amtool": "usr/bin/amtool"},
+            ["prometheus-alertmanager"],
+        ),
         Part("victoria-metrics", {"victoria-metrics": "usr/bin/victoria-metrics"}, ["victoria-metrics"]),
         Part("bubblewrap", {"bwrap": "usr/bin/bwrap"}, ["bubblewrap"]),
         # A machine with control groups of version 2: qemu (GPL-2) and a kernel (GPL-2), used by the tests alone, never shipped.

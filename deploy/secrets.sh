@@ -1,0 +1,30 @@
+#!/bin/sh
+# secrets.sh FOLDER: makes what the services of docker-compose.yml know each other by, where it is not there yet.
+#   tokens/tokens                          hashes, for aiops serve
+#   alertmanager/token, prometheus/token   their tokens
+#   graph/auth, graph/password             for Neo4j, and for aiops
+# Each folder is a volume of its own, mounted only where it is needed; a file is readable by whoever that service runs as.
+set -eu
+umask 022
+cd "$1"
+
+AIOPS_HOME=$(mktemp -d)
+AIOPS_SERVICE__TOKENS_FILE=$PWD/tokens/tokens
+export AIOPS_HOME AIOPS_SERVICE__TOKENS_FILE
+: >> tokens/tokens
+chmod 644 tokens/tokens
+
+token() { # FOLDER ROLE
+    [ -s "$1/token" ] && return
+    aiops config token "$2" "$1" > "$1/token.part"
+    mv "$1/token.part" "$1/token"
+}
+token alertmanager operator
+token prometheus viewer
+
+if ! [ -s graph/auth ]; then
+    password=$(python -c 'import secrets; print(secrets.token_urlsafe(24))')
+    printf '%s' "$password" > graph/password
+    printf 'neo4j/%s' "$password" > graph/auth.part
+    mv graph/auth.part graph/auth
+fi
