@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -23,6 +22,7 @@ from aiops.service.worker import Terms, Worker
 
 DRAIN_S = 8.0
 PING_S = 2.0
+ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(hand: Hand, terms: Terms, listen: str, ready: Callable[[str], None]) -> None:
@@ -34,16 +34,16 @@ def run(hand: Hand, terms: Terms, listen: str, ready: Callable[[str], None]) -> 
     about = (
         f"aiops worker {worker.name()} takes {terms.jobs} at once{' of ' * bool(terms.labels)}{', '.join(terms.labels)}"
     )
-    stopping = threading.Event()
-    # With pages the server drains first and raises the signal again; without, nobody else waits for it.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     if not listen:
+        # Held back for every thread that is started from here on, and taken up below.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         at_work.start()
         ready(about)
-        stopping.wait()
+        signal.sigwait(ENDING)
         at_work.stop(DRAIN_S)
         return
+    for number in ENDING:  # the server raises it again once it has drained
+        signal.signal(number, lambda *_: None)
     with server.bind(listen, "worker.listen") as opened:
         app = create(hand, at_work, registry)
         server.of(app, lambda: ready(f"{about}; figures at {server.url(opened)}/metrics")).run(sockets=[opened])

@@ -36,6 +36,8 @@ def test_serve_answers_until_sigterm_and_ends_in_order(environment: None, demo_c
                 body = {"version": "4", "alerts": [{"labels": {}, "startsAt": "2026-01-31T12:00:00Z"}]}
                 taken = client.post("/v1/webhooks/alertmanager", json=body)
                 assert taken.status_code == 202
+                while client.get(taken.headers["location"]).json()["waiting"]:  # its alerts still gather
+                    time.sleep(0.1)
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
         finally:
@@ -54,15 +56,15 @@ def test_sigterm_waits_for_no_source_that_hangs(environment: None, tmp_path: Pat
     """The diagnosis goes back to the queue, and the process ends though its reads have not."""
     log, home = tmp_path / "log", tmp_path / "home"
     task = 'task_id: slow_one\nintent: diagnose\ninputs: {symptom: {service: web, at: "2026-01-31T12:00:00Z"}}\n'
-    with socket.create_server(("127.0.0.1", 0), backlog=50) as mute:
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as mute, log.open("a") as sink:
         metrics = f"prometheus+http://127.0.0.1:{mute.getsockname()[1]}"
         inside = {"AIOPS_SERVICE__WORKER": str(command == "serve")}
         argv = [str(Path(sys.executable).with_name("aiops")), "serve", "--listen", "127.0.0.1:0", "--metrics", metrics]
-        started = [subprocess.Popen(argv, stderr=log.open("w"), env=os.environ | inside)]
+        started = [subprocess.Popen(argv, stderr=sink, env=os.environ | inside)]
         try:
             url = told(log, r"aiops listens on (http://127\.0\.0\.1:\d+)")
             if command == "worker":
-                started.append(subprocess.Popen([argv[0], "worker", "--metrics", metrics], stderr=log.open("a")))
+                started.append(subprocess.Popen([argv[0], "worker", "--metrics", metrics], stderr=sink))
             with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
                 headers = {"content-type": "application/yaml"}
                 assert client.post("/v1/tasks", content=task, headers=headers).status_code == 202
