@@ -70,11 +70,16 @@ _POLITE = re.compile(
     r"(?a)\b(?:can|could|would|will) (?:you|u|someone|somebody|we)\b|\b(?:can|could) (?:i|we) (?:get|have|please)\b|\bplease\b|\bpls\b"
 )
 
+# "隔几分钟重启一次": what happens by itself, again and again.
+_OFTEN = re.compile(
+    r"(?a)(?:每|隔)[^,。;!?]{1,6}?(?:秒|分钟?|小时|钟头|天|会儿?|阵子?)(?:就|又|会|要|得|都|自己|自动)*(?:重启|回滚|扩缩?容|缩容)(?:一?[次回下遍])?"
+)
+
 
 def wanted(text: str) -> tuple[str, bool]:
     """The action that normalised, unquoted `text` asks for ("none" if none), and whether it only asks *about* one."""
     about = False
-    for clause in _clauses(text):
+    for clause in _clauses(_OFTEN.sub(" ", text)):
         for name, pattern in _ACTIONS.items():
             for found in pattern.finditer(clause):
                 wish = _wish(clause, found)

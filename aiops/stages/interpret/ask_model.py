@@ -8,6 +8,7 @@ Otherwise the answer is the rules' own question. The person's text is data insid
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,10 +18,10 @@ from aiops.domain import Catalog
 from aiops.errors import ModelError
 from aiops.ports import LanguageModel, Prompt
 from aiops.stages.interpret import marking
-from aiops.stages.interpret.slots import ACTIONS, OUTPUTS, TIME_PATTERN, Reading, Slots
+from aiops.stages.interpret.slots import ACTIONS, OUTPUTS, READ_ONLY, TIME_PATTERN, Reading, Slots
 
 NO_MODEL = "answered by rules alone: the language model is not installed (make llm)"
-_READ_ONLY = ("diagnose", "query", "forecast", "detect", "report")
+_NOW = re.compile(r"(?a)\bright now\b|\bcurrent(?:ly)?\b|\bat the moment\b|现在|这会儿|此刻|目前|当前|眼下")
 
 
 def read(
@@ -31,7 +32,7 @@ def read(
         return replace(_settled(ruled), note=NO_MODEL)
     try:
         said = model.complete(prompt(ruled.said, context, ruled.marked), schema(catalog), timeout)
-        slots = replace(Slots.from_dict(_grounded(json.loads(said))), filters=ruled.slots.filters)
+        slots = _beside(Slots.from_dict(_grounded(json.loads(said))), ruled.slots)
     except (ModelError, ValueError, TypeError) as error:
         return replace(_settled(ruled), note=f"answered by rules alone: {error}"[:200])
     if not _stands(slots, ruled):
@@ -54,7 +55,7 @@ def schema(catalog: Catalog) -> dict[str, Any]:
     names = {"type": "array", "items": {"enum": [*catalog.services, "unknown"]}, "maxItems": 4}
     metrics = {"type": "array", "items": {"enum": list(catalog.metrics) or ["unknown"]}, "maxItems": 4}
     properties = {
-        "intent": {"enum": [*_READ_ONLY, "remediate", "clarify", "reject"]},
+        "intent": {"enum": [*READ_ONLY, "remediate", "clarify", "reject"]},
         "services": names,
         "metrics": metrics,
         "time": {"type": "string", "pattern": f"^(?:{TIME_PATTERN})$"},
@@ -80,10 +81,19 @@ def _grounded(values: Any) -> Mapping[str, Any]:
     return {**values, "filters": [], "services": [s for s in values.get("services", ()) if s != "unknown"]}
 
 
+def _beside(slots: Slots, ruled: Slots) -> Slots:
+    """With what only the rules read: conditions, the day and zone of a clock, and the format."""
+    return replace(slots, filters=ruled.filters, day=ruled.day, zone=ruled.zone, output=ruled.output)
+
+
 def _stands(slots: Slots, ruled: Reading) -> bool:
-    """What the rules heard is the ground: no service, time or change may come from nowhere."""
+    """What the rules heard is the ground: no service, time or change may come from nowhere, and only a forecast looks ahead."""
     mine = ruled.slots
-    if slots.intent not in _READ_ONLY or not slots.services:
+    if slots.intent not in READ_ONLY or not slots.services:
+        return False
+    if slots.time != "none" and slots.time.startswith("next:") != (slots.intent == "forecast"):
+        return False
+    if slots.intent == "forecast" and _NOW.search(ruled.said):
         return False
     return slots.services == mine.services and slots.time == mine.time and slots.action == mine.action == "none"
 

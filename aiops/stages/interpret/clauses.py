@@ -144,8 +144,8 @@ def _threshold(words: str, matcher: Matcher, now: datetime, before: list[Clause]
 def _read(words: str, matcher: Matcher, now: datetime, context: Slots | None) -> Reading | None:
     """A clause that is clear by itself or as an edit of the one before, else None."""
     reading = rules.read(words, matcher, now, context)
-    clear = reading.sure and reading.slots.intent not in {"clarify", "reject"} and bool(reading.slots.services)
-    return reading if clear else None
+    clear = set(reading.doubts) <= set(rules.GUESSES) and reading.slots.intent not in {"clarify", "reject"}
+    return reading if clear and reading.slots.services else None
 
 
 def _holds(said: str, asked: Slots, question: str) -> str:

@@ -26,7 +26,7 @@ from aiops.stages.interpret.lexicon import (
 )
 from aiops.stages.interpret.marking import marked
 from aiops.stages.interpret.match import Matcher, Mention, Mentions, near
-from aiops.stages.interpret.slots import Reading, Slots
+from aiops.stages.interpret.slots import READ_ONLY, Reading, Slots
 from aiops.stages.interpret.text import MAX_CHARS, RAW_CHARS, normalise, strip_quoted
 from aiops.stages.interpret.timegrammar import Heard
 
@@ -49,6 +49,7 @@ _RELEASE_BEFORE = re.compile(rf"(?a)\b{_RELEASE}s?(?: (?:from|of|made|done|we di
 _RELEASE_AFTER = re.compile(
     rf"(?a)(?:'s)?\s*(?:[\w-]+\s+){{0,2}}?{_RELEASE}|(?:的|那次|这次|那个|上午|下午|刚)*(?:发布|上线|变更|部署|版本|发的版|更新)"
 )
+GUESSES = ("nothing says what kind of question it is", "nothing says what is wrong")  # good enough where nobody can be asked
 _EMPTY_WORDS = frozenset(
     [
         "the",
@@ -234,7 +235,20 @@ def _fresh(heard: Heardings, matcher: Matcher) -> Reading:
         name: "said" if name in said or name in {"intent", "action"} else "default"
         for name in ("intent", "services", "metrics", "time", "filters", "action", "output")
     }
-    return settle(Reading(slots, origins=origins, wanted=intent), heard, matcher.catalog, cue, problem)
+    settled = settle(Reading(slots, origins=origins, wanted=intent), heard, matcher.catalog, cue, problem)
+    return replace(settled, doubts=settled.doubts or _guessed(settled.slots, cue))
+
+
+def _guessed(slots: Slots, cue: Mapping[str, bool]) -> tuple[str, ...]:
+    """Why a question that only looks is a guess: no word says which kind it is, or none what is wrong."""
+    if slots.intent not in READ_ONLY:
+        return ()
+    told = cue["complaint"] and slots.metrics  # "search is slow": what is told of is wrong, and the cause is wanted
+    if not told and not any(cue[kind] for kind in ("why", *READ_ONLY)):
+        return GUESSES[:1]
+    if slots.intent == "diagnose" and not slots.metrics:
+        return GUESSES[1:]
+    return ()
 
 
 def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[str, bool], problem: str) -> Reading:  # noqa: PLR0911 - one reason, one line

@@ -10,6 +10,7 @@ from typing import Any
 from aiops.domain import Intent
 from aiops.schema.task import FILTER, NAME
 
+READ_ONLY = ("diagnose", "query", "forecast", "detect", "report")
 ACTIONS = ("none", "restart", "scale", "rollback")
 OUTPUTS = ("markdown", "json", "plaintext")
 SLOTS = ("intent", "services", "metrics", "time", "filters", "action", "output")
