@@ -84,7 +84,7 @@ class Book:
         wanted |= {(NODE, n) for c in clusters if c.node and c.mode is not Mode.OFF for n in self.near(c.node)}
         self._joints = dict(self.ledger.joints(wanted))
         for asked, episode in self.ledger.episodes({*ids, *self._joints.values()}).items():
-            self._leads[asked] = episode.id
+            self._leads[asked] = self._leads[episode.id] = episode.id
             self._known[episode.id] = episode
 
     def get(self, episode_id: str) -> Episode | None:
