@@ -48,6 +48,8 @@ class Nursery:
             text=True,
         )
         self._pids: list[int] = []
+        assert self._process.stdout
+        assert self._process.stdout.readline() == "ready\n"
 
     def fork(self, argv: list[str], stderr: Path, limit: int | None = None) -> int:
         assert self._process.stdin

@@ -1,7 +1,7 @@
 """Starts servers quickly: this process has imported all of aiops and forks one for each line that it reads.
 
 A line is a JSON object of `argv`, of `stderr`, the file that it goes to, and of `limit`, the largest file it may write.
-Answers the process id.
+Says when it is ready, and for each line the process id.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def main() -> None:
         ops.diagnose()
     aiops.service.worker.LEASE_S, aiops.service.worker.HEARTBEAT_S = LEASE_S, LEASE_S / 3
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    print("ready", flush=True)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
