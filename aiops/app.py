@@ -216,6 +216,11 @@ def language_models(config: Settings) -> Iterator[dict[str, LanguageModel]]:
         yield opened
 
 
+def known_rules(config: Settings) -> rules.Rules:
+    """The rules of the settings. Raises ConfigError."""
+    return rules.load(_folder("rules", config))
+
+
 def sandbox(config: Settings) -> Sandbox:
     """Where repairs run; whether anything can be confined here shows when it is asked to run or to answer a ping."""
     from aiops.adapters.sandbox import Bubblewrap

@@ -886,6 +886,90 @@ class Command:
     door: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What a runbook takes: a value that `schema.runbook.value` accepts for its kind, in one word of a step.
+
+    source: what fills it in without anybody: `node`, or "" = a person does, or `default`. pattern: of RE2, "" = any."""
+
+    name: str
+    kind: str  # name, integer, choice, duration, path
+    source: str = ""
+    default: str = ""
+    pattern: str = ""
+    least: int = 0
+    most: int = 0
+    choices: tuple[str, ...] = ()
+    under: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that a runbook does: a script in the sandbox (`argv`, its `files`, the `verbs` that it may ask for at its door),
+    or, where `verb` is not "", an action of an executor with its `arguments`. Words hold `{name}` of parameters."""
+
+    argv: tuple[str, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    verbs: tuple[str, ...] = ()
+    verb: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What PromQL must say: `query` gives at least one value, and for each of them `holds`, as `< 0.9`, is true.
+
+    within_s: how long it may take to become so, after an act."""
+
+    query: str
+    holds: str
+    within_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Runbook:
+    """A repair that may be proposed: what it mends, what it does, what must hold before and after, and how far it may reach.
+
+    node, metric, labels: patterns of RE2 that must fit wholly, "" = any. most_targets and most_percent: of the nodes of its kind,
+    how many one cool-down may see repaired, 0 = no limit of that sort. hash: of the file and of every script that it names."""
+
+    name: str
+    title: str
+    owner: str
+    mode: str
+    faults: tuple[str, ...]
+    node: str
+    metric: str
+    labels: Mapping[str, str]
+    parameters: tuple[Parameter, ...]
+    act: Act
+    dry_run: Act | None
+    undo: Act | None
+    undo_words: str
+    before: tuple[Check, ...]
+    effect: Check
+    limits: Limits
+    most_targets: int
+    most_percent: int
+    cool_down_s: float
+    approvers: int
+    examples: tuple[Example, ...]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A test that a runbook brings: for this cause and these parameters it must come to these words, or, where `refused`, to none."""
+
+    fault: str
+    node: str
+    metric: str
+    labels: Mapping[str, str]
+    parameters: Mapping[str, str]
+    words: tuple[str, ...]
+    refused: bool
+
+
 class RunStatus(StrEnum):
     """How a run ended, by the kernel's own counters: what a program prints or exits with can't say `oom` or `timeout`."""
 

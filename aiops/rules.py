@@ -14,11 +14,10 @@ from typing import Any
 
 import yaml
 
-from aiops.domain import Call, Labels
-from aiops.errors import ConfigError
+from aiops.domain import Call, Labels, Runbook
+from aiops.errors import ConfigError, DataError
+from aiops.schema import runbook as runbook_schema
 
-FAULTS = ("cpu", "memory", "disk", "network", "errors", "latency", "traffic", "saturation", "crash", "change")
-MODES = ("off", "suggest")
 KINDS = ("CALLS", "RUNS_ON")
 
 
@@ -44,21 +43,6 @@ class Entities:
                     break
             return self.aliases.get(value, value)
         return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Runbook:
-    """A repair that may be proposed: which faults it mends, its exact argv, and how to check and undo it."""
-
-    name: str
-    title: str
-    faults: tuple[str, ...]
-    node: re.Pattern[str]
-    parameters: Mapping[str, re.Pattern[str]]
-    argv: tuple[str, ...]
-    check: str
-    undo: str
-    mode: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +103,15 @@ def load(folder: Path) -> Rules:
     digest = hashlib.sha256()
     for path, text in texts.items():
         digest.update(f"{path.name}\n{text}\n".encode())
-    parsed = {path: _parse(path, text) for path, text in texts.items()}
+    for script in sorted((folder / "runbooks" / "files").glob("*")):
+        digest.update(f"{script.name}\n{hashlib.sha256(script.read_bytes()).hexdigest()}\n".encode())
+    parsed = {path: _parse(path, texts[path]) for path in files[:3]}
     entities = _entities(files[0], parsed[files[0]])
     return Rules(
         entities=entities,
         topology=_topology(files[2], parsed[files[2]], entities),
         ranking=parsed[files[1]],
-        runbooks=tuple(_runbook(path, parsed[path]) for path in files[3:]),
+        runbooks=tuple(_runbook(path, texts[path]) for path in files[3:]),
         hashes={"rules": digest.hexdigest()[:16]},
     )
 
@@ -203,35 +189,17 @@ def _declared(path: Path, edge: Any) -> Call:
     return Call(edge[0], edge[1], "declared", kind)
 
 
-def _runbook(path: Path, data: dict[str, Any]) -> Runbook:
-    known = {"title", "match", "parameters", "argv", "check", "undo", "mode"}
-    wrong = set(data) ^ known
-    if wrong:
-        raise ConfigError(f"{path}: needs exactly the keys {sorted(known)}; wrong: {sorted(wrong)}")
-    match, argv, mode = data["match"], data["argv"], data["mode"]
-    faults = match.get("faults") if isinstance(match, dict) else None
-    if not isinstance(faults, list) or not faults or any(f not in FAULTS for f in faults):
-        raise ConfigError(f"{path}: match.faults is {faults!r}; allowed are {', '.join(FAULTS)}")
-    if not isinstance(argv, list) or not argv or not all(isinstance(a, str) for a in argv):
-        raise ConfigError(f"{path}: argv is {argv!r}; it must be a list of strings")
-    if mode not in MODES:
-        raise ConfigError(f"{path}: mode is {mode!r}; allowed are {', '.join(MODES)}")
-    parameters = {k: _regex(path, f"parameters.{k}", v) for k, v in (data["parameters"] or {}).items()}
-    unknown = {n for a in argv for n in re.findall(r"\{(\w+)\}", a)} - set(parameters)
-    if unknown:
-        raise ConfigError(f"{path}: argv uses {sorted(unknown)}, which `parameters` does not define")
-    node = _regex(path, "match.node", match.get("node", ".*"))
-    return Runbook(
-        path.stem,
-        str(data["title"]),
-        tuple(faults),
-        node,
-        parameters,
-        tuple(argv),
-        str(data["check"]),
-        str(data["undo"]),
-        mode,
-    )
+def _runbook(path: Path, text: str) -> Runbook:
+    def script(name: str) -> bytes:
+        file = path.parent / "files" / name
+        if file.is_symlink() or not file.is_file():
+            raise DataError(f"{file} is no plain file")
+        return file.read_bytes()
+
+    try:
+        return runbook_schema.load(text, path.stem, script)
+    except (DataError, OSError) as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _regex(path: Path, key: str, pattern: object) -> re.Pattern[str]:
