@@ -40,8 +40,9 @@ from aiops.domain import (
 )
 from aiops.errors import AiopsError, NotFound, SourceError, UsageError
 from aiops.flows import agenda as agendas
-from aiops.flows import fold, turns, work
+from aiops.flows import fold, retention, turns, work
 from aiops.flows.episodes import Folding
+from aiops.flows.retention import Retention
 from aiops.pipeline import Sources
 from aiops.ports import Chat, JobQueue, LanguageModel, Silences, Store
 from aiops.recording import pack, unpack
@@ -81,6 +82,7 @@ class Ops:
     priors: bool = True  # whether feedback counts in the next diagnosis
     graph_keep: timedelta = timedelta(days=30)
     session_keep: timedelta = timedelta(hours=8)
+    keep: Retention = field(default_factory=Retention)
     actor: Actor = field(default_factory=Actor)
     tenant: str = ""  # whose data the metrics source shows
     alerting: Alerting = field(default_factory=Alerting)
@@ -368,6 +370,14 @@ class Ops:
         return dataclasses.replace(report, run=volatile | ({"trace_id": self.trace_id} if self.trace_id else {}))
 
     # ------------------------------------------------ life
+
+    def purge(self, now: datetime | None = None) -> Mapping[str, int]:
+        """Takes away what is older than it is to be kept: how many of each kind. Audited where it is any."""
+        gone = retention.purge(self.keep, self.store, self.queue, self.sources.changes, now or datetime.now(UTC))
+        if any(gone.values()):
+            with self.turn("purge") as notes:
+                notes.result = ", ".join(f"{count} {what}" for what, count in gone.items() if count)
+        return gone
 
     def close(self) -> None:
         for close in reversed(self.closers):

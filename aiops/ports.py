@@ -371,6 +371,9 @@ class Store(Protocol):
         Returns how many reports. The audit chain is left as it is.
         """
 
+    def purge_recordings(self, before: datetime) -> int:
+        """Forgets the recordings of reports older than `before`, which stay; returns how many."""
+
     def ping(self, timeout: float) -> str: ...
 
     def close(self) -> None: ...

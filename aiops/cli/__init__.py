@@ -37,6 +37,9 @@ COMMANDS = {
     "doctor": ("aiops.cli.operate", "Say what is there, what is missing, and how to mend it."),
     "config": ("aiops.cli.operate", "Write, show and check the settings."),
     "models": ("aiops.cli.models", "Get, check and choose the language model."),
+    "backup": ("aiops.cli.upkeep", "Write all that is kept here into one file, also while it is served."),
+    "restore": ("aiops.cli.upkeep", "Put a back-up into a home directory that holds nothing yet."),
+    "purge": ("aiops.cli.upkeep", "Take away what is older than it is to be kept."),
     "audit": ("aiops.cli.audit", "Check and export the audit log."),
     "bench": ("aiops.cli.bench", "Measure accuracy and speed."),
 }

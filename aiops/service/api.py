@@ -29,6 +29,7 @@ from aiops.service.guard import BODY_LIMIT, LOOPBACK, RETRY_S, Guard
 from aiops.service.hooks import Signature
 from aiops.service.intake import Intake
 from aiops.service.metrics import Registry
+from aiops.service.upkeep import Purger
 from aiops.service.worker import Terms
 
 DRAIN_S = 8.0  # with the 2 s that open connections get, within the 10 s of the contract
@@ -54,12 +55,14 @@ def create(
     inside = worker.embedded(ops, registry, external_url, terms) if terms else None
     folder = Folder(ops, registry, inside.wake if inside else lambda: None)
     intake, collector = Intake(folder.accept), Collector(ops, registry, external_url)
+    purger = Purger(ops, registry)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         intake.start()
         folder.start()
         collector.start()
+        purger.start()
         if inside:
             inside.start()
         with logs.Counted(registry):
@@ -69,6 +72,7 @@ def create(
         if inside:
             await anyio.to_thread.run_sync(inside.stop, DRAIN_S)
         await anyio.to_thread.run_sync(collector.stop)
+        await anyio.to_thread.run_sync(purger.stop)
 
     app = FastAPI(
         title="aiops",

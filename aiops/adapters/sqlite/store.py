@@ -111,8 +111,8 @@ class StoreDB:
         return self._body("json", report_id)
 
     def recording(self, report_id: str) -> bytes | None:
-        """The recording as saved."""
-        return self._body("recording", report_id)
+        """The recording as saved; None where it was forgotten."""
+        return self._body("recording", report_id) or None
 
     def reports(self, limit: int = 50) -> tuple[Mapping[str, str], ...]:
         """Newest first: what `save` was given as `index`, with `id` and `created`."""
@@ -284,6 +284,12 @@ class StoreDB:
             return connection.execute("DELETE FROM reports WHERE created < ?", limit).rowcount
 
         return self._db.write(run)
+
+    def purge_recordings(self, before: datetime) -> int:
+        """Forgets the recordings of reports older than `before`, which stay; returns how many."""
+        forget = """UPDATE bodies SET recording = x'' WHERE length(recording) > 0
+                    AND report IN (SELECT number FROM reports WHERE created < ?)"""
+        return self._db.write(lambda connection: connection.execute(forget, (to_ms(before),)).rowcount)
 
     def ping(self, timeout: float) -> str:  # noqa: ARG002 - a local file answers at once
         """What answers: product, schema and file."""
