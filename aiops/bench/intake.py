@@ -17,10 +17,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiops.bench.rca import wilson
 from aiops.domain import Catalog
-from aiops.errors import DataError
+from aiops.errors import DataError, ModelError
 from aiops.ports import LanguageModel
 from aiops.stages.interpret import Reading, Slots, read, read_by_model
 from aiops.stages.interpret.slots import SLOTS
+
+PATIENCE_S = 120.0  # for a model to be loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,18 @@ def run(
     if predictions:
         predictions.write_text("".join(f"{answer.line()}\n" for answer in answers), encoding="utf-8")
     return _tables(answers), 0
+
+
+def ready(model: LanguageModel | None, tell: Callable[[str], None]) -> LanguageModel | None:
+    """The model once it answers; None, after saying so, where there is none: then the rules read alone."""
+    if model is None:
+        return None
+    try:
+        tell(f"in doubt: {model.ping(PATIENCE_S)}")
+    except ModelError as error:
+        tell(f"by rules alone: {error}")
+        return None
+    return model
 
 
 def beside(

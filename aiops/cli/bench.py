@@ -35,19 +35,23 @@ def bench() -> None:
 @click.option(
     "--predictions", type=click.Path(path_type=Path), metavar="OUT.jsonl", help="Write one line an utterance."
 )
+@click.option("--rules", is_flag=True, help="By the rules alone, whatever model there is.")
 @click.option(
     "--models", is_flag=True, help="Beside the rules: the language model of the settings, with and without its adapter."
 )
-def intake(file: Path, catalog: Path | None, now: datetime | None, predictions: Path | None, models: bool) -> int:
-    """Read every utterance of FILE.jsonl by the rules and count how often each slot is right."""
+def intake(
+    file: Path, catalog: Path | None, now: datetime | None, predictions: Path | None, rules: bool, models: bool
+) -> int:
+    """Read every utterance of FILE.jsonl as `ask` does and count how often each slot is right."""
     from aiops import app
     from aiops.bench import intake as bench_intake
 
-    with _writing():
-        table, code = bench_intake.run(file, catalog, now, predictions)
-    common.put(table, None)
-    if models:
-        with app.language_models(common.config(None)) as known:
+    with app.language_models(common.config(None)) as known:
+        model = None if rules else bench_intake.ready(known.get("model"), common.note)
+        with _writing():
+            table, code = bench_intake.run(file, catalog, now, predictions, model)
+        common.put(table, None)
+        if models:
             common.put(bench_intake.beside(file, known, catalog, now), None)
     return code
 

@@ -50,7 +50,7 @@ def said(text: str) -> Prompt:
 @pytest.fixture(scope="module")
 def local() -> Iterator[LlamaCpp]:
     pytest.importorskip("llama_cpp", reason="make llm")
-    model = LlamaCpp()
+    model = LlamaCpp(ships=False)
     yield model
     model.close()
 
@@ -226,14 +226,14 @@ def test_the_default_model_is_the_one_that_was_checked(local: LlamaCpp) -> None:
 
 @pytest.mark.parametrize("temperature", [-0.1, 1.01, float("nan")])
 def test_a_temperature_out_of_bounds_is_refused(temperature: float) -> None:
-    for model in (LlamaCpp(temperature=temperature), OpenAI("openai+http://127.0.0.1:1/v1", temperature=temperature)):
+    for model in (LlamaCpp(temperature=temperature, ships=False), OpenAI("openai+http://127.0.0.1:1/v1", temperature=temperature)):
         with pytest.raises(ModelError, match="temperature"):
             model.complete(said("why"), SCHEMA, 1.0)
 
 
 def test_a_warm_answer_is_drawn_and_yet_the_same_for_the_same_question(local: LlamaCpp) -> None:
     local.ping(PATIENCE)
-    warm = LlamaCpp(temperature=1.0)
+    warm = LlamaCpp(temperature=1.0, ships=False)
     try:
         answers = [warm.complete(said(f"why {number}"), SCHEMA, PATIENCE) for number in (*range(6), 0)]
     finally:
@@ -321,7 +321,7 @@ def test_without_its_packages_it_says_how_to_get_them(monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "llama_cpp" else find(name, *rest)
     )
-    model = LlamaCpp()
+    model = LlamaCpp(ships=False)
     for ask in (lambda: model.ping(1.0), lambda: model.complete(said("why"), SCHEMA, 1.0)):
         with pytest.raises(ModelError, match="make llm"):
             ask()

@@ -30,7 +30,7 @@ def check(shelf: Shelf, name: str, progress: Progress) -> dict[str, str]:
     told["file"] = wrong_with(shelf.find(name) if by_path else shelf.named(name), shelf, progress) or "ok"
     if told["file"] != "ok":
         return told
-    model = LlamaCpp(name, shelf)
+    model = LlamaCpp(name, shelf, ships=False)
     try:
         model.ping(PATIENCE_S)
         told["loads"] = "ok"

@@ -38,13 +38,21 @@ CURRENT = "current.json"
 
 
 class Hot:
-    """The adapter in place. `folder` is watched; without one, what ships with aiops for the model is used. Thread-safe."""
+    """The adapter in place. `folder` is watched; until it holds a good one, what ships with aiops for the model is used
+    (`ships`). Thread-safe."""
 
     def __init__(
-        self, process: Process, shelf: Shelf, model: Callable[[], Model], folder: Path | None, keys: Path | None
+        self,
+        process: Process,
+        shelf: Shelf,
+        model: Callable[[], Model],
+        folder: Path | None,
+        keys: Path | None,
+        *,
+        ships: bool = True,
     ) -> None:
         self._process, self._shelf, self._model = process, shelf, model
-        self._folder, self._keys = folder, keys
+        self._folder, self._keys, self._ships = folder, keys, ships
         self._guard, self._begun = threading.Lock(), False
         self._active: Adapter | None = None
         self._before: Adapter | None = None  # stays loaded for questions that were asked of it
@@ -145,7 +153,7 @@ class Hot:
         base = self._model()
         rows = self._shelf.table().get("adapter", [])
         row = next((r for r in rows if r.get("base") == base.name), None)
-        if row is None:
+        if row is None or not self._ships:
             return None
         return adapter.read(self._shelf.ships / row["folder"], base, self._shelf, pinned=row["sha256"])
 

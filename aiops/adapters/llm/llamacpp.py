@@ -43,7 +43,8 @@ def requests(answered: int, failed: int) -> dict[Sample, float]:
 class LlamaCpp:
     """One child process. `model`: a name of models.toml, a GGUF's path, or empty for the default.
 
-    `adapter` is a folder that is watched (signed by one of `keys`); `shelf` says where models are and what was accepted.
+    `adapter` is a folder that is watched (signed by one of `keys`); `ships`: whether the one that ships for the model is taken
+    until then; `shelf` says where models are and what was accepted.
     Nothing is loaded, and nothing fails, until the first request or `ping`. Thread-safe."""
 
     def __init__(
@@ -55,11 +56,12 @@ class LlamaCpp:
         keys: Path | None = None,
         temperature: float = 0.0,
         threads: int = 1,
+        ships: bool = True,
     ) -> None:
         self._name, self._shelf = str(model), shelf or Shelf()
         self._temperature, self._threads = temperature, threads
         self._process = Process(self._command)
-        self._hot = Hot(self._process, self._shelf, self._model, adapter, keys)
+        self._hot = Hot(self._process, self._shelf, self._model, adapter, keys, ships=ships)
         self._answered = self._failed = 0
 
     @property

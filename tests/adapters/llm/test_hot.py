@@ -166,7 +166,7 @@ def home(tmp_path: Path, cache: Path) -> Path:
 @pytest.fixture
 def model(watched: Path, home: Path, keys: tuple[Path, Path]) -> Iterator[LlamaCpp]:
     pytest.importorskip("llama_cpp", reason="make llm")
-    opened = LlamaCpp(shelf=Shelf(home=home), adapter=watched, keys=keys[1])
+    opened = LlamaCpp(shelf=Shelf(home=home), adapter=watched, keys=keys[1], ships=False)
     yield opened
     opened.close()
 
@@ -242,7 +242,7 @@ def test_the_last_good_one_stays_through_refusals_and_restarts(
         model.prove()
 
     # And after a restart, with that one still in the folder.
-    again = LlamaCpp(shelf=Shelf(home=home), adapter=watched, keys=keys[1])
+    again = LlamaCpp(shelf=Shelf(home=home), adapter=watched, keys=keys[1], ships=False)
     try:
         assert again.complete(prompt(QUESTIONS[0]), SCHEMA, PATIENCE) == good
         assert "trial 1" in again.ping(PATIENCE)
@@ -277,6 +277,9 @@ def test_one_that_ships_answers_without_a_signature(tmp_path: Path, home: Path, 
         opened(digest)
         assert "adapter trial 1" in good.ping(PATIENCE)
         assert json.loads(good.complete(prompt(QUESTIONS[2]), SCHEMA, PATIENCE)) == answers[2]
+        bare = LlamaCpp(shelf=Shelf(tmp_path / "models", home), ships=False)
+        assert "adapter" not in bare.ping(PATIENCE)
+        bare.close()
     finally:
         good.close()
         changed.close()
@@ -311,7 +314,7 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bare(offered: Path, keys: tuple[Path, Path]) -> Iterator[LlamaCpp]:
     """A model that never takes an adapter."""
     pytest.importorskip("llama_cpp", reason="make llm")
-    model = LlamaCpp(shelf=Shelf(), adapter=offered, keys=keys[1])
+    model = LlamaCpp(shelf=Shelf(), adapter=offered, keys=keys[1], ships=False)
     yield model
     model.close()
 
@@ -401,7 +404,7 @@ def test_what_was_refused_leaves_nothing_behind(
     watched: Path, home: Path, keys: tuple[Path, Path], answers: Sequence[object]
 ) -> None:
     put(watched, None, lora(0.0), answers)
-    model = LlamaCpp(shelf=Shelf(home=home), adapter=watched, keys=keys[1])
+    model = LlamaCpp(shelf=Shelf(home=home), adapter=watched, keys=keys[1], ships=False)
     try:
         refused(model, "not signed")
         assert list((home / "adapters").iterdir()) == []
@@ -433,7 +436,7 @@ def test_without_keys_nothing_is_trusted(
     offered: Path, home: Path, keys: tuple[Path, Path], answers: Sequence[object]
 ) -> None:
     put(offered, keys[0], lora(0.0), answers)
-    model = LlamaCpp(shelf=Shelf(home=home), adapter=offered)
+    model = LlamaCpp(shelf=Shelf(home=home), adapter=offered, ships=False)
     try:
         refused(model, "no keys are configured")
     finally:
