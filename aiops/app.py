@@ -13,10 +13,10 @@ import pwd
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from aiops import __version__, resources, rules, settings
 from aiops.domain import Actor, Task
 from aiops.errors import ConfigError
 from aiops.flows.episodes import Folding
+from aiops.flows.retention import Retention
 from aiops.flows.work import Hand
 from aiops.ops import Ops
 from aiops.pipeline import Sources
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from aiops.adapters.ed25519 import Checker, Signer
     from aiops.adapters.http import Access
     from aiops.adapters.llm.models import Shelf
+    from aiops.adapters.sqlite.database import Schema
 
 T = TypeVar("T")
 Table = Mapping[str, Callable[[str, Settings], T]]
@@ -101,6 +103,12 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         graph_keep=timedelta(days=config.number("stores.graph_keep_days")),
         tenant=config.text("sources.tenant"),
         session_keep=timedelta(hours=config.number("stores.session_keep_hours")),
+        keep=Retention(
+            **{
+                kind: timedelta(days=config.number(f"stores.{kind}_keep_days"))
+                for kind in ("report", "recording", "change", "job")
+            }
+        ),
         actor=Actor("python", _user()),
         alerting=_alerting(config),
         folding=_folding(config),
@@ -214,6 +222,11 @@ def language_models(config: Settings) -> Iterator[dict[str, LanguageModel]]:
         yield opened
 
 
+def known_rules(config: Settings) -> rules.Rules:
+    """The rules of the settings. Raises ConfigError."""
+    return rules.load(_folder("rules", config))
+
+
 def sandbox(config: Settings) -> Sandbox:
     """Where repairs run; whether anything can be confined here shows when it is asked to run or to answer a ping."""
     from aiops.adapters.sandbox import Bubblewrap
@@ -310,6 +323,48 @@ def sign_adapter(folder: Path, key: Path) -> Path:
         raise ConfigError(str(error)) from error
 
 
+def backup(config: Settings, file: Path) -> dict[str, int]:
+    """Writes all that is kept here into `file`, of one moment, also while others write: name -> bytes.
+
+    What is on other machines (Redis, Neo4j) has back-ups of its own. Raises StoreError, Refused."""
+    from aiops.adapters.sqlite import backup as sqlite
+
+    about = {"aiops": __version__, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+    return sqlite.write(file, {name: path for name, (path, _) in _kept(config).items()}, _state(config), about)
+
+
+def restore(config: Settings, file: Path) -> dict[str, Any]:
+    """Puts a back-up into a home directory that holds nothing yet; what its manifest tells. Raises StoreError, Refused, DataError."""
+    from aiops.adapters.sqlite import backup as sqlite
+
+    _make_home(config.home)
+    kept = _kept(config)
+    schemas = {name: schema for name, (_, schema) in kept.items()}
+    return sqlite.read(file, {name: path for name, (path, _) in kept.items()} | _state(config), schemas)
+
+
+def _kept(config: Settings) -> dict[str, tuple[Path, Schema]]:
+    """The SQLite files of this house, in the order in which they are written to, by the names that they have in a back-up."""
+    from aiops.adapters.sqlite import changes, graph, queue, store
+
+    rooms = {"stores.store": store.SCHEMA, "stores.queue": queue.SCHEMA, "sources.changes": changes.SCHEMA}
+    rooms["stores.graph"] = graph.SCHEMA
+    kept = {}
+    for setting, schema in rooms.items():
+        name = f"{setting.partition('.')[2]}.db"
+        url = _local(config, setting, name, keep=True)
+        if url.startswith("sqlite:"):
+            kept[name] = _path(url), schema
+        elif setting == "stores.graph":
+            kept[name] = _mirror(url, config), schema
+    return kept
+
+
+def _state(config: Settings) -> dict[str, Path]:
+    """What is kept beside the databases: what `aiops watch` has learnt."""
+    return {"watch.npz": config.home / "watch.npz"}
+
+
 def versions() -> dict[str, str]:
     """What a report's bytes depend on: the program, its array library and the CPU family."""
     return {
@@ -398,9 +453,12 @@ def _mirrored(graph: GraphStore, url: str, config: Settings, *, keep: bool) -> G
         return graph
     from aiops.adapters.sqlite import GraphDB, MirroredGraph
 
-    # One copy for each server: what waits for one is never sent to another.
-    file = config.home / f"graph-{hashlib.sha256(url.encode()).hexdigest()[:12]}.db"
-    return MirroredGraph(GraphDB(file if keep else ":memory:"), graph, _shown(url))
+    return MirroredGraph(GraphDB(_mirror(url, config) if keep else ":memory:"), graph, _shown(url))
+
+
+def _mirror(url: str, config: Settings) -> Path:
+    """One copy for each server: what waits for one is never sent to another."""
+    return config.home / f"graph-{hashlib.sha256(url.encode()).hexdigest()[:12]}.db"
 
 
 def _third_party(port: str, scheme: str) -> Callable[[str, Settings], T] | None:
