@@ -7,20 +7,19 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING
 
 from aiops.domain import Alert, Event, EventKind, Report, Verdict
-from aiops.render import figures, forecast
-from aiops.render.clean import cell, clean, link
+from aiops.render import engine, figures, forecast
+from aiops.render.clean import clean, link
 from aiops.render.headline import summary
-from aiops.render.language import ENGLISH, said, say, speaking, tag
+from aiops.render.language import ENGLISH, speaking
 from aiops.render.path import GUESSED, ROLES, cut_edges, hops, one_line, sum_of_costs, telling
 from aiops.render.picture import chart_svg, small_svg
 from aiops.render.scale import from_s
 from aiops.render.shell import command
-from aiops.render.values import between, figure, percent, quantity
-from aiops.units import clock, stamp, zone
+from aiops.units import zone
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -69,9 +68,7 @@ def html(report: Report, *, tz: tzinfo = UTC, home: str = "", language: str = EN
 
 def style() -> str:
     """The one inline style sheet."""
-    source = _environment().loader
-    assert source is not None
-    return "".join(source.get_source(_environment(), name)[0] for name in ("report.css", "picture.css"))
+    return "".join(engine.source("aiops.render", name) for name in ("report.css", "picture.css"))
 
 
 def content_security_policy() -> str:
@@ -80,34 +77,13 @@ def content_security_policy() -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
-@lru_cache(maxsize=1)
+@cache
 def _environment() -> Environment:
-    # Imported here: the other forms need no template engine, and `aiops --help` needs none of this.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup, escape
 
-    environment = Environment(
-        loader=PackageLoader("aiops.render"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        # Every text that a template prints goes through `clean`; what is Markup was made, and escaped, in this package.
-        finalize=lambda value: clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
-    )
-    environment.filters |= {
-        "cell": cell,
-        "clean": clean,
-        "link": link,
-        "percent": percent,
-        "breakable": _breakable,
-        "figure": figure,
-        "stamp": stamp,
-        "clock": clock,
-        "said": said,
-    }
-    environment.globals |= {
+    environment = engine.environment("aiops.render").overlay()
+    environment.filters = environment.filters | {"breakable": _breakable}
+    environment.globals = environment.globals | {
         "MOST": MOST,
         "hops": hops,
         "forecast": forecast,
@@ -118,17 +94,11 @@ def _environment() -> Environment:
         "GUESSED": GUESSED,
         "ROLES": ROLES,
         "cut_edges": cut_edges,
-        "percent": percent,
-        "say": say,
-        "tag": tag,
         "telling": telling,
-        "quantity": quantity,
-        "between": between,
         "command": lambda argv: escape(command(argv)),
         # `picture` escapes every text it draws.
         "chart_svg": lambda chart, tz, key: Markup(chart_svg(chart, tz, key)),  # noqa: S704
         "small_svg": lambda chart: Markup(small_svg(chart, (220, 48))),  # noqa: S704
-        "inline": Markup,
         "alert_links": _alert_links,
         "zone_at": lambda moment, tz: zone(moment.astimezone(tz)),
     }

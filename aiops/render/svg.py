@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable
 from datetime import UTC, tzinfo
 from html import escape
@@ -47,6 +49,12 @@ def _svg(report: Report, tz: tzinfo) -> str:
 
 def _style() -> str:
     return files("aiops.render").joinpath("templates/picture.css").read_text("utf-8")
+
+
+def content_security_policy() -> str:
+    """What the picture may do where it is shown by itself: its style sheet, nothing else."""
+    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'"
 
 
 def _headline(parts: list[str], told: tuple[str, str, str]) -> int:

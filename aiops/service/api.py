@@ -20,7 +20,7 @@ from aiops import __version__
 from aiops.errors import AiopsError, SourceError
 from aiops.ops import Ops
 from aiops.schema import alertmanager, grafana
-from aiops.service import asking, events, hooks, logs, looking, operation, worker
+from aiops.service import asking, events, hooks, logs, looking, operation, web, worker
 from aiops.service.access import Access
 from aiops.service.collect import Collector
 from aiops.service.desk import Desk
@@ -33,7 +33,7 @@ from aiops.service.upkeep import Purger
 from aiops.service.worker import Terms
 
 DRAIN_S = 8.0  # with the 2 s that open connections get, within the 10 s of the contract
-ROUTERS = (hooks.router, asking.router, events.router, looking.v1, looking.people, operation.router)
+ROUTERS = (hooks.router, asking.router, events.router, looking.v1, looking.people, web.router, operation.router)
 PARSERS = 2  # large bodies parsed at once
 
 

@@ -61,19 +61,21 @@ def ask(question: http.Question, response: Response, desk: At) -> http.Answer:
 )
 async def tasks(request: Request, response: Response, desk: At) -> http.Diagnosis:
     """Starts a task, or several, as `aiops ask --plan` prints it, in YAML or JSON."""
-    body = await request.body()
+    started = await anyio.to_thread.run_sync(begin, desk, await request.body())
+    response.headers["location"] = desk.link(f"/v1/diagnoses/{started.id}")
+    return started
 
-    def start() -> http.Diagnosis:
-        task = agenda_schema.load(body, "body")
-        if isinstance(task, Agenda):
-            started = _submitted(desk, task.steps[0].task, response)
-            _in_background(desk, task)
-            return started
-        if task.intent in (Intent.CLARIFY, Intent.REJECT):
-            raise UsageError(f"a task that is to {task.intent} can't be run: {task.question}")
-        return _submitted(desk, task, response)
 
-    return await anyio.to_thread.run_sync(start)
+def begin(desk: Desk, text: bytes) -> http.Diagnosis:
+    """Starts what the YAML or JSON asks for; of several tasks, answers the first. Raises DataError, UsageError."""
+    task = agenda_schema.load(text, "body")
+    if isinstance(task, Agenda):
+        started = desk.submit(task.steps[0].task)
+        _in_background(desk, task)
+        return started
+    if task.intent in (Intent.CLARIFY, Intent.REJECT):
+        raise UsageError(f"a task that is to {task.intent} can't be run: {task.question}")
+    return desk.submit(task)
 
 
 @router.post("/changes", status_code=201, responses=PROBLEM)

@@ -21,6 +21,7 @@ import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from aiops.render.language import of_header
 from aiops.service import pages
 from aiops.service.access import Access, Principal, Role, needed
 from aiops.service.metrics import Registry
@@ -123,7 +124,8 @@ class Guard:
             least = Role(role).name.lower()
             raise _Denied(403, f"{who.name} is {who.role.name.lower()}; this needs the role {least}")
         if scope["method"] == "GET" and b"text/html" in headers.get(b"accept", b""):
-            raise _Login(path + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""))
+            query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+            raise _Login(path + query, of_header(headers.get(b"accept-language", b"").decode("latin-1")))
         raise _Denied(401, "a token is needed: Authorization: Bearer TOKEN", {b"www-authenticate": b"Bearer"})
 
     # ------------------------------------------------------------ the body
@@ -215,15 +217,18 @@ def _once(body: bytes, receive: Receive) -> Receive:
 class _Login(_Denied):
     """A person who has not told who they are."""
 
-    def __init__(self, wanted: str) -> None:
+    def __init__(self, wanted: str, language: str) -> None:
         super().__init__(401, "a token is needed", {b"www-authenticate": b"Bearer"})
-        self.wanted = wanted
+        self.wanted, self.language = wanted, language
 
 
 async def _refuse(send: Send, denied: _Denied) -> None:
     if isinstance(denied, _Login):
-        body, kind = pages.login(denied.wanted).encode(), b"text/html; charset=utf-8"
-        more = [(b"content-security-policy", pages.CSP.encode())]
+        body, kind = (
+            pages.login(denied.wanted, reader=pages.Reader(denied.language)).encode(),
+            b"text/html; charset=utf-8",
+        )
+        more = [(name.encode(), value.encode()) for name, value in pages.headers().items()]
     else:
         body, kind, more = json.dumps({"detail": denied.detail}).encode(), b"application/json", []
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *denied.headers.items(), *more]

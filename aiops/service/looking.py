@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import parse_qs
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 
 from aiops.domain import JobState, Report
-from aiops.errors import NotFound, UsageError
-from aiops.render import html, markdown, svg
+from aiops.errors import ConfigError, NotFound, UsageError
+from aiops.render import html, markdown, png, svg
+from aiops.render.language import say, speaking
 from aiops.schema import http, wire
-from aiops.service import pages
+from aiops.service import pages, web
 from aiops.service.access import COOKIE, SESSION_S
 from aiops.service.desk import PROBLEM, At, From, Limit, Offset, To, Wanted, window
+from aiops.service.pages import Reader
 
 FOUND = 20  # matches a look-up lists
 
@@ -52,34 +55,58 @@ def start(diagnosis_id: str, desk: At) -> http.Diagnosis:
 
 
 @people.get("/reports/{name}", response_class=HTMLResponse, responses=PROBLEM)
-def report(name: str, desk: At) -> Response:
-    """A report as a page; `{id}.md`, `{id}.json` and `{id}.svg` are its other forms."""
+def report(
+    name: str,
+    request: Request,
+    desk: At,
+    zone: Annotated[str, Query(max_length=64, description="a time zone, as Asia/Shanghai")] = "",
+) -> Response:
+    """A report as a page; `{id}.md`, `{id}.json`, `{id}.svg` and `{id}.png` are its other forms. `lang` says in which language."""
     report_id, dot, ending = name.partition(".")
     form = _FORMS.get(dot + ending)
     if form is None:
         raise NotFound(f"no form {dot + ending!r} of a report; there are {', '.join(filter(None, _FORMS))}")
-    return form(desk.report(report_id), ZoneInfo(desk.ops.timezone))
+    try:
+        there = ZoneInfo(zone or desk.ops.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UsageError(f"zone={zone!r} is no time zone") from error
+    return form(desk.report(report_id), there, web.spoken(request))
 
 
-def _html(found: Report, zone: ZoneInfo) -> Response:
+def _html(found: Report, zone: ZoneInfo, language: str) -> Response:
     policy = f"{html.content_security_policy()}; frame-ancestors 'none'"
-    return HTMLResponse(html.html(found, tz=zone, home="/"), headers={"content-security-policy": policy})
+    page = html.html(found, tz=zone, home="/", language=language)
+    return HTMLResponse(page, headers={"content-security-policy": policy})
 
 
-def _markdown(found: Report, zone: ZoneInfo) -> Response:
-    return PlainTextResponse(markdown.markdown(found, tz=zone), media_type="text/markdown")
+def _markdown(found: Report, zone: ZoneInfo, language: str) -> Response:
+    return PlainTextResponse(markdown.markdown(found, tz=zone, language=language), media_type="text/markdown")
 
 
-def _json(found: Report, _: ZoneInfo) -> Response:
+def _json(found: Report, zone: ZoneInfo, language: str) -> Response:  # noqa: ARG001 - it is for programs
     return Response(wire.encode(wire.public_report(found)), media_type="application/json")
 
 
-def _svg(found: Report, zone: ZoneInfo) -> Response:
-    policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-    return Response(svg.svg(found, tz=zone), media_type="image/svg+xml", headers={"content-security-policy": policy})
+def _svg(found: Report, zone: ZoneInfo, language: str) -> Response:
+    policy = f"{svg.content_security_policy()}; frame-ancestors 'none'"
+    picture = svg.svg(found, tz=zone, language=language)
+    return Response(picture, media_type="image/svg+xml", headers={"content-security-policy": policy})
 
 
-_FORMS = {"": _html, ".md": _markdown, ".json": _json, ".svg": _svg}
+def _png(found: Report, zone: ZoneInfo, language: str) -> Response:
+    try:
+        return Response(png.png(found, tz=zone, language=language), media_type="image/png")
+    except png.NoFont as error:
+        raise ConfigError(str(error)) from error
+
+
+_FORMS: dict[str, Callable[[Report, ZoneInfo, str], Response]] = {
+    "": _html,
+    ".md": _markdown,
+    ".json": _json,
+    ".svg": _svg,
+    ".png": _png,
+}
 
 
 @people.get("/r", response_class=RedirectResponse, status_code=302, responses=PROBLEM)
@@ -100,24 +127,18 @@ def find(
     note = f"No report about {fingerprint or alertname} in that time. The latest reports:"
     latest = [desk.stored(row) for row in desk.ops.store.reports(FOUND)]
     if "text/html" in request.headers.get("accept", ""):
-        page = pages.listing("No such report", latest, note)
-        return HTMLResponse(page, 404, headers={"content-security-policy": pages.CSP})
+        who = web.reader(request, desk)
+        with speaking(who.language):
+            note = say("No report about {alert} in that time. The latest reports:", alert=fingerprint or alertname)
+        return web.answer(pages.listing("No such report", latest, note, reader=who), 404)
     listed = http.Diagnoses(diagnoses=latest).model_dump(mode="json")
     return JSONResponse({"detail": note, **listed}, 404)
 
 
-@people.get("/", response_class=HTMLResponse)
-def front(desk: At, offset: Offset = 0) -> Response:
-    """The list of diagnoses."""
-    listed = desk.page(offset, 50)
-    page = pages.listing("Diagnoses", listed.diagnoses, older=listed.next)
-    return HTMLResponse(page, headers={"content-security-policy": pages.CSP})
-
-
 @people.get("/login", response_class=HTMLResponse)
-async def login_page() -> Response:
+async def login_page(request: Request) -> Response:
     """The form that trades a token for a cookie."""
-    return HTMLResponse(pages.login("/"), headers={"content-security-policy": pages.CSP})
+    return web.answer(pages.login("/", reader=Reader(web.spoken(request))))
 
 
 @people.post(
@@ -146,8 +167,7 @@ async def login(request: Request, desk: At) -> Response:
     wanted = form.get("next", ["/"])[0]
     session = desk.access.login(form.get("token", [""])[0].strip().encode())
     if session is None:
-        page = pages.login(wanted, "This token is not known.")
-        return HTMLResponse(page, 401, headers={"content-security-policy": pages.CSP})
+        return web.answer(pages.login(wanted, "This token is not known.", Reader(web.spoken(request))), 401)
     leads = RedirectResponse(wanted if pages.LOCAL_PATH.fullmatch(wanted) else "/", 303)
     secure = desk.external_url.startswith("https:")
     leads.set_cookie(COOKIE, session, max_age=SESSION_S, httponly=True, samesite="lax", secure=secure)

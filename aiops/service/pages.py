@@ -1,69 +1,127 @@
-"""The pages that are not reports: the list of diagnoses, what to show when a link finds nothing, and signing in. Everything is escaped."""
+"""The pages of the web UI that are not reports. Made on the server, whole without a script; everything is cleaned and escaped.
+
+One style sheet and one small script stand in every page, by their hashes the only ones that the browser may obey.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 from functools import cache
+from typing import Any
 
-from jinja2 import Environment, Template
 from markupsafe import Markup
 
+from aiops.render import engine
+from aiops.render.language import ENGLISH, say, speaking
 from aiops.schema.http import Diagnosis
 
-STYLE = """
-:root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid #8884; vertical-align: top }
-td:last-child { overflow-wrap: anywhere }
-"""
+# Where the navigation leads: address, words, the least role that may go there.
+PLACES = (
+    ("/", "Diagnoses", "viewer"),
+    ("/ask", "Ask", "operator"),
+    ("/anomalies", "Anomalies", "viewer"),
+    ("/graph", "Graph", "viewer"),
+    ("/repairs", "Repairs", "viewer"),
+    ("/sessions", "Sessions", "admin"),
+    ("/audit", "Audit", "admin"),
+)
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{ title }}</title><style>{{ style }}</style></head>
-<body><main><h1>{{ title }}</h1>
-{% if note %}<p>{{ note }}</p>{% endif %}
-{% if rows %}<table><thead><tr><th scope="col">When</th><th scope="col">Status</th><th scope="col">What</th></tr></thead><tbody>
-{% for d in rows %}<tr><td>{% if d.created %}<time datetime="{{ d.created.isoformat() }}">{{ d.created.strftime("%Y-%m-%d %H:%M:%S") }} UTC</time>{% endif %}</td>
-<td>{{ d.status.value }}</td>
-<td>{% if d.report_url %}<a href="{{ d.report_url }}">{{ d.summary or d.id }}</a>{% else %}{{ d.error or d.summary or d.id }}{% endif %}</td></tr>
-{% endfor %}</tbody></table>{% else %}<p>No diagnosis yet. Point an Alertmanager receiver at <code>/v1/webhooks/alertmanager</code>, or run <code>aiops diagnose</code>.</p>{% endif %}
-{% if older is not none %}<p><a href="/?offset={{ older }}">Older</a></p>{% endif %}
-</main></body></html>
-"""
-
-_LOGIN = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Sign in</title><style>{{ style }}</style></head>
-<body><main><h1>Sign in</h1>
-{% if note %}<p role="alert">{{ note }}</p>{% endif %}
-<form method="post" action="/login">
-<p><label>Token <input type="password" name="token" required autofocus autocomplete="current-password"></label></p>
-<input type="hidden" name="next" value="{{ wanted }}">
-<p><button>Sign in</button></p></form>
-</main></body></html>
-"""
+# What a state is called.
+STATES = {
+    "queued": "Queued",
+    "running": "Running",
+    "done": "Cause found",
+    "inconclusive": "Inconclusive",
+    "failed": "Failed",
+    "suppressed": "Kept quiet",
+}
 
 # Never `//host` nor `/\\host`, which browsers take for another server.
 LOCAL_PATH = re.compile(r"/(?:[A-Za-z0-9_.~%!$&'()*+,;=:@?-][A-Za-z0-9_.~%!$&'()*+,;=:@?/-]*)?")
 
-_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-CSP = f"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; style-src 'sha256-{_HASH}'"
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who looks at a page: in which language and zone, under which name and role, and at which address."""
+
+    language: str = ENGLISH
+    tz: tzinfo = field(default=UTC)
+    name: str = ""
+    role: str = "admin"
+    path: str = "/"
+    leaves: bool = False  # whether there is a session to end
+
+    def may(self, role: str) -> bool:
+        ranks = ("viewer", "operator", "approver", "admin")
+        return ranks.index(self.role) >= ranks.index(role)
+
+
+def page(name: str, reader: Reader | None = None, **values: Any) -> str:
+    """The template `name` as a page for `reader`."""
+    reader = reader or Reader()
+    places = [(path, words) for path, words, role in PLACES if reader.may(role)]
+    with speaking(reader.language):
+        shell: Mapping[str, Any] = {
+            "reader": reader,
+            "tz": reader.tz,
+            "places": places,
+            "STATES": STATES,
+            "states": {state: say(words) for state, words in STATES.items()},
+            "css": Markup(style()),  # noqa: S704 - our file
+            "script": Markup(script()),  # noqa: S704 - our file
+        }
+        return engine.environment("aiops.service").get_template(f"{name}.html.j2").render({**shell, **values})
+
+
+def listing(
+    title: str,
+    rows: Iterable[Diagnosis],
+    note: str = "",
+    older: str | None = None,
+    reader: Reader | None = None,
+    wanted: Mapping[str, str] | None = None,
+) -> str:
+    """A page with one row a diagnosis. `older` is where the next page is; `wanted` what the list is filtered by."""
+    shown = list(rows)
+    return page("list", reader, title=title, rows=shown, note=note, older=older, wanted=wanted, now=datetime.now(UTC))
+
+
+def login(wanted: str, note: str = "", reader: Reader | None = None) -> str:
+    """The form that asks for a token and leads on to the path `wanted`."""
+    return page("login", reader, wanted=wanted, note=note)
+
+
+# ---------------------------------------------------------------- what the browser may do
 
 
 @cache
-def _template(text: str) -> Template:
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
+def style() -> str:
+    """The one style sheet: that of the reports, and what only these pages need."""
+    report = engine.source("aiops.render", "report.css")
+    return report + engine.source("aiops.service", "web.css")
 
 
-def listing(title: str, rows: Iterable[Diagnosis], note: str = "", older: int | None = None) -> str:
-    """A page with one row a diagnosis."""
-    return _template(_PAGE).render(title=title, rows=list(rows), note=note, older=older, style=Markup(STYLE))  # noqa: S704 - our constant
+@cache
+def script() -> str:
+    """The one script; no page needs it."""
+    return engine.source("aiops.service", "web.js")
 
 
-def login(wanted: str, note: str = "") -> str:
-    """The form that asks for a token and leads on to the path `wanted`."""
-    return _template(_LOGIN).render(wanted=wanted, note=note, style=Markup(STYLE))  # noqa: S704 - our constant
+@cache
+def content_security_policy() -> str:
+    """Our style sheet, our script, forms and requests to this server; nothing else."""
+    css, js = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style(), script()))
+    return (
+        f"default-src 'none'; style-src 'sha256-{css}'; script-src 'sha256-{js}'; connect-src 'self'; img-src data:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def headers() -> dict[str, str]:
+    """Of every page. A form that is sent under `no-referrer` comes from nowhere (Origin: null), and would be refused."""
+    return {"content-security-policy": content_security_policy(), "referrer-policy": "same-origin"}

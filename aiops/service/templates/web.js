@@ -1,0 +1,31 @@
+"use strict";
+// Everything works without this: it only follows a diagnosis as it goes on, and tells times where the reader is.
+for (const at of document.querySelectorAll("time[datetime]")) {
+  const moment = new Date(at.dateTime);
+  if (!isNaN(moment)) at.title = moment.toLocaleString(document.documentElement.lang, { timeZoneName: "short" });
+}
+// A browser holds few connections to one server, so not every row of a long list has its own.
+for (const shown of [...document.querySelectorAll("[data-follow]")].slice(0, 3)) {
+  const source = new EventSource("/v1/diagnoses/" + encodeURIComponent(shown.dataset.follow) + "/events");
+  const tell = (event) => {
+    const told = JSON.parse(event.data);
+    const status = shown.querySelector("[data-status]");
+    if (status) {
+      const words = JSON.parse(document.body.dataset.states);
+      status.textContent = words[told.status] || told.status;
+      status.className = "status " + told.status;
+    }
+    const bar = shown.querySelector("progress");
+    if (bar && told.progress) [bar.value, bar.max] = told.progress;
+    const waiting = shown.querySelector("[data-waiting]");
+    if (waiting) waiting.textContent = told.waiting || "";
+    return told;
+  };
+  source.addEventListener("diagnosis", tell);
+  source.addEventListener("end", (event) => {
+    source.close();
+    const told = tell(event);
+    if ("leads" in shown.dataset && told.report_url) location.replace("/reports/" + encodeURIComponent(told.id));
+    else location.reload();
+  });
+}
