@@ -233,12 +233,13 @@ class Inputs:
 class Catalog:
     """The names there are: services (node ids), metrics, and other words for a service. All sorted, read live.
 
-    carriers: for a metric that one service alone has, that service."""
+    carriers: for a metric that one service alone has, that service; having: for each metric, the services that have it."""
 
     services: tuple[str, ...]
     metrics: tuple[str, ...]
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     carriers: Mapping[str, str] = field(default_factory=dict)
+    having: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -1055,7 +1056,7 @@ class Figure:
 
     series: how many were put together, and `how`: sum, mean, highest or lowest ("" for one). last, mean, least, most: of the
     `samples` of the asked time; total: by how much a counter grew in it. baseline: the mean before it; change: from there to
-    `mean`, as a share of it; band: the range before it.
+    `last`, or to `mean` where a time was named, as a share of it; band: the range before it.
     abnormal: whether it left that range for good, or is outside it now, since when, on which side and how far (`score`, 1.0 = the
     threshold). fulfils: whether the numeric filters on its metric hold; None where there are none."""
 

@@ -80,6 +80,24 @@ def unit(metric: str, magnitude: float) -> Unit:
     return Unit(base / scale, suffix)
 
 
+_SPOKEN = {
+    "s": ("time", 1.0),
+    "ms": ("time", 1e-3),
+    "%": ("percent", 1.0),
+    **{f"{p}{i}b": ("bytes", 2.0 ** (10 * n)) for n, p in ((1, "k"), (2, "m"), (3, "g"), (4, "t")) for i in ("", "i")},
+}
+
+
+def in_unit_of(metric: str, value: float, spoken: str) -> float:
+    """A value that was told in a unit ("500 ms") in that of a metric whose name tells it: 0.5 of `latency_seconds`.
+
+    As it is where the name tells none, or another kind of thing."""
+    name = _COUNTED.sub("", metric.lower())
+    kind, base = next(((k, b) for ending, k, b in _ENDINGS if name.endswith(ending)), ("", 1.0))
+    said, scale = _SPOKEN.get(spoken.lower(), ("none", 1.0))
+    return value * scale / base if said == kind else value
+
+
 def _per_second(counted: str, magnitude: float) -> Unit:
     """Of a counter's rate; seconds of processor time per second are cores, other seconds per second are a plain share."""
     if counted.endswith("seconds"):

@@ -98,9 +98,9 @@ def _values(asked: _Asked) -> str:
     for metric in dict.fromkeys(f.metric for f in known):
         mine = [f for f in known if f.metric == metric]
         if len(mine) == 1:
-            parts.append(f"{plain(metric)} of {mine[0].node}: {_value(mine[0], asked)}{_against(mine[0], asked)}")
+            parts.append(f"{plain(metric)} of {mine[0].node}: {_value(mine[0], asked)}{_against(mine[0])}")
             continue
-        said = ", ".join(f"{f.node} {_brief_value(f, asked)}{_briefly(f, asked)}" for f in mine[:MOST_SAID])
+        said = ", ".join(f"{f.node} {_brief_value(f, asked)}{_briefly(f)}" for f in mine[:MOST_SAID])
         more = f" and {len(mine) - MOST_SAID} more" if len(mine) > MOST_SAID else ""
         parts.append(f"{plain(metric)}: {said}{more}{_compared(mine, asked)}")
     return "; ".join(parts[:MOST_SAID]) + (f"; and {len(parts) - MOST_SAID} more" if len(parts) > MOST_SAID else "")
@@ -241,12 +241,12 @@ def _departed(f: Figure, asked: _Asked, *, alone: bool = False) -> str:
         up = f.direction is Direction.UP
         furthest = f"{'up' if up else 'down'} to {said(f.most if up else f.least, f.metric)}"
         return f"{name} was {side} its range of {_range(f)}{since}, {furthest}; {said(f.last, f.metric)} now"
-    return f"{name} is {side} its range of {_range(f)}{since}: {_value(f, asked)}{_times(f, asked)}"
+    return f"{name} is {side} its range of {_range(f)}{since}: {_value(f, asked)}{_times(f)}"
 
 
-def _times(f: Figure, asked: _Asked) -> str:
+def _times(f: Figure) -> str:
     """By how much."""
-    shift = _shift(f, asked)
+    shift = f.change
     return f" ({_factor(shift)})" if shift is not None and abs(shift) >= AS_BEFORE else ""
 
 
@@ -254,11 +254,11 @@ def _others(asked: _Asked, abnormal: Sequence[Figure], normal: Sequence[Figure])
     if abnormal:
         more = f"; and {len(abnormal) - 3} more" if len(abnormal) > 3 else ""
         return f"Also abnormal: {'; '.join(_departed(f, asked) for f in abnormal[:3])}{more}"
-    if len(normal) == 1:
+    if len(normal) <= 1:
         return _course(asked)
     within = [f"{f.node} {plain(f.metric)} {_value(f, asked)} in {_range(f)}" for f in normal[:3]]
     more = f"; and {len(normal) - 3} more" if len(normal) > 3 else ""
-    return f"Within range: {'; '.join(within)}{more}" if within else "Nothing else was asked about"
+    return f"Within range: {'; '.join(within)}{more}"
 
 
 def _elsewhere(asked: _Asked, findings: Findings) -> str:
@@ -332,7 +332,8 @@ def _rests_on(asked: _Asked) -> str:
     before = panel.times[~now]
     against = f", against {len(before)} before" if len(before) else ", with nothing before to compare with"
     notes = "".join(f". {limit.note}" for limit in asked.limits if limit.note)
-    unseen = sorted({g.what for g in asked.gaps})
+    notes += "".join(f". Not applied: {g.what} ({g.why})" for g in asked.gaps if g.what.startswith("filter "))
+    unseen = sorted({g.what for g in asked.gaps if not g.what.startswith("filter ")})
     blind = f". Not seen: {', '.join(unseen[:3])}{' and more' if len(unseen) > 3 else ''}" if unseen else ""
     return f"Rests on {samples} samples {_every(step)} apart{together}{against}{notes}{blind}"
 
@@ -386,15 +387,10 @@ def _brief_value(f: Figure, asked: _Asked) -> str:
     return f"{said(f.mean, f.metric)} on average"
 
 
-def _shift(f: Figure, asked: _Asked) -> float | None:
-    """From the baseline to the value that is told, as a share of it."""
-    return (_number(f, asked) - f.baseline) / abs(f.baseline) if f.baseline else None
-
-
-def _against(f: Figure, asked: _Asked) -> str:
+def _against(f: Figure) -> str:
     if f.baseline is None:
         return ", with no samples before"
-    shift = _shift(f, asked)
+    shift = f.change
     if shift is None:
         return ", 0 before"
     if abs(shift) < AS_BEFORE:
@@ -402,8 +398,8 @@ def _against(f: Figure, asked: _Asked) -> str:
     return f", {_factor(shift)} against {said(f.baseline, f.metric)} before"
 
 
-def _briefly(f: Figure, asked: _Asked) -> str:
-    shift = _shift(f, asked)
+def _briefly(f: Figure) -> str:
+    shift = f.change
     if shift is None:
         return ""
     return " (as before)" if abs(shift) < AS_BEFORE else f" ({_factor(shift)})"

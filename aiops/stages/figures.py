@@ -182,7 +182,7 @@ def _figure(
         "most": float(seen.max()),
         "most_at": from_ns(int(panel.times[rows[int(seen.argmax())]])),
         "total": float((seen * steps_s(panel.times)[rows]).sum()) if course.counter else None,
-        "change": _change(mean, figure.baseline),
+        "change": _change(float(seen[-1]) if task.inputs.window is None else mean, figure.baseline),
         "fulfils": all(_holds(limit, seen, task) for limit in bounds) if bounds else None,
     }
     if figure.band is not None and scale > 0:

@@ -140,4 +140,5 @@ def catalog_of(series: Iterable[Labels], known: Iterable[str], entities: Entitie
     # `_entry` and its like are measurements of the whole, not services that one can ask about.
     named = sorted(name for name in services if name and not name.startswith("_"))
     alone = {metric: node for metric, node in carriers.items() if node in set(named)}
-    return Catalog(tuple(named), tuple(sorted(set(having) - {""})), aliases, alone)
+    owners = {metric: tuple(sorted(nodes & set(named))) for metric, nodes in sorted(having.items())}
+    return Catalog(tuple(named), tuple(sorted(set(having) - {""})), aliases, alone, owners)

@@ -85,7 +85,9 @@ def test_the_numbers_are_those_of_the_samples() -> None:
         (now[-1], np.nanmean(now), np.nanmin(now), np.nanmax(now), np.nanmean(before))
     )
     assert one.samples == NOW - 1
-    assert one.change == pytest.approx(np.nanmean(now) / np.nanmean(before) - 1)
+    assert one.change == pytest.approx(now[-1] / np.nanmean(before) - 1), "of the number that is told"
+    (over_a_time,) = figures(panel({("cart", "qps"): values}), task("cart", metrics=("qps",), window=True))
+    assert over_a_time.change == pytest.approx(np.nanmean(now) / np.nanmean(before) - 1)
     assert one.most_at == from_ns(int(TIMES[BEFORE + int(np.nanargmax(now))]))
     assert (one.abnormal, one.direction, one.since) == (True, Direction.UP, AT)
 

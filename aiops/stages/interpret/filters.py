@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aiops import units
 from aiops.stages.interpret.lexicon import ENVIRONMENTS, NAMED_LABELS
 from aiops.stages.interpret.match import Mention
 from aiops.stages.interpret.timegrammar import number
@@ -38,6 +39,7 @@ _SCALE = {
     "billion": 1e9,
     "hundred": 1e2,
 }
+_UNITS = {"毫秒": "ms", "秒": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "percent": "%"}
 _REGION = r"(?:(?:us|eu|ap|sa|ca|me|af|cn|il|mx)-(?:gov-)?(?:northeast|northwest|southeast|southwest|north|south|east|west|central|hangzhou|shanghai|beijing|shenzhen|hongkong|qingdao|chengdu|guangzhou)-?\d?)"
 _PAIR = re.compile(
     r"(?a)(?<![\w.<>])(?P<key>[a-z_][a-z0-9_.]{0,62})\s*={1,2}\s*[\"']?(?P<value>[a-z0-9][a-z0-9_.:/-]{0,127})"
@@ -45,7 +47,7 @@ _PAIR = re.compile(
 _LABELLED = re.compile(
     r"(?a)(?<![a-z0-9_-])(?:"
     + "|".join(f"(?P<{key}>{words})" for key, words in NAMED_LABELS.items() if key not in {"env", "status", "node"})
-    + r")\s*(?:is |named |called |:|为|是|叫)?\s*(?P<value>[a-z0-9](?:[a-z0-9._/-]*[a-z0-9])?)(?![a-z0-9])"
+    + r")(?:(?<![a-z])|(?![a-z_]))\s*(?:is |named |called |:|为|是|叫)?\s*(?P<value>[a-z0-9](?:[a-z0-9._/-]*[a-z0-9])?)(?![a-z0-9])"
 )
 _ENVIRONMENTS = tuple((value, re.compile(pattern, re.ASCII)) for value, pattern in ENVIRONMENTS)
 _STATUS = re.compile(
@@ -134,9 +136,12 @@ _NO_VALUE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Condition:
+    """`text`: as it was spoken, in plain digits; `exact`: the same in the metric's own unit, where both units are known."""
+
     text: str
     start: int
     end: int
+    exact: str = ""
 
 
 def find(
@@ -163,11 +168,15 @@ def _comparisons(text: str, metrics: Sequence[Mention], taken: Sequence[tuple[in
         if value is None or metric is None:
             continue
         under = match.group("under") is not None or match.group("after") in {"以下", "or less", "or lower", "or below"}
-        found.append(Condition(f"{metric.name}{'<' if under else '>'}{value}", match.start(), match.end()))
+        groups = match.groupdict()
+        unit = next((groups[key] for key in ("u", "u2", "u3") if groups.get(key)), "")
+        spoken, exact = _plain(value), _plain(units.in_unit_of(metric.name, value, _UNITS.get(unit, unit)))
+        limit = f"{metric.name}{'<' if under else '>'}"
+        found.append(Condition(f"{limit}{spoken}", match.start(), match.end(), f"{limit}{exact}"))
     return found
 
 
-def _value(match: re.Match[str]) -> str | None:
+def _value(match: re.Match[str]) -> float | None:
     groups = match.groupdict()
     spoken = next((groups[key] for key in ("n", "n2", "n3") if groups.get(key)), "")
     scale = next((groups[key] for key in ("k", "k2", "k3") if groups.get(key)), "")
@@ -176,8 +185,12 @@ def _value(match: re.Match[str]) -> str | None:
         amount = -(number(spoken[1:]) or 0.0)
     if amount is None:
         return None
-    amount *= _SCALE.get(scale, 1.0)
-    return str(int(amount)) if amount == int(amount) else repr(round(amount, 6))
+    return amount * _SCALE.get(scale, 1.0)
+
+
+def _plain(amount: float) -> str:
+    """In plain digits."""
+    return str(int(amount)) if amount == int(amount) else f"{amount:.9f}".rstrip("0").rstrip(".")
 
 
 def _about(text: str, match: re.Match[str], metrics: Sequence[Mention]) -> Mention | None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aiops.stages.interpret import questions
+from aiops.stages.interpret.lexicon import EVERY
 from aiops.stages.interpret.slots import Reading, Slots
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def edit(heard: Heardings, cue: Mapping[str, bool], context: Slots) -> Reading:
         changed.update(values)
 
     _names(heard, context, change)
+    if not heard.services.services and EVERY.search(heard.text):
+        change(services=())
     _time_and_form(heard, change, context)
     intent = _intent(heard, cue, context)
     if intent != context.intent or (heard.action not in ("none", context.action)):
@@ -80,22 +84,22 @@ def _checked(reading: Reading, heard: Heardings, changed: set[str]) -> Reading:
         return replace(
             reading,
             slots=replace(slots, intent="clarify", services=()),
-            question=f"I don't know {unknown[:60]}. Which service do you mean?",
+            question=questions.ask("unknown", heard.text, unknown[:60]),
             choices=near(unknown, known),
         )
     if heard.action_asked_about:
         return replace(
             reading,
             slots=replace(slots, intent="clarify"),
-            question="Shall I find the cause first, or plan the change for your approval?",
-            choices=("find the cause first", "plan it for approval"),
+            question=questions.ask("offer", heard.text),
+            choices=questions.choices(("find the cause first", "plan it for approval"), heard.text),
         )
     if problem:
-        return replace(
-            reading, slots=replace(slots, intent="clarify"), question=f"I heard {problem}. Which time do you mean?"
-        )
-    if not slots.services:
-        return replace(reading, slots=replace(slots, intent="clarify"), question="Which service is this about?")
+        asked = questions.ask("time", heard.text, questions.translated(problem, heard.text))
+        return replace(reading, slots=replace(slots, intent="clarify"), question=asked)
+    if not slots.services and not (slots.intent in {"query", "detect"} and EVERY.search(heard.text)):
+        asked = questions.ask("service", heard.text)
+        return replace(reading, slots=replace(slots, intent="clarify"), question=asked)
     if not changed:
         return replace(reading, doubts=("changes nothing",))
     return reading

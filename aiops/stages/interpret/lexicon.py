@@ -102,7 +102,15 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "qps",
-        ("qps", "rps", "throughput", "request_rate", "requests"),
+        (
+            "qps",
+            "rps",
+            "throughput",
+            "request_rate",
+            "requests",
+            "workload",
+            r"(?:^|_)(?:ops|invocations|calls|hits)(?:$|_)",
+        ),
         (
             r"qps|rps|tps|(?:requests?|reqs?|queries|transactions|calls|hits)(?:[ -]?(?:per|a|/)[ -]?(?:second|sec|s|minute)\b|[ -]rates?|[ -]volumes?|[ -]counts?)|req/s|reqs?\b|throughput|(?:call|query) (?:rate|volume)|traffic(?: (?:volume|level)s?)?|request load|how busy|(?:no|zero|barely any|hardly any|any|few) (?:new |more )?(?:requests?|calls|hits|queries)(?! (?:fail|error|time|succeed|work))|(?:no ?(?:one|body))(?:'s| is| are| was)? (?:\w+ )?(?:hitting|calling|using|visiting|querying)|(?:went|gone|goes|fell|is|been) (?:quiet|silent|dark)|requests? (?:coming in|drying up|dried up|stopped|vanish\w*|disappear\w*)|"
             r"每秒(?:的?请求|查询|事务)(?:数|量)?|请求(?:量|数|速率|总量)|(?:吞吐|访问|调用|查询)量?(?:率)?(?=$|[^\w]|[\u4e00-\u9fff])(?<!查询)(?<!访问)(?<!调用)|流量|并发量?|没(?:有)?(?:什么|啥)?人(?:访问|请求|调用|打|用|来)|没(?:有)?(?:什么|啥)?(?:请求|流量|访问)|(?<![数用容余流总剩])量(?=看|正常|不正常|异常|大不|小不|跌|掉|涨|降|猛|突|对|有点|咋|怎)"
@@ -174,7 +182,7 @@ FORECAST = re.compile(
 )
 DETECT = re.compile(
     r"(?a)\b(?:anomal\w+|abnormal\w*|ab-normal|unusual(?:ly)?|weird(?:ly|ness)?|strange(?:ly|r)?|odd(?:ly|ities)?|oddness|suspicious\w*|out of (?:the )?ordinary|out of (?:line|whack|range|band)|outliers?|irregular\w*|deviat\w*|normal(?:ly)?|as (?:usual|expected)|healthy|health|fishy|funny|funky|unexpected(?:ly)?|atypical|off (?:today|lately|recently|or not|in any way)|look(?:s|ing)? (?:ok|okay|fine|good|right|off|alright|sane|all right|healthy)|(?:does|do|did|is|are) [^.;]{0,60}\blook(?:s|ing)?\b|or is it (?:just )?me|is it just me|am i (?:imagining|seeing things)|(?:seem|feel|smell)s? (?:\w+ ){0,2}(?:off|weird|odd|wrong|fishy|normal|fine|ok|okay|right)|off to (?:you|anyone)|kosher|legit|(?:higher|lower|slower|faster|worse|better|more|less|busier|noisier) than (?:usual|normal|average|typical|it (?:was|used to be|should be)|expected|before|last week|yesterday)|is it me\b|just me\b|whack|wack|screwy|hinky|amiss|awry|rough|concerning|worrying|worth worrying|sus\b|sketchy|iffy|dodgy|(?:is|are|was|were|has|have) .{0,60}?\b(?:ok|okay|fine|alright|stable|off|sane|misbehav\w+|behav\w+|acting|spiking|ok\?)|(?:any|anything|something|is there) .{0,30}?(?:wrong|off|odd|problem|problems|issue|issues|spikes?|outages?|regressions?)|"
-    r"(?:is|are|was|were|has|have|did|does|do) [^.;,]{0,60}?\b(?:up|high|higher|elevated|dropp\w+|ris\w+|leak\w*|climb\w*|grow\w*|degrad\w+|slow\w*|low|lower|jump\w*|increas\w+|spik\w+|flapp\w+|unstable|stable|steady|fluctuat\w+|drift\w*)\b[^.;,]{0,30}\?|detect\w*|sanity[ -]check|health[ -]?check|all good|everything (?:ok|okay|fine|good|alright)|stick(?:s|ing)? out|stand(?:s|ing)? out|behav(?:e|es|ing) (?:normally|itself|themselves|well|oddly|badly|differently))\b"
+    r"(?:is|are|was|were|has|have|did|does|do) [^.;,]{0,60}?\b(?:up|high|higher|elevated|dropp\w+|ris\w+|leak\w*|climb\w*|grow\w*|degrad\w+|slow\w*|low|lower|jump\w*|increas\w+|spik\w+|flapp\w+|unstable|stable|steady|fluctuat\w+|drift\w*)\b(?=[^.;,]{0,30}\?)|detect\w*|sanity[ -]check|health[ -]?check|all good|everything (?:ok|okay|fine|good|alright)|stick(?:s|ing)? out|stand(?:s|ing)? out|behav(?:e|es|ing) (?:normally|itself|themselves|well|oddly|badly|differently))\b"
     r"|(?:高|低|慢|快|多|少)于(?:平常|平时|往常|正常|预期|以往)|比(?:平常|平时|往常|正常|以前|昨天|上周)(?:高|低|慢|快|多|少|大|小)|是否(?:偏?高|偏?低|变慢|有问题)|是不是(?:有点|有些|偏|变|出)|有啥(?:古怪|猫腻|幺蛾子|不妥)|古怪|猫腻|幺蛾子|异样|异常|反常|不正常|正不正常|正常(?:吗|么|不|没|否|范围)?|是否正常|不对劲|对劲|有没有(?!办法|人|可能|文档|谁|什么办法)|是不是(?!该|要|应该|因为|由于)|(?:高|稳|涨了?|掉了?|抖|抖动|泄漏|上升|下降|升高|下跌)(?:吗|么|没有?(?=$|[?,。!])|不(?=$|[?,。!]))|[没有](?:什么|啥)?(?:异样|古怪|蹊跷)|[没有](?:什么|啥)(?:毛病|问题|事儿?|异常)|有无(?:问题|波动)|健康|稳定吗|稳不稳|平稳(?:吗|么)|离群|毛刺|突变|偏离|奇怪|怪怪的|(?:有点|有些|挺|很)怪|怪(?=吗|么|不)|(?:哪儿|哪里|哪|有点|有些|是不是)不对(?!付)|诡异|没事吧|有事吗|还好吗|好着(?:吗|呢吗|没)|检测|体检|巡检|ok吗|ok不"
 )
 REPORT = re.compile(
@@ -192,6 +200,13 @@ LOOKING = re.compile(
 )
 WHY_STRONG = re.compile(
     r"(?a)\b(?:why|how come|root[ -]?causes?|rca|what(?:'s| is)? (?:causing|behind)|what caused|wtf|troubleshoot|diagnose|investigate|figure out|dig into|look into)\b|为什么|为啥|为何|原因|根因|怎么回事|咋回事|排查|诊断"
+)
+
+# Asked of whatever there is, not of one service.
+EVERY = re.compile(
+    r"(?a)\b(?:which|what|any|all|every|each|list|how many|other|top(?: \d+)?)(?: of)?(?: the| our| my| all)? (?:\w+ )?(?:micro)?(?:services?|apps?|applications?|components?|workloads?)\b"
+    r"|\b(?:everything|anything|everywhere|across the board|(?:whole|entire) (?:system|platform|stack))\b|\b(?:micro)?services (?:with|whose|that|having|over|above|below|under|where)\b"
+    r"|(?:哪些|哪个|哪几个|哪一个|所有|全部|各个?|每个|任何|其他)的?(?:微服务|服务|应用|组件|模块)|整个(?:系统|平台)|全(?:局|站|系统|部正常)|有(?:什么|哪些|没有)(?:服务|应用|异常)"
 )
 
 # Said of a service, these mean that its requests fail, though no metric is named.

@@ -6,6 +6,7 @@ no part of it is taken for a name that is. The matcher is built once per catalog
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,8 +19,10 @@ from aiops.domain import Catalog
 from aiops.schema.task import NAME
 from aiops.stages.interpret import metricnames
 from aiops.stages.interpret.lexicon import ROLES, VERB_USES
+from aiops.stages.interpret.service_words import chinese_names, english_of
 from aiops.stages.interpret.vocabulary import CONFUSABLE, GENERIC, KNOWN_WORDS, words
 
+LOOKS_LIKE = 70.0  # of 100: what resembles a word less is no better a choice than any other
 _TOKEN = re.compile(r"(?a)[a-z0-9]+(?:[-_.#][a-z0-9]+)*")
 _NAME = re.compile(NAME)
 _HAN = re.compile(r"(?a)[\u4e00-\u9fff]")
@@ -66,8 +69,12 @@ class Matcher:
         latin = {form: name for form, name in self._said.items() if form not in han}
         self._latin = _alternation(latin, r"(?<![a-z0-9_.@/-])(?:", r")(?:'s)?(?![a-z0-9_@/]|[-.][a-z0-9])")
         self._han = _alternation(han, "(?:", f"){_ZH_SUFFIX}")
+        common = chinese_names(catalog.services)
+        self._common_names = {form: names for form, names in common.items() if form not in self._said}
+        self._common = _alternation(dict.fromkeys(self._common_names, ""), "(?:", ")")
         self._fuzzy = _buckets(form for form in latin if len(form) >= 4 and " " not in form)
         self.words = frozenset(word for form in latin for word in re.split(r"[-_ ]", form))
+        self._unmet = metricnames.unmet(catalog.metrics)
         self._metric, self._metric_names = metricnames.pattern_of(metricnames.concepts(catalog.metrics))
 
     def speaks(self, text: str) -> bool:
@@ -145,6 +152,29 @@ class Matcher:
     def errors(self) -> tuple[str, ...]:
         """The metric of failed requests, where the catalog has one."""
         return tuple(dict.fromkeys(mention.name for mention in self.metrics("error rate")))
+
+    def chinese(self, text: str) -> Mentions:
+        """Services by what they are commonly called in Chinese, in a text that names none otherwise."""
+        found, either = [], []
+        for match in self._common.finditer(text):
+            meant = self._common_names[match.group("form")]
+            use = VERB_USES.get(match.group("form"))
+            if use and any(hit.start() <= match.start() < hit.end() for hit in use.finditer(text)):
+                continue
+            if len(meant) == 1:
+                found.append(Mention(meant[0], match.start(), match.end()))
+            else:
+                either.append(match.group("form"))
+        return Mentions(tuple(found), (), tuple(either))
+
+    def called(self, word: str) -> tuple[str, ...]:
+        """The services that a word which fits several may stand for."""
+        return self._common_names.get(word) or self._families.get(word, ())
+
+    def unmet(self, text: str) -> str:
+        """What a text calls a quantity that no metric of the catalog measures; "" where there is none."""
+        found = self._unmet.search(text)
+        return found.group() if found else ""
 
     def metrics(self, text: str) -> tuple[Mention, ...]:
         """Metrics in normalised `text`, in the order spoken, the more specific reading first."""
@@ -350,6 +380,24 @@ def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 
 def near(word: str, catalog: Catalog) -> tuple[str, ...]:
-    """Up to five catalog services that look most like `word`: choices to offer, never an answer."""
-    scored = sorted(catalog.services, key=lambda name: (-fuzz.partial_ratio(word, name.lower()), name))
-    return tuple(scored[:5])
+    """Up to five catalog services that look or mean most like `word`: choices to offer, never an answer.
+
+    Where none looks like it, a neutral five; ties are broken by a neutral rule too."""
+    return looks_like(word, catalog) or any_of(catalog.services)
+
+
+def looks_like(word: str, catalog: Catalog) -> tuple[str, ...]:
+    """Up to five services whose names resemble `word`, or what it is in English, the nearest first."""
+    wanted = [english.lower() for english in english_of(word)]
+    scores = {name: max(fuzz.WRatio(one, name.lower()) for one in wanted) for name in catalog.services}
+    close = [name for name in catalog.services if scores[name] >= LOOKS_LIKE]
+    return tuple(sorted(close, key=lambda name: (-scores[name], _neutral(name)))[:5])
+
+
+def any_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Up to five names in an order that favours none."""
+    return tuple(sorted(names, key=_neutral)[:5])
+
+
+def _neutral(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from aiops.kernels.kinds import Kind, kind_of
 from aiops.stages.interpret.lexicon import METRIC_WORDS, METRICS
 from aiops.stages.interpret.vocabulary import KNOWN_WORDS, words
 
@@ -37,10 +38,37 @@ def concepts(metrics: Iterable[str]) -> tuple[tuple[str, str], ...]:
     lowered = {name: name.lower() for name in sorted(names)}
     said += [_percentile(percentile, lowered) for percentile in _PERCENTILES]
     for _, wanted, phrases in METRICS:
-        whole = next((n for pattern in wanted for n, low in lowered.items() if re.search(pattern, low)), "")
+        fitting = (n for pattern in wanted for n, low in lowered.items() if re.search(pattern, low))
+        whole = next(iter(sorted(fitting, key=lambda n: kind_of(n) is Kind.CLIENT_LATENCY)), "")
         if whole:
             said.append((phrases, whole))
     return tuple(said)
+
+
+def unmet(metrics: Iterable[str]) -> re.Pattern[str]:
+    """What people call quantities of the trade that none of these metrics measures."""
+    lowered = [name.lower() for name in metrics]
+    absent = [
+        phrases for _, wanted, phrases in METRICS if not any(re.search(p, low) for p in wanted for low in lowered)
+    ]
+    return pattern_of([(phrases, "") for phrases in absent])[0]
+
+
+def alike(name: str, others: Iterable[str]) -> tuple[str, ...]:
+    """Those of `others` that mean the same as `name`: the same percentile of a latency, or the same quantity of the trade; the
+    best first, what a service measures of its own clients last."""
+    lowered = {one: one.lower() for one in sorted(others)}
+    number = next((p for p in sorted(_PERCENTILES, key=len, reverse=True) if _ends(p).search(name.lower())), "")
+    if number:
+        patterns: Sequence[str] = [_ends(number).pattern]
+    else:
+        patterns = next((wanted for _, wanted, _ in METRICS if any(re.search(p, name.lower()) for p in wanted)), ())
+    found = [one for pattern in patterns for one, low in lowered.items() if re.search(pattern, low)]
+    return tuple(sorted(dict.fromkeys(found), key=lambda one: kind_of(one) is Kind.CLIENT_LATENCY))
+
+
+def _ends(percentile: str) -> re.Pattern[str]:
+    return re.compile(rf"p_?{percentile}(?![0-9])")
 
 
 def pattern_of(said: Sequence[tuple[str, str]]) -> tuple[re.Pattern[str], dict[str, str]]:
@@ -90,7 +118,10 @@ def _percentile(percentile: str, lowered: Mapping[str, str]) -> tuple[str, str]:
     """p99 in all its spellings, and the catalog's metric of it."""
     ends = rf"(?<![0-9]){percentile}(?![0-9])"
     wanted = (rf"(?:latency|duration|response).*{ends}", rf"{ends}.*(?:latency|duration|response)", rf"p_?{ends}")
-    name = next((n for pattern in wanted for n, low in lowered.items() if re.search(pattern, low)), "")
+    # Where there is no such metric, the buckets of a histogram know every percentile.
+    buckets = (r"(?:latency|duration|response|request).*(?:seconds|_ms|milliseconds)_bucket$",)
+    fitting = [n for pattern in (*wanted, *buckets) for n, low in lowered.items() if re.search(pattern, low)]
+    name = next(iter(sorted(fitting, key=lambda n: kind_of(n) is Kind.CLIENT_LATENCY)), "")
     number = r"99[.]?9" if percentile == "999" else percentile
     more_en, more_zh = {
         "99": (r"tail[ -]latenc(?:y|ies)|slowest (?:1%|one percent)", "|九九线|尾延迟|长尾延迟|长尾时延"),

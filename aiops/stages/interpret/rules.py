@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aiops.domain import Catalog
-from aiops.stages.interpret import actions, filters, followup, guards, spelling, timegrammar
+from aiops.stages.interpret import actions, filters, followup, guards, questions, spelling, strangers, timegrammar
 from aiops.stages.interpret.lexicon import (
     COMPLAINT,
     DETECT,
     DIAGNOSE,
     DOWN,
+    EVERY,
     FORECAST,
     LOOKING,
     QUERY,
@@ -25,7 +26,7 @@ from aiops.stages.interpret.lexicon import (
     WHY_STRONG,
 )
 from aiops.stages.interpret.marking import marked
-from aiops.stages.interpret.match import Matcher, Mention, Mentions, near
+from aiops.stages.interpret.match import Matcher, Mention, Mentions, any_of, looks_like, near
 from aiops.stages.interpret.slots import READ_ONLY, Reading, Slots
 from aiops.stages.interpret.text import MAX_CHARS, RAW_CHARS, normalise, strip_quoted
 from aiops.stages.interpret.timegrammar import Heard
@@ -49,7 +50,10 @@ _RELEASE_BEFORE = re.compile(rf"(?a)\b{_RELEASE}s?(?: (?:from|of|made|done|we di
 _RELEASE_AFTER = re.compile(
     rf"(?a)(?:'s)?\s*(?:[\w-]+\s+){{0,2}}?{_RELEASE}|(?:的|那次|这次|那个|上午|下午|刚)*(?:发布|上线|变更|部署|版本|发的版|更新)"
 )
-GUESSES = ("nothing says what kind of question it is", "nothing says what is wrong")  # good enough where nobody can be asked
+GUESSES = (
+    "nothing says what kind of question it is",
+    "nothing says what is wrong",
+)  # good enough where nobody can be asked
 _EMPTY_WORDS = frozenset(
     [
         "the",
@@ -91,6 +95,7 @@ class Heardings:
     action: str
     action_asked_about: bool
     output: str
+    unmet: str = ""  # a quantity that was named and that no metric measures
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -104,22 +109,25 @@ class Heardings:
 def read(text: str, matcher: Matcher, now: datetime, context: Slots | None = None) -> Reading:
     """One utterance -> slots. `now` is aware, in the speaker's zone."""
     if len(text) > RAW_CHARS:
-        return _too_long(RAW_CHARS)
+        return _too_long(RAW_CHARS, text)
     said, quoted = _unquoted(text, matcher)
     if len(said) > MAX_CHARS:
-        return _too_long(MAX_CHARS)
+        return _too_long(MAX_CHARS, said)
     said = spelling.correct(said, matcher.words)
     reason = guards.refusal(said)
     if reason:
-        return Reading(Slots(intent="reject"), question=reason)
+        return Reading(Slots(intent="reject"), question=questions.translated(reason, said))
     heard = hear(said, matcher, now, quoted=quoted)
     if not heard.services.services and not heard.metrics and context is None:
         off = guards.off_topic(said)
         if off:
-            return Reading(Slots(intent="reject"), question=off)
+            return Reading(Slots(intent="reject"), question=questions.translated(off, said))
     if context is not None and followup.is_edit(heard, cues(heard)):
-        return replace(followup.edit(heard, cues(heard), context), said=said, marked=marked(heard))
-    return replace(_fresh(heard, matcher), said=said, marked=marked(heard))
+        reading = followup.edit(heard, cues(heard), context)
+    else:
+        reading = _fresh(heard, matcher)
+    exact = {c.text: c.exact for c in heard.conditions if c.exact}
+    return replace(reading, said=said, marked=marked(heard), exact=exact)
 
 
 def listen(text: str, matcher: Matcher, now: datetime) -> Heardings:
@@ -147,8 +155,42 @@ def hear(said: str, matcher: Matcher, now: datetime, *, quoted: bool = False) ->
     conditions = filters.find(blank, metrics, spans, lowered)
     used = {c.text.partition("=")[2] for c in conditions if "=" in c.text}
     unknown = tuple(u for u in names.unknown if u not in used and not any(u in c.text for c in conditions))
-    names = replace(names, unknown=unknown)
-    return Heardings(said, quoted, times, names, metrics, conditions, action, about, output_of(said))
+    names = _further(replace(names, unknown=unknown), said, [*metrics, *times, *conditions], matcher)
+    return Heardings(
+        said,
+        quoted,
+        times,
+        names,
+        metrics,
+        conditions,
+        action,
+        about,
+        output_of(said),
+        "" if metrics else matcher.unmet(blank),
+    )
+
+
+def _further(
+    names: Mentions, said: str, others: Sequence[Mention | Heard | filters.Condition], matcher: Matcher
+) -> Mentions:
+    """With what services are commonly called in Chinese, where the text names none otherwise or in a row with one, and with the
+    strangers in such a row."""
+    known = [(m.start, m.end) for m in names.services]
+    rest = _blank(_spaced(said, [(m.start, m.end) for m in others]), known)
+    common = matcher.chinese(rest)
+    # What looked like a service that nobody knows ("结账服务") may be a common name of one that is there.
+    known_now = {said[m.start : m.end] for m in common.services}
+    names = replace(names, unknown=tuple(u for u in names.unknown if not any(u.startswith(k) for k in known_now)))
+    if names.services or names.unknown:
+        beside = tuple(m for m in common.services if strangers.joined(rest, m.start, m.end))
+        rest = _blank(rest, [(m.start, m.end) for m in beside])
+        common = Mentions(beside, strangers.in_a_row(rest), ())
+    services = tuple(sorted([*names.services, *common.services], key=lambda m: m.start))
+    return Mentions(
+        services,
+        tuple(dict.fromkeys([*names.unknown, *common.unknown])),
+        names.either or (common.either if not services else ()),
+    )
 
 
 def output_of(said: str) -> str:
@@ -236,7 +278,8 @@ def _fresh(heard: Heardings, matcher: Matcher) -> Reading:
         for name in ("intent", "services", "metrics", "time", "filters", "action", "output")
     }
     settled = settle(Reading(slots, origins=origins, wanted=intent), heard, matcher.catalog, cue, problem)
-    return replace(settled, doubts=settled.doubts or _guessed(settled.slots, cue))
+    note = questions.ask("unmet", heard.text, heard.unmet) if heard.unmet and not settled.slots.metrics else ""
+    return replace(settled, doubts=settled.doubts or _guessed(settled.slots, cue), note=settled.note or note)
 
 
 def _guessed(slots: Slots, cue: Mapping[str, bool]) -> tuple[str, ...]:
@@ -253,47 +296,69 @@ def _guessed(slots: Slots, cue: Mapping[str, bool]) -> tuple[str, ...]:
 
 def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[str, bool], problem: str) -> Reading:  # noqa: PLR0911 - one reason, one line
     """Semantic checks: what can't be meant, or is not known, is asked back with one question."""
-    slots, names = reading.slots, heard.services
+    slots, names, text = reading.slots, heard.services, heard.text
     if problem:
-        return _ask(reading, f"I heard {problem}. Which time do you mean?", ())
+        return _ask(reading, questions.ask("time", text, questions.translated(problem, text)), ())
     if names.unknown:
-        return _ask(
-            reading,
-            f"I don't know {_listed(names.unknown)}. Which service do you mean?",
-            near(names.unknown[0], catalog),
-        )
+        return _ask_about(reading, text, names.unknown, catalog)
     if names.either and not slots.services:
-        return _ask(
-            reading,
-            f"Several services are called {_listed(names.either[:1])}. Which one?",
-            near(names.either[0], catalog),
-        )
+        either = Catalog(_called(names.either[0], catalog) or catalog.services, ())
+        return _ask(reading, questions.ask("either", text, names.either[0]), near(names.either[0], either))
     if heard.action_asked_about:
-        return _ask(
-            reading,
-            _offer(slots.services),
-            ("find the cause first", "plan it for approval"),
-            doubt="asks about an action",
-        )
-    if not slots.services and slots.intent == "forecast" and _spelt_out(heard, catalog):
-        return reading  # of whatever has it: a forecast needs no service
+        both = questions.choices(("find the cause first", "plan it for approval"), text)
+        return _ask(reading, _offer(slots.services, text), both, doubt="asks about an action")
+    if not slots.services and _needs_none(heard, slots, catalog):
+        return reading
     if not slots.services:
-        reading = replace(reading, slots=replace(slots, metrics=_named(heard)))
-        return _ask(reading, "Which service is this about?", tuple(catalog.services[:5]))
+        return _ask_which(replace(reading, slots=replace(slots, metrics=_named(heard))), heard, catalog)
     if not reading.wanted and _says_something(heard):
         # A statement about a known service that no word of ours explains: a read-only guess, which the model may better.
         guess = replace(slots, intent="diagnose")
         return replace(reading, slots=guess, wanted="diagnose", doubts=("a statement without a known cue",))
     if not reading.wanted:
-        return _ask(
-            reading,
-            f"What do you want to know about {_listed(slots.services)}?",
-            ("find the cause", "show a metric", "check for anomalies", "forecast"),
-            doubt="no cue",
-        )
+        kinds = questions.choices(("find the cause", "show a metric", "check for anomalies", "forecast"), text)
+        return _ask(reading, questions.ask("about", text, _listed(slots.services)), kinds, doubt="no cue")
     if slots.intent == "query" and not cue["query"] and len(slots.services) and not slots.metrics:
         return replace(reading, doubts=("nothing says what to show",))
     return reading
+
+
+def _ask_about(reading: Reading, text: str, strangers: Sequence[str], catalog: Catalog) -> Reading:
+    """What is meant by words that are no service's name."""
+    key = "unknown" if looks_like(strangers[0], catalog) else "stranger"
+    return _ask(reading, questions.ask(key, text, _listed(strangers)), near(strangers[0], catalog))
+
+
+def _ask_which(reading: Reading, heard: Heardings, catalog: Catalog) -> Reading:
+    """Which service: with the word that may have meant one, and first those that look like it, or that have the metric."""
+    slots, text = reading.slots, heard.text
+    others: list[Mention | Heard | filters.Condition] = [*heard.times, *heard.metrics, *heard.conditions]
+    stranger = strangers.alone(_spaced(text, [(m.start, m.end) for m in others]), chinese=questions.in_chinese(text))
+    if stranger:
+        return _ask_about(reading, text, (stranger,), catalog)
+    if heard.unmet and not slots.metrics:
+        return _ask(reading, questions.ask("metric", text, heard.unmet), any_of(catalog.metrics))
+    having = {name for metric in slots.metrics for name in catalog.having.get(metric, ())}
+    offered = any_of(having or catalog.services)
+    if slots.intent in {"query", "detect"}:
+        offered += questions.choices(("all services",), text)
+    return _ask(reading, questions.ask("service", text), offered)
+
+
+def _called(word: str, catalog: Catalog) -> tuple[str, ...]:
+    return tuple(name for name in catalog.services if word in name.lower())
+
+
+def _needs_none(heard: Heardings, slots: Slots, catalog: Catalog) -> bool:
+    """Whether it is asked of whatever there is: a forecast of a metric named in full; a value or a check by "which services",
+    "anything", or a condition that selects."""
+    if slots.intent == "forecast":
+        return _spelt_out(heard, catalog)
+    if slots.intent not in {"query", "detect"} or heard.services.either:
+        return False
+    if EVERY.search(heard.text):
+        return True
+    return bool(slots.filters) and (bool(slots.metrics) or any(">" in f or "<" in f for f in slots.filters))
 
 
 def _spelt_out(heard: Heardings, catalog: Catalog) -> bool:
@@ -358,14 +423,12 @@ def _ask(reading: Reading, question: str, choices: tuple[str, ...], doubt: str =
     return replace(reading, slots=slots, question=question, choices=choices, doubts=doubts)
 
 
-def _too_long(limit: int) -> Reading:
-    question = f"This is longer than {limit} characters. What do you want to know, in a sentence?"
-    return Reading(Slots(), route="clarify", question=question)
+def _too_long(limit: int, text: str) -> Reading:
+    return Reading(Slots(), route="clarify", question=questions.ask("long", text, str(limit)))
 
 
-def _offer(services: Sequence[str]) -> str:
-    about = f" on {_listed(services)}" if services else ""
-    return f"Shall I find the cause first, or plan the change{about} for your approval?"
+def _offer(services: Sequence[str], text: str) -> str:
+    return questions.ask("offer_on", text, _listed(services)) if services else questions.ask("offer", text)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -397,6 +460,13 @@ _LATENCY_WORD = re.compile(
 def _without(text: str, words: Sequence[str]) -> str:
     """The text with the identifiers blanked that are nobody's: their parts name nothing."""
     return _blank(text, [found.span() for word in words for found in re.finditer(re.escape(word), text)])
+
+
+def _spaced(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    chars = list(text)
+    for start, end in spans:
+        chars[start:end] = " " * (end - start)
+    return "".join(chars)
 
 
 def _blank(text: str, spans: Sequence[tuple[int, int]]) -> str:

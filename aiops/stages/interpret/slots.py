@@ -87,6 +87,7 @@ class Reading:
     note: str = ""
     said: str = ""
     marked: str = ""
+    exact: Mapping[str, str] = field(default_factory=dict)  # conditions as spoken -> in the metric's own unit
 
     @property
     def sure(self) -> bool:
