@@ -3,7 +3,7 @@
     recycle-in-steps.py SERVICE STEPS [--plan]
 
 Runs in the sandbox and can reach nothing but its door, /run/aiops.sock: one JSON object a line, {"verb", "with"}; one line back.
-"""
+"""  # noqa: INP001 - a script, no module
 
 import json
 import socket
@@ -13,29 +13,27 @@ import time
 DOOR = "/run/aiops.sock"
 
 
-def ask(verb, arguments):
+def ask(verb: str, arguments: dict[str, str]) -> dict[str, str]:
+    """The answer to one thing that is asked for at the door: `status`, `why`, `output`."""
     with socket.socket(socket.AF_UNIX) as door:
         door.connect(DOOR)
         door.sendall(json.dumps({"verb": verb, "with": arguments}).encode() + b"\n")
-        return json.loads(door.makefile().readline())
+        answer: dict[str, str] = json.loads(door.makefile().readline())
+        return answer
 
 
-def main():
-    service, steps = sys.argv[1], int(sys.argv[2])
+def main(service: str, steps: int, *, plan: bool) -> None:
+    """Step after step; ends at the first that goes wrong."""
     for step in range(1, steps + 1):
-        arguments = {
-            "target": "actuator",
-            "method": "POST",
-            "path": f"/{service}/pool/recycle",
-            "body": json.dumps({"part": step, "of": steps}),
-        }
-        print(f"step {step} of {steps}: {arguments['method']} {arguments['path']} {arguments['body']}", flush=True)
-        if "--plan" in sys.argv:
-            continue
-        answer = ask("http.call", arguments)
-        if answer["status"] != "ok":
-            sys.exit(f"stopped: {answer['why']}")
-        time.sleep(1)
+        body = json.dumps({"part": step, "of": steps})
+        arguments = {"target": "actuator", "method": "POST", "path": f"/{service}/pool/recycle", "body": body}
+        sys.stdout.write(f"step {step} of {steps}: POST {arguments['path']} {body}\n")
+        sys.stdout.flush()
+        if not plan:
+            answer = ask("http.call", arguments)
+            if answer["status"] != "ok":
+                sys.exit(f"stopped: {answer['why']}")
+            time.sleep(1)
 
 
-main()
+main(sys.argv[1], int(sys.argv[2]), plan="--plan" in sys.argv)
