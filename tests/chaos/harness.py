@@ -74,14 +74,14 @@ class Nursery:
 class House:
     """`aiops serve` on one home and port, started as often as it is killed."""
 
-    def __init__(self, nursery: Nursery, home: Path, case: Path, *flags: str, settings: str = "") -> None:
+    def __init__(self, nursery: Nursery, home: Path, case: Path | None, *flags: str, settings: str = "") -> None:
         home.mkdir(parents=True, exist_ok=True)
         (home / "config.toml").write_text('[model]\nurl = ""\n[chat]\nurl = ""\n' + settings)
         self._nursery, self.home = nursery, home
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self._argv = ["serve", "--home", str(home), "--listen", f"127.0.0.1:{self.port}"]
-        self._argv += ["--metrics", f"case:{case}", *flags]
+        self._argv += ["--metrics", f"case:{case}", *flags] if case else flags
         self.log = home.parent / f"{home.name}.log"
         self.pid = 0
 
@@ -196,8 +196,10 @@ def alert(number: int, at: str, service: str = "frontend", status: str = "firing
     }
 
 
-def storm(unique: int, share: float, of_body: int, groups: int, seed: int) -> Iterator[tuple[bytes, int]]:
-    """Bodies that hold `unique` alerts once and, of what was sent before, repetitions: `share` of all. (body, repetitions)."""
+def storm(unique: int, share: float, of_body: int, groups: int, seed: int, at: str) -> Iterator[tuple[bytes, int]]:
+    """Bodies that hold `unique` alerts once and, of what was sent before, repetitions: `share` of all. (body, repetitions).
+
+    Each group concerns a service of its own, so that it is an episode of its own."""
     draw = random.Random(seed)
     sent: list[list[int]] = [[] for _ in range(groups)]
     number = 0
@@ -209,7 +211,7 @@ def storm(unique: int, share: float, of_body: int, groups: int, seed: int) -> It
         sent[group] += new
         mixed = new + again
         draw.shuffle(mixed)
-        told = [alert(n, "2026-01-31T12:00:00Z", f"service-{n % 4}") for n in mixed]
+        told = [alert(n, at, f"service-{group}") for n in mixed]
         yield notification(f"group-{group}", told), len(again)
 
 
