@@ -36,6 +36,7 @@ def answers(name: str, catalog: str = "catalog.json") -> list[intake.Answer]:
         ("third.jsonl", "catalog.json", 0.94),
         ("fourth.jsonl", "catalog_fourth.json", 0.94),
         ("fifth.jsonl", "catalog_fifth.json", 0.94),
+        ("eighth.jsonl", "catalog_eighth.json", 0.9),
         ("other.jsonl", "catalog_other.json", 0.93),
     ],
 )

@@ -156,3 +156,23 @@ def test_the_real_model_under_the_real_grammar_makes_only_valid_tasks() -> None:
             assert task_schema.load(task_schema.dump(task)) == task
     finally:
         model.close()
+
+
+@pytest.mark.parametrize("name", ["seventh.jsonl", "eighth.jsonl"])
+def test_with_the_model_that_ships_no_fewer_are_understood_than_without(name: str) -> None:
+    pytest.importorskip("llama_cpp", reason="make llm")
+    from aiops.adapters.llm import LlamaCpp
+
+    catalog = DATA / f"catalog_{name.split('.', maxsplit=1)[0]}.json"
+    names, now = intake.read_catalog(catalog if catalog.exists() else DATA / "catalog.json")
+    model = LlamaCpp()
+    try:
+        alone, together = (
+            [intake._answer(one, names, now, asked, 60.0) for one in intake.read_utterances(DATA / name)]
+            for asked in (None, model)
+        )
+    finally:
+        model.close()
+    assert sum(a.right("all") for a in together) >= sum(a.right("all") for a in alone)
+    assert sum(map(intake.wrong_service, together)) <= sum(map(intake.wrong_service, alone))
+    assert not any(map(intake.wrong_action, together))
