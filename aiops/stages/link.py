@@ -60,9 +60,9 @@ def source_costs(panel: Panel) -> dict[str, float]:
     latency: dict[str, float] = {}
     errors: dict[str, float] = {}
     incident = panel.values[:, panel.incident]
-    for row, node in enumerate(panel.nodes):
+    for row, (node, metric) in enumerate(zip(panel.nodes, panel.metrics, strict=True)):
         seen = incident[row][np.isfinite(incident[row])]
-        kind, name = kind_of(panel.metrics[row]), panel.metrics[row].lower()
+        kind, name = kind_of(metric), metric.lower()
         if not node or not len(seen):
             continue
         level = max(0.0, float(np.median(seen)))

@@ -18,11 +18,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
-from aiops.domain import CausalGraph, CausalPath, Evidence, Findings, Gap, RootCause, RootCauses, Scope, Verdict
+from aiops.domain import CausalGraph, CausalPath, Edge, Evidence, Findings, Gap, RootCause, RootCauses, Scope, Verdict
 from aiops.kernels.order import neutral
 from aiops.kernels.paths import Csr, csr, dijkstra, walk_back
 from aiops.kernels.topk import Graph, cheapest
@@ -163,11 +164,11 @@ def _cases(
     network = csr(sink + 1, [*edges, *ends])
     rows = [index[node] for node in terminal]
     ways = _short_ways(network, index[symptom], rows) if source else _ways(network, index[symptom], rows)
-    found = []
+    onsets, best, found = findings.onsets(), _best(graph), []
     for node, cost in terminal.items():
         if index[node] not in ways:
             continue
-        path = _path(graph, findings, ways[index[node]])
+        path = _path([graph.nodes[row] for row in ways[index[node]]], best, onsets)
         if source and path.cost >= SOURCE_LIMIT:
             continue
         shares = tuple(sorted(evidence[node].items(), key=lambda item: (-item[1], item[0])))
@@ -192,16 +193,19 @@ def _costs(graph: CausalGraph) -> list[float]:
     return [max(0.0, -math.log(e.strength)) for e in graph.edges]
 
 
-def _path(graph: CausalGraph, findings: Findings, rows: list[int]) -> CausalPath:
-    """`rows` lead from the cause to the symptom."""
-    names = [graph.nodes[row] for row in rows]
-    between = {(e.cause, e.effect): e for e in graph.edges}
-    best = {}
+def _best(graph: CausalGraph) -> dict[tuple[str, str], Edge]:
+    """(cause, effect) -> the strongest edge between the two."""
+    best: dict[tuple[str, str], Edge] = {}
     for edge in graph.edges:
-        other = between[edge.cause, edge.effect]
-        best[edge.cause, edge.effect] = edge if edge.strength > other.strength else other
+        other = best.setdefault((edge.cause, edge.effect), edge)
+        if edge.strength >= other.strength:
+            best[edge.cause, edge.effect] = edge
+    return best
+
+
+def _path(names: list[str], best: Mapping[tuple[str, str], Edge], onsets: Mapping[str, datetime]) -> CausalPath:
+    """`names` lead from the cause to the symptom."""
     edges = tuple(best[pair] for pair in pairwise(names))
-    onsets = findings.onsets()
     cost = math.fsum(max(0.0, -math.log(e.strength)) for e in edges)
     return CausalPath(tuple(names), edges, tuple(onsets.get(n) for n in names), cost)
 

@@ -98,11 +98,8 @@ def _sigma(baseline: FloatArray, currency: Kind) -> float:
 
 def symptom_profile(panel: Panel, scope: Scope) -> Profile | None:
     """None when the symptom has no series of latency, availability or errors, or doesn't hurt in one sample more than in another."""
-    rows = [
-        r
-        for r, node in enumerate(panel.nodes)
-        if node == scope.symptom_node and panel.metrics[r] == scope.symptom_metric
-    ]
+    named = enumerate(zip(panel.nodes, panel.metrics, strict=True))
+    rows = [r for r, name in named if name == (scope.symptom_node, scope.symptom_metric)]
     if not rows or panel.incident.sum() < 2:
         return None
     kind = kind_of(panel.metrics[rows[0]])
@@ -128,12 +125,13 @@ def _spending(panel: Panel, currency: Kind, callees: Mapping[str, tuple[str, ...
 
     A node that does not count its requests is taken to get those of its busiest caller, one for one."""
     rows: dict[str, dict[Kind, int]] = {}
+    metrics = panel.metrics
     for row, node in enumerate(panel.nodes):
-        kind, known = kind_of(panel.metrics[row]), rows.setdefault(node, {})
+        kind, known = kind_of(metrics[row]), rows.setdefault(node, {})
         other = known.get(kind)
-        if kind is Kind.LATENCY and statistic_rank(panel.metrics[row]) > MEAN_LIKE:
+        if kind is Kind.LATENCY and statistic_rank(metrics[row]) > MEAN_LIKE:
             continue  # a high quantile times requests is nobody's time
-        if node and (other is None or _stands_better(panel.metrics[row], panel.metrics[other])):
+        if node and (other is None or _stands_better(metrics[row], metrics[other])):
             known[kind] = row
     values = panel.values
     counted = {n: np.nan_to_num(values[known[Kind.TRAFFIC]]) for n, known in rows.items() if Kind.TRAFFIC in known}

@@ -88,11 +88,11 @@ def _errors(
     """Node id -> rise of its failures, as `_latency`, where `budget` could not count them one by one. The symptom's own series
     is the question and says little here."""
     counted = {a.node for a in books} if profile is not None and profile.currency is Kind.ERRORS else set()
-    rise = {}
+    rise, metrics = {}, panel.metrics
     for node, (value, row, z) in sorted(failures.items()):
         if node in counted:
             continue
-        asked = node == scope.symptom_node and panel.metrics[row] == scope.symptom_metric
+        asked = (node, metrics[row]) == (scope.symptom_node, scope.symptom_metric)
         rise[node] = _when_it_hurts(value, z, profile, Kind.ERRORS) * (CIRCULAR if asked else 1.0)
     return _not_inherited(rise, callees, half)
 

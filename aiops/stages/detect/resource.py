@@ -62,7 +62,7 @@ def _own_signs(panel: Panel, scored: Scored, profile: Profile | None, scope: Sco
     """Node id -> [0, 1]: how far its memory grows still, or the symptom hurts when it is far off. 1 where the symptom is this
     memory: somebody asked for it."""
     signs: dict[str, float] = {}
-    for row, node in enumerate(panel.nodes):
+    for row, (node, metric) in enumerate(zip(panel.nodes, panel.metrics, strict=True)):
         if not scored.usable[row] or scored.kinds[row] is not Kind.MEMORY:
             continue
         side = 1.0 if scored.typical[row] >= 0 else -1.0
@@ -70,7 +70,7 @@ def _own_signs(panel: Panel, scored: Scored, profile: Profile | None, scope: Sco
         if profile is not None:
             hurts = profile.contrast * profile.known * agreement(side * scored.z[row], profile.pain)
             sign = _any(sign, hurts)
-        if node == scope.symptom_node and panel.metrics[row] == scope.symptom_metric:
+        if (node, metric) == (scope.symptom_node, scope.symptom_metric):
             sign = 1.0
         signs[node] = max(signs.get(node, 0.0), sign)
     return signs

@@ -23,6 +23,7 @@ PERSISTENT = 2  # samples outside the band in a row make an onset
 def anomalies(panel: Panel, scored: Scored) -> tuple[Anomaly, ...]:
     """Series whose typical incident sample lies outside the band, sorted by node and metric."""
     incident_times = panel.times[panel.incident]
+    metrics = panel.metrics
     described = features(panel.values[:, panel.incident])
     side = np.sign(scored.typical)[:, None]
     onset = first_run(scored.common * side > BAND_SIGMAS, PERSISTENT).astype(np.int64)
@@ -34,7 +35,7 @@ def anomalies(panel: Panel, scored: Scored) -> tuple[Anomaly, ...]:
         found.append(
             Anomaly(
                 node=panel.nodes[row],
-                metric=panel.metrics[row],
+                metric=metrics[row],
                 onset=from_ns(at),
                 direction=Direction.UP if scored.typical[row] > 0 else Direction.DOWN,
                 score=float(abs(scored.typical[row]) / BAND_SIGMAS),

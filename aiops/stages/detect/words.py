@@ -79,7 +79,7 @@ def _level_words(panel: Panel, scored: Scored, row: int) -> str:
     now = now[np.isfinite(now)]
     level = float(np.median(now)) if len(now) else float("nan")
     return (
-        f"{panel.metrics[row]} {scored.location[row]:.4g} -> {level:.4g}, "
+        f"{panel.labels[row].get('__name__', '')} {scored.location[row]:.4g} -> {level:.4g}, "
         f"{abs(scored.typical[row]):.1f} robust sigmas {'up' if scored.typical[row] > 0 else 'down'} for most of the incident"
     )
 
