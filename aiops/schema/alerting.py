@@ -79,7 +79,7 @@ class Alerting:
 
 
 class _Route(msgspec.Struct, forbid_unknown_fields=True):
-    mode: Literal["auto", "on_demand", "off"]
+    mode: Literal["auto", "on_demand", "off"] | bool  # YAML 1.1 takes `off` for false
     match: str = ""
     receiver: str = ""
 
@@ -105,9 +105,10 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 def parse(text: str, name: str) -> Alerting:
     """Raises ConfigError, which names the file and what is wrong."""
     try:
-        told = msgspec.convert(yaml.safe_load(text) or {}, _File)
+        data = yaml.safe_load(text)
+        told = msgspec.convert({} if data is None else data, _File)
         return Alerting(
-            routes=tuple([Route(Mode(r.mode), _fits(r.match), r.receiver) for r in told.routes]),
+            routes=tuple([Route(_mode(r.mode), _fits(r.match), r.receiver) for r in told.routes]),
             maintenance=tuple([_maintenance(one) for one in told.maintenance]),
             severity=told.severity,
             severities={word.lower(): rank for rank, word in enumerate(told.severities)},
@@ -116,6 +117,12 @@ def parse(text: str, name: str) -> Alerting:
         raise ConfigError(f"{name}: not YAML: {error}") from error
     except (msgspec.ValidationError, ValueError) as error:
         raise ConfigError(f"{name}: {error}") from error
+
+
+def _mode(told: str | bool) -> Mode:
+    if told is True:
+        raise ValueError("a mode is auto, on_demand or off, not on")
+    return Mode(told or "off")
 
 
 def _fits(match: str) -> Fits:
