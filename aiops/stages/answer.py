@@ -65,7 +65,7 @@ def answer(recording: Recording, findings: Findings, gaps: Sequence[Gap]) -> Ans
     task, panel = recording.task, recording.observation.panel
     told = measured(panel, task)
     asked = _Asked(task, panel, told, limits(task, [one.course for one in told]), tuple(gaps))
-    checked = task.intent is Intent.DETECT
+    checked = task.intent is Intent.DETECT and not asked.limits  # a condition asks for yes or no, not for what is usual
     judged = [f for f in asked.known if f.abnormal is not None]
     if not asked.known or (checked and not judged):
         verdict, summary = Verdict.INCONCLUSIVE, _nothing(asked)
@@ -73,7 +73,8 @@ def answer(recording: Recording, findings: Findings, gaps: Sequence[Gap]) -> Ans
         verdict = Verdict.FOUND
         summary = _checked(asked, judged, findings) if checked else _queried(asked)
     shown = tuple(f for f in asked.figures if f.samples or asked_metrics(task))[:MOST_FIGURES]
-    charted = [one for one in told if one.figure.samples and one.figure.fulfils is not False]
+    drawable = [one for one in told if one.figure.samples]
+    charted = [one for one in drawable if one.figure.fulfils is not False] or drawable
     if checked and not asked_metrics(task):
         charted = [one for one in charted if one.figure.abnormal] or charted
     return Answer(verdict, summary, shown, tuple(charted[:MOST_CHARTS]))
@@ -101,7 +102,9 @@ def _values(asked: _Asked) -> str:
             parts.append(f"{plain(metric)} of {mine[0].node}: {_value(mine[0], asked)}{_against(mine[0])}")
             continue
         said = ", ".join(f"{f.node} {_brief_value(f, asked)}{_briefly(f)}" for f in mine[:MOST_SAID])
-        more = f" and {len(mine) - MOST_SAID} more" if len(mine) > MOST_SAID else ""
+        more = ""
+        if len(mine) > MOST_SAID:
+            more = f" and {len(mine) - MOST_SAID} more, down to {mine[-1].node} {_value(mine[-1], asked)}"
         parts.append(f"{plain(metric)}: {said}{more}{_compared(mine, asked)}")
     return "; ".join(parts[:MOST_SAID]) + (f"; and {len(parts) - MOST_SAID} more" if len(parts) > MOST_SAID else "")
 
@@ -276,7 +279,7 @@ def _elsewhere(asked: _Asked, findings: Findings) -> str:
     if len(other) > 3:
         parts.append(f"{len(other) - 3} more metrics")
     if events:
-        parts.append(f"{len(events)} new things in its logs and traces")
+        parts.append(f"{len(events)} events in its logs and traces")
     return f"Beside it: {', '.join(parts)}. " if parts else ""
 
 
@@ -335,7 +338,7 @@ def _rests_on(asked: _Asked) -> str:
     notes += "".join(f". Not applied: {g.what} ({g.why})" for g in asked.gaps if g.what.startswith("filter "))
     unseen = sorted({g.what for g in asked.gaps if not g.what.startswith("filter ")})
     blind = f". Not seen: {', '.join(unseen[:3])}{' and more' if len(unseen) > 3 else ''}" if unseen else ""
-    return f"Rests on {samples} samples {_every(step)} apart{together}{against}{notes}{blind}"
+    return f"Rests on {samples} sample{'' if samples == '1' else 's'} {_every(step)} apart{together}{against}{notes}{blind}"
 
 
 def _every(seconds: float) -> str:

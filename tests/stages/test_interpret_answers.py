@@ -72,9 +72,9 @@ def test_common_chinese_names_stand_for_what_the_catalog_has(text: str, services
 
 
 def test_a_common_name_that_fits_several_is_asked_back() -> None:
-    told = plan("订单的cpu是多少", Catalog(("order-api", "order-worker"), ("cpu_usage",)))
+    told = plan("订单的cpu是多少", Catalog(("order-reader", "order-writer"), ("cpu_usage",)))
     assert told.task.intent is Intent.CLARIFY
-    assert set(told.choices) == {"order-api", "order-worker"}
+    assert set(told.choices) == {"order-reader", "order-writer"}
     assert plan("订单的cpu是多少", Catalog(("order-service", "order-db"), ("cpu_usage",))).task.inputs.services == (
         "order-service",
     )

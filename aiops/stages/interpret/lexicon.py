@@ -93,6 +93,11 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         ),
     ),
     (
+        "success",
+        ("success", "availab"),
+        r"(?:request )?success(?:ful)?[ _-]?(?:rates?|ratios?)|availability(?: rate)?|成功率|可用率|可用性",
+    ),
+    (
         "error_rate",
         ("error", "failure", "failed"),
         (

@@ -83,7 +83,8 @@ def pattern_of(said: Sequence[tuple[str, str]]) -> tuple[re.Pattern[str], dict[s
 
 
 def _spelt(name: str) -> str:
-    return re.escape(name.lower()).replace("_", "[ _-]?").replace(r"\-", "[ _-]?")
+    """The name itself, its words apart or together."""
+    return r"[ _-]?".join(re.escape(part.lower()) for part in re.split(r"[_-]|(?<=[a-z])(?=[A-Z])", name))
 
 
 def _words(name: str) -> tuple[str, ...]:

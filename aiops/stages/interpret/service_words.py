@@ -64,11 +64,11 @@ _ENDING = re.compile(r"(?i)[-_]?(?:service|svc|server)$")
 def chinese_names(services: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     """Chinese name -> the services that it may stand for: one where the catalog leaves no choice, else those there are."""
     names = sorted(services)
-    parts = {name: frozenset(_parts(name)) for name in names}
-    common = _common(parts.values())
+    words = {name: frozenset(_words_of(name)) for name in names}
+    common = _common(words.values()) | _GENERIC
     said: dict[str, tuple[str, ...]] = {}
     for english, free, bound in _WORDS:
-        meant = _meant(english, parts, common)
+        meant = _meant(english, words, common)
         for form in [*free, *(f"{word}{suffix}" for word in (*free, *bound) for suffix in _SUFFIXES)]:
             if meant and form not in said:
                 said[form] = meant
@@ -87,20 +87,23 @@ def spoken_of(text: str) -> str:
     return found.group() if found else ""
 
 
-def _meant(english: Sequence[str], parts: Mapping[str, frozenset[str]], common: frozenset[str]) -> tuple[str, ...]:
+def _meant(english: Sequence[str], words: Mapping[str, frozenset[str]], common: frozenset[str]) -> tuple[str, ...]:
     for word in english:
-        having = tuple(name for name, own in parts.items() if word in own)
-        called = tuple(name for name in having if parts[name] - common - _GENERIC == {word})
+        having = tuple(name for name, own in words.items() if word in own or word == _singular(_ENDING.sub("", name)))
+        called = tuple(name for name in having if words[name] - common <= {word} or word not in words[name])
         if having:
             return called if len(called) == 1 else having
     return ()
 
 
-def _parts(name: str) -> Iterable[str]:
-    """The words of a name in the singular, and the whole of it without its ending ("cartservice", "front-end")."""
-    whole = _ENDING.sub("", name).lower()
-    for word in (*(w.lower() for w in _PART.findall(_ENDING.sub("", name))), whole):
-        yield word.removesuffix("s") if len(word) > 3 and not word.endswith("ss") else word
+def _words_of(name: str) -> Iterable[str]:
+    """The words of a name in the singular, without its ending: "ts-orders-service" has ts and order, "cartservice" cart."""
+    return (_singular(word) for word in _PART.findall(_ENDING.sub("", name)))
+
+
+def _singular(word: str) -> str:
+    word = word.lower()
+    return word.removesuffix("s") if len(word) > 3 and not word.endswith("ss") else word
 
 
 def _common(all_parts: Iterable[frozenset[str]]) -> frozenset[str]:
