@@ -84,14 +84,19 @@ def runnable(task: Task, metrics: MetricsSource) -> Task:
         raise Refused(task.question or "this request is outside what aiops may do")
     if task.intent is Intent.CLARIFY:
         raise UsageError(task.question or "a clarification is needed")
-    return pinned(task, moments(metrics)[0])
+    return pinned(task, *moments(metrics))
 
 
-def pinned(task: Task, now: datetime) -> Task:
-    """A forecast with its moment: the same question at another time is another forecast, and has a report of its own."""
-    if task.intent is not Intent.FORECAST or task.inputs.symptom or task.inputs.window:
+def pinned(task: Task, now: datetime, noticed: datetime | None = None) -> Task:
+    """A forecast, a query or a check with its moment: the same question at another time has an answer of its own. What is asked
+    about without a time is what there is since `noticed`."""
+    if task.intent not in (Intent.FORECAST, Intent.QUERY, Intent.DETECT) or task.inputs.window:
         return task
-    return dataclasses.replace(task, inputs=dataclasses.replace(task.inputs, symptom=Symptom(at=now)))
+    if task.inputs.symptom and (task.intent is Intent.FORECAST or task.inputs.symptom.at):
+        return task
+    at = now if task.intent is Intent.FORECAST or noticed is None else noticed
+    symptom = dataclasses.replace(task.inputs.symptom or Symptom(), at=at)
+    return dataclasses.replace(task, inputs=dataclasses.replace(task.inputs, symptom=symptom))
 
 
 def completed(

@@ -207,6 +207,8 @@ def _course(asked: _Asked) -> str:
 
 def _checked(asked: _Asked, judged: Sequence[Figure], findings: Findings) -> tuple[str, str, str]:
     abnormal, normal = [f for f in judged if f.abnormal], [f for f in judged if not f.abnormal]
+    if not asked.task.inputs.services:
+        abnormal.sort(key=lambda f: -f.score)  # stable: they come in an order that favours none
     second = _others(asked, abnormal[1:], normal)
     third = f"{_elsewhere(asked, findings)}{_rests_on(asked)}"
     return f"{_first_line(asked, abnormal, normal)}{_missing(asked)}", second, third
@@ -361,7 +363,8 @@ def said(value: float | None, metric: str) -> str:
 def _spread(f: Figure) -> str:
     if f.least is None or f.most is None:
         return "no data"
-    return between(f.least, f.most, f.metric)
+    low, high = said(f.least, f.metric), said(f.most, f.metric)
+    return low if low == high else between(f.least, f.most, f.metric)
 
 
 def _range(f: Figure) -> str:
@@ -395,7 +398,7 @@ def _against(f: Figure) -> str:
         return ", with no samples before"
     shift = f.change
     if shift is None:
-        return ", 0 before"
+        return ", as before (0)" if not f.last else ", 0 before"
     if abs(shift) < AS_BEFORE:
         return f", as before ({said(f.baseline, f.metric)})"
     return f", {_factor(shift)} against {said(f.baseline, f.metric)} before"

@@ -12,9 +12,9 @@ import pytest
 from aiops import resources, rules
 from aiops.adapters.case import CaseLogs, CaseMetrics, CaseTraces
 from aiops.adapters.sqlite import GraphDB
-from aiops.domain import Call, Calls, Gap, Labels, Logs, Panel, Scope, TimeRange
+from aiops.domain import Call, Calls, Gap, Inputs, Intent, Labels, Logs, Panel, Scope, Task, TimeRange
 from aiops.errors import SourceError, SourceUnreachable
-from aiops.stages.observe import observe
+from aiops.stages.observe import filtered, look_up, observe
 
 RULES = rules.load(resources.folder("rules"))
 NAMES = RULES.entities, RULES.topology
@@ -166,3 +166,50 @@ def test_what_the_graph_says_about_itself_is_a_gap(graph: GraphDB) -> None:
     seen = observe(asked, Unlabelled(), None, None, None, Stale(), (), *NAMES, 5)
     assert Gap("dependencies", "out of date") in seen.gaps
     assert [(c.caller, c.callee) for c in seen.calls] == [("a", "b")]
+
+
+# ---------------------------------------------------------------- label filters
+
+
+def labelled(*labels: Labels) -> Panel:
+    count = len(labels)
+    return Panel(labels, np.arange(2, dtype=np.int64), np.zeros((count, 2)), ("cart",) * count, np.array([False, True]))
+
+
+PRODUCTION, STAGING = {"__name__": "qps", "environment": "Production"}, {"__name__": "qps", "environment": "stage"}
+BARE, OTHER = {"__name__": "qps"}, {"__name__": "cpu"}
+
+
+def test_a_label_filter_leaves_what_does_not_contradict_it() -> None:
+    kept, gaps = filtered(labelled(PRODUCTION, STAGING, BARE, OTHER), ("env=prod", "qps>5"))
+    assert kept.labels == (PRODUCTION, OTHER), "a series without the label is kept where none of its metric has it"
+    assert gaps == ()
+
+
+def test_a_label_that_no_series_has_is_a_gap_and_so_is_a_value_that_none_has() -> None:
+    kept, (gap,) = filtered(labelled(PRODUCTION, OTHER), ("region=eu-west-1",))
+    assert len(kept.labels) == 2
+    assert gap.what == "filter region=eu-west-1"
+    assert "no series that was read has a label region" in gap.why
+    kept, (gap,) = filtered(labelled(PRODUCTION, STAGING), ("env=qa",))
+    assert kept.labels == ()
+    assert "Production, stage" in gap.why
+
+
+def test_what_has_no_labels_is_not_filtered_and_says_so(graph: GraphDB) -> None:
+    told = observe(
+        scope(), CaseMetrics(DEMO), CaseLogs(DEMO), CaseTraces(DEMO), None, graph, (), *NAMES, 30.0, ("env=prod",)
+    )
+    whats = [gap.what for gap in told.gaps]
+    assert "filter env=prod" in whats
+    assert "filter env=prod on logs and traces" in whats
+
+
+def test_a_query_reads_what_it_asks_for_and_nothing_else() -> None:
+    asked = Task("query", Intent.QUERY, Inputs(services=("ts-order-service",), metrics=("CpuUsageRate",)))
+    within = dataclasses.replace(scope(), nodes=("ts-order-service",))
+    told = look_up(within, asked, CaseMetrics(DEMO), RULES.entities, 30.0)
+    assert (told.panel.nodes, told.panel.metrics) == (("ts-order-service",), ("CpuUsageRate",))
+    assert not len(told.logs)
+    with pytest.raises(SourceError):
+        look_up(within, asked, Down(), RULES.entities, 30.0)

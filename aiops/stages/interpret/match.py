@@ -167,10 +167,6 @@ class Matcher:
                 either.append(match.group("form"))
         return Mentions(tuple(found), (), tuple(either))
 
-    def called(self, word: str) -> tuple[str, ...]:
-        """The services that a word which fits several may stand for."""
-        return self._common_names.get(word) or self._families.get(word, ())
-
     def unmet(self, text: str) -> str:
         """What a text calls a quantity that no metric of the catalog measures; "" where there is none."""
         found = self._unmet.search(text)

@@ -27,6 +27,7 @@ from aiops.stages.interpret.lexicon import (
 )
 from aiops.stages.interpret.marking import marked
 from aiops.stages.interpret.match import Matcher, Mention, Mentions, any_of, looks_like, near
+from aiops.stages.interpret.service_words import chinese_names
 from aiops.stages.interpret.slots import READ_ONLY, Reading, Slots
 from aiops.stages.interpret.text import MAX_CHARS, RAW_CHARS, normalise, strip_quoted
 from aiops.stages.interpret.timegrammar import Heard
@@ -346,7 +347,9 @@ def _ask_which(reading: Reading, heard: Heardings, catalog: Catalog) -> Reading:
 
 
 def _called(word: str, catalog: Catalog) -> tuple[str, ...]:
-    return tuple(name for name in catalog.services if word in name.lower())
+    """The services that a word which fits several may stand for."""
+    common = chinese_names(catalog.services).get(word)
+    return common or tuple(name for name in catalog.services if word in name.lower())
 
 
 def _needs_none(heard: Heardings, slots: Slots, catalog: Catalog) -> bool:

@@ -88,11 +88,15 @@ def spoken_of(text: str) -> str:
 
 
 def _meant(english: Sequence[str], words: Mapping[str, frozenset[str]], common: frozenset[str]) -> tuple[str, ...]:
+    """Of the first English word that a name has: the one that is called just that ("carts" before "carts-db"), else all."""
     for word in english:
         having = tuple(name for name, own in words.items() if word in own or word == _singular(_ENDING.sub("", name)))
-        called = tuple(name for name in having if words[name] - common <= {word} or word not in words[name])
+        for beside in (frozenset[str](), common):
+            called = tuple(name for name in having if words[name] - beside <= {word} or word not in words[name])
+            if len(called) == 1:
+                return called
         if having:
-            return called if len(called) == 1 else having
+            return having
     return ()
 
 
