@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -15,6 +16,9 @@ import pytest
 from aiops import resources
 
 import servers
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,6 +87,15 @@ def victoria_metrics(demo_case: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[servers.Chromium]:
     with needed(), servers.chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The same browser, to click in. Of a module only: while Playwright is there, its thread runs no other event loop."""
+    from servers.browsing import browsing
+
+    with needed(), browsing() as found:
         yield found
 
 

@@ -73,6 +73,7 @@ JAVA = {
     "neo4j": "the Community server (GPL-3: used by the tests alone, never shipped)",
     "opensearch": "one node of the server (Apache-2.0)",
 }
+AXE = "axe"  # no server either: a script that the tests run in pages
 VOCABULARY = "llama-vocabulary"  # no server: a file that the tests of the language model read
 
 
@@ -89,7 +90,14 @@ def binary(program: str) -> Path:
 
 def environment() -> dict[str, str]:
     """The environment for an unpacked program: its libraries and fonts lie in `.servers/root`, after the machine's own."""
-    libraries = [str(path) for path in [*sorted(ROOT.glob("usr/lib/*-linux-gnu*")), ROOT / "usr/lib/chromium"]]
+    libraries = [
+        str(path)
+        for path in [
+            *sorted(ROOT.glob("usr/lib/*-linux-gnu*")),
+            *sorted(ROOT.glob("lib/*-linux-gnu*")),
+            ROOT / "usr/lib/chromium",
+        ]
+    ]
     inherited = [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(":") if path]
     fonts = HOME / "fonts.conf"
     extra = {"FONTCONFIG_FILE": str(fonts)} if fonts.exists() else {}
@@ -100,6 +108,11 @@ def provision(name: str) -> None:
     """Makes one part ready. Raises `Unprovisionable`."""
     if name in JAVA:
         _build(name)
+        return
+    if name == AXE:
+        from servers import axe
+
+        axe.provision()
         return
     if name == VOCABULARY:
         from servers import vocabulary
@@ -259,7 +272,7 @@ def _build(name: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    known = [*PARTS, *JAVA, VOCABULARY]
+    known = [*PARTS, *JAVA, AXE, VOCABULARY]
     parser = argparse.ArgumentParser(description="Make the test servers ready, inside the checkout.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(known)}; all when none is named")
     chosen = parser.parse_args(arguments).parts or known

@@ -13,6 +13,7 @@ import pytest
 import aiops
 from aiops.ops import Ops
 from aiops.service import server
+from aiops.service.access import Access
 from aiops.service.worker import Terms
 
 BODY_LIMIT = 2 * 2**20
@@ -21,10 +22,14 @@ Serve = Callable[..., httpx.Client]
 
 
 @contextmanager
-def serving(ops: Ops, external_url: str = "", terms: Terms | None = INSIDE) -> Iterator[httpx.Client]:
+def serving(
+    ops: Ops, external_url: str = "", terms: Terms | None = INSIDE, access: Access | None = None
+) -> Iterator[httpx.Client]:
     ready = threading.Event()
     opened = server.bind("127.0.0.1:0")
-    running = server.server(ops, external_url=external_url, body_limit=BODY_LIMIT, ready=ready.set, terms=terms)
+    running = server.server(
+        ops, external_url=external_url, body_limit=BODY_LIMIT, ready=ready.set, terms=terms, access=access
+    )
     thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
     thread.start()
     try:

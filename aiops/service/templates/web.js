@@ -29,3 +29,13 @@ for (const shown of [...document.querySelectorAll("[data-follow]")].slice(0, 3))
     else location.reload();
   });
 }
+// What is true only now is read again twice a minute, while somebody looks.
+const live = document.querySelector("[data-live]");
+if (live)
+  setInterval(async () => {
+    if (document.hidden) return;
+    const answer = await fetch(location.href);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.querySelector("[data-live]");
+    if (answer.ok && fresh) live.replaceChildren(...fresh.childNodes);
+  }, 30000);
