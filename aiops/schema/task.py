@@ -23,7 +23,7 @@ MAX_BYTES = 4 << 20
 TASK_ID = r"^[a-z0-9_]{4,32}$"
 DURATION = r"^[1-9][0-9]{0,5}[smhdw]$"
 NAME = r"^[^\x00-\x1f\x7f]{1,253}$"
-FILTER = r"^[A-Za-z_][A-Za-z0-9_.:-]{0,127}(?:[<>]-?[0-9]+(?:\.[0-9]+)?|=[^\s=<>]{1,128})$"
+FILTER = r"^(?:[^\s=<>\x00-\x1f\x7f]{1,253}[<>]-?[0-9]+(?:\.[0-9]+)?|[A-Za-z_][A-Za-z0-9_.:-]{0,127}=[^\s=<>]{1,128})$"
 Action = Literal["none", "restart", "scale", "rollback"]
 Output = Literal["json", "markdown", "plaintext"]
 _BREAKS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")

@@ -241,3 +241,11 @@ def test_no_pattern_runs_away(text: str) -> None:
 @pytest.mark.parametrize("text", ["why is cart slow for the last 99999 weeks", "cart qps over the past 70000 days"])
 def test_a_time_before_all_times_is_all_there_is(text: str) -> None:
     checked(text, CATALOG, None, 0)
+
+
+def test_a_condition_on_a_metric_of_any_name_can_be_written_and_read_back() -> None:
+    named = Catalog(("cart",), ("0", ":job:lag", "rate(errors)", "with space"), {})
+    for metric in named.metrics:
+        plan = interpret(f"restart cart if {metric} > 10k", named, now=NOW)
+        assert task_schema.load(task_schema.dump(plan.task)) == plan.task
+    checked("restart cart if 0 > 0", named, None, 0)

@@ -144,6 +144,11 @@ class Condition:
     exact: str = ""
 
 
+_WRITABLE = re.compile(
+    r"[^\s=<>\x00-\x1f\x7f]{1,253}"
+)  # a metric's name of which a condition can be written and read back
+
+
 def find(
     text: str, metrics: Sequence[Mention], taken: Sequence[tuple[int, int]], names: frozenset[str]
 ) -> tuple[Condition, ...]:
@@ -165,7 +170,7 @@ def _comparisons(text: str, metrics: Sequence[Mention], taken: Sequence[tuple[in
             continue
         value = _value(match)
         metric = _about(text, match, metrics)
-        if value is None or metric is None:
+        if value is None or metric is None or not _WRITABLE.fullmatch(metric.name):
             continue
         under = match.group("under") is not None or match.group("after") in {"以下", "or less", "or lower", "or below"}
         groups = match.groupdict()
