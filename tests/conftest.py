@@ -20,6 +20,10 @@ import servers
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+# A property says what is right; how long an example takes hangs on who else uses the machine.
+hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", type=int, metavar="N", help="only the properties, with N times as many examples each")
