@@ -64,12 +64,17 @@ class LedgerDB:
     def __init__(self, connection: sqlite3.Connection, now: datetime) -> None:
         self._run = connection
         self._now = to_ms(now)
+        self._asked: tuple[Sequence[Alert], list[Row]] = (
+            (),
+            [],
+        )  # what is asked about is recorded next, under the same keys
 
     # ------------------------------------------------------------ notifications
 
     def known(self, alerts: Sequence[Alert]) -> tuple[Known, ...]:
         """What is recorded of each."""
         keys = [_notification(alert, alert.status) for alert in alerts]
+        self._asked = alerts, keys
         firing = [key if a.status == FIRING else _notification(a, FIRING) for key, a in zip(keys, alerts, strict=True)]
         held = self._held({*keys, *firing})
         pairs = zip(keys, firing, strict=True)
@@ -77,7 +82,10 @@ class LedgerDB:
 
     def record(self, alerts: Sequence[Alert], episodes: Sequence[str]) -> None:
         """That these notifications were taken, and for which episodes; what is recorded stays."""
-        rows = [(*_notification(a, a.status), self._now, told) for a, told in zip(alerts, episodes, strict=True)]
+        asked, keys = self._asked
+        if asked is not alerts:
+            keys = [_notification(alert, alert.status) for alert in alerts]
+        rows = [(*key, self._now, told) for key, told in zip(keys, episodes, strict=True)]
         self._run.executemany("INSERT OR IGNORE INTO notifications VALUES (?, ?, ?, ?)", rows)
 
     def _held(self, keys: Collection[Row]) -> dict[Row, str]:
