@@ -90,17 +90,20 @@ def accept(
         return (Receipt(0, 0, 0, ()),) * len(notifications)
     behind = queue.depth()
     tally: Counter[str] = Counter()
+    alerts = [one.alert for one in given]
 
     def run(ledger: Ledger) -> tuple[list[str], list[str]]:
         waiting = ledger.waiting()
-        known = ledger.known([one.alert for one in given])
+        known = ledger.known(alerts)
         fates = _fates(given, known)
         book = Book(ledger, policy.terms, now, policy.near, tally)
         assigned = _folded(given, known, fates, book, policy)
         if tally["opened"] and waiting + behind + tally["opened"] > policy.terms.waiting:
-            raise Overloaded(f"{waiting + behind} diagnoses wait for the queue or in it, of {policy.terms.waiting} that may")
+            raise Overloaded(
+                f"{waiting + behind} diagnoses wait for the queue or in it, of {policy.terms.waiting} that may"
+            )
         book.write()
-        ledger.record([one.alert for one in given], assigned)
+        ledger.record(alerts, assigned)
         episodes = {one: book.get(one) for one in set(assigned)}
         leads = {one: told(found, policy.terms, now) if found else one for one, found in episodes.items()}
         return fates, [leads[one] for one in assigned]
