@@ -13,6 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
 
 from aiops.domain import Report
 from aiops.render import html, language, markdown, svg, text
@@ -164,6 +165,15 @@ def test_no_english_sentence_is_left(demo: Path) -> None:
     # A terminal's lines are wrapped, also within what a log said: so the whole, without the examples.
     told = re.sub(r"例如 .*?(?=\n {2}\d\d:|\n\n)", "", (demo / "report.txt").read_text(), flags=re.DOTALL)
     assert ENGLISH.search(re.sub(r"'.*?'(?= 的| \w|$)", "", " ".join(told.split()))) is None
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_repair_that_ships_can_be_told(name: str) -> None:
+    for file in sorted((CHECKOUT / "rules" / "runbooks").glob("*.yaml")):
+        told = yaml.safe_load(file.read_text())
+        with speaking(name):
+            for words in filter(None, (told["title"], told["undo"].get("nothing"))):
+                assert said(words) != words, file.name
 
 
 def test_what_is_not_ours_stays_as_it_is() -> None:
