@@ -32,6 +32,7 @@ COMMANDS = {
     "watch": ("aiops.cli.watch", "Score and forecast every series of a Prometheus at every step."),
     "serve": ("aiops.cli.operate", "Take alerts over HTTP and diagnose them."),
     "worker": ("aiops.cli.operate", "Make the diagnoses that wait in a queue."),
+    "mcp": ("aiops.cli.operate", "Let an agent ask, over standard input and output."),
     "rules": ("aiops.cli.rules", "Show, check and test the runbooks."),
     "sandbox": ("aiops.cli.sandbox", "Try the sandbox that repairs run in."),
     "doctor": ("aiops.cli.operate", "Say what is there, what is missing, and how to mend it."),

@@ -101,6 +101,26 @@ def worker(labels: str | None, jobs: str | None, listen: str | None, home: str |
     _leave(0)
 
 
+@click.command()
+@common.sources
+def mcp(home: str | None) -> int:
+    """Let an agent ask, over standard input and output.
+
+    Speaks the Model Context Protocol: an agent starts this command and gets tools that read words, start diagnoses, read
+    reports and forecast. None of them acts on a system. `aiops serve` has the same tools at /mcp."""
+    from aiops import app
+    from aiops.errors import ConfigError
+    from aiops.service import mcp as agents
+
+    settings = common.config(home)
+    if not settings.text("sources.metrics"):
+        raise ConfigError("no metrics source: give --metrics prometheus+http://HOST:PORT")
+    common.log_to_stderr(settings)
+    with _terms(settings) as terms, app.build(settings) as ops:
+        agents.stdio(ops, settings.text("service.external_url"), terms if settings.truth("service.worker") else None)
+    _leave(0)
+
+
 @contextmanager
 def _terms(settings: Settings) -> Iterator[Terms]:
     """Of the worker in this process; at the end the last of its traces are sent."""

@@ -75,6 +75,7 @@ RULES: tuple[tuple[str, str, Role | None], ...] = (
     ("POST", "/run$", Role.OPERATOR),
     ("GET", "/sessions$", Role.ADMIN),
     ("GET", "/audit$", Role.ADMIN),
+    ("GET POST DELETE", "/mcp$", Role.VIEWER),  # each tool asks for its own
     ("GET", "/metrics$", Role.VIEWER),
     ("GET", "/openapi.json$", Role.VIEWER),
 )

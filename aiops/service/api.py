@@ -15,6 +15,7 @@ import anyio.to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.routing import Route
 
 from aiops import __version__
 from aiops.errors import AiopsError, SourceError
@@ -28,6 +29,8 @@ from aiops.service.folder import Folder
 from aiops.service.guard import BODY_LIMIT, LOOPBACK, RETRY_S, Guard
 from aiops.service.hooks import Signature
 from aiops.service.intake import Intake
+from aiops.service.mcp import PATH as MCP
+from aiops.service.mcp import Door
 from aiops.service.metrics import Registry
 from aiops.service.upkeep import Purger
 from aiops.service.worker import Terms
@@ -56,6 +59,8 @@ def create(
     folder = Folder(ops, registry, inside.wake if inside else lambda: None)
     intake, collector = Intake(folder.accept), Collector(ops, registry, external_url)
     purger = Purger(ops, registry)
+    desk = Desk(ops, registry, inside, intake, folder, access, external_url)
+    agents = Door(desk)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -67,6 +72,7 @@ def create(
             inside.start()
         with logs.Counted(registry):
             yield
+        await agents.stop()
         await anyio.to_thread.run_sync(intake.stop)
         await anyio.to_thread.run_sync(folder.stop)
         if inside:
@@ -83,11 +89,12 @@ def create(
         redoc_url=None,
         telemetry={"auto_configure": False},  # else an environment variable could make it send
     )
-    app.state.desk = Desk(ops, registry, inside, intake, folder, access, external_url)
+    app.state.desk = desk
     app.state.signature = signature
     app.state.parsing = anyio.CapacityLimiter(PARSERS)
     for router in ROUTERS:
         app.include_router(router)
+    app.router.routes.append(Route(MCP, agents, methods=["POST"]))
     app.add_exception_handler(AiopsError, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _broken)

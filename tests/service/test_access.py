@@ -43,6 +43,8 @@ MATRIX: dict[tuple[str, str], Role | None] = {
     ("GET", "/sessions"): Role.ADMIN,
     ("GET", "/audit"): Role.ADMIN,
     ("GET", "/language"): None,
+    ("GET", "/mcp"): Role.VIEWER,
+    ("POST", "/mcp"): Role.VIEWER,
     ("GET", "/metrics"): Role.VIEWER,
     ("GET", "/openapi.json"): Role.VIEWER,
     ("GET", "/r"): Role.VIEWER,
@@ -60,7 +62,7 @@ MATRIX: dict[tuple[str, str], Role | None] = {
     ("POST", "/v1/remediations/x/approve"): Role.APPROVER,
     ("POST", "/v1/remediations/x/reject"): Role.APPROVER,
     ("DELETE", "/v1/diagnoses/x"): Role.ADMIN,
-    ("GET", "/mcp"): Role.ADMIN,
+    ("PUT", "/mcp"): Role.ADMIN,
     ("POST", "/healthz"): Role.ADMIN,
 }
 
