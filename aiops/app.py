@@ -67,8 +67,11 @@ def connect(
     """Opens everything that settings and arguments name; the caller closes it (`with`).
 
     `metrics="case:PATH"` also takes logs and traces from the case where none are named. `keep=False` writes nothing to
-    disk. Raises ConfigError, StoreError, DataError.
+    disk. In a notebook a report shows itself as its page. Raises ConfigError, StoreError, DataError.
     """
+    from aiops.render import notebook
+
+    notebook.attach()
     named = {"sources.metrics": metrics, "sources.logs": logs, "sources.traces": traces}
     return build(settings.load({**(flags or {}), **{k: v for k, v in named.items() if v}}, home), keep=keep)
 

@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": CELLAR | {"stages"},
     "flows": CELLAR | {"stages", "pipeline"},
     "ops": CELLAR | {"stages", "pipeline", "flows"},
-    "app": CELLAR | {"adapters", "pipeline", "flows", "ops", "settings"},
+    "app": CELLAR | {"adapters", "pipeline", "flows", "ops", "settings", "render"},
     "render": {"domain", "schema", "units", "redaction"},
     "bench": CELLAR | {"stages", "pipeline", "flows", "ops", "app", "settings"},
     "service": CELLAR | {"stages", "flows", "ops", "app", "settings", "render"},
