@@ -141,6 +141,7 @@ def _folding(config: Settings) -> Folding:
         hops=int(told("hops")),
         per_minute=int(told("per_minute")),
         waiting=int(config.number("service.queue_limit")),
+        route_by=tuple(config.text("service.route_by").replace(",", " ").split()),
     )
 
 

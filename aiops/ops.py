@@ -218,7 +218,8 @@ class Ops:
             if task.intent in (Intent.REJECT, Intent.CLARIFY):
                 self._runnable(task)
             key = self._key(task)
-            (job,) = self.queue.put([Job(job_id(key), key, task, enqueued_at=datetime.now(UTC))])
+            needed = work.needed(task.inputs.alerts, self.folding.route_by)
+            (job,) = self.queue.put([Job(job_id(key), key, task, enqueued_at=datetime.now(UTC), labels=needed)])
             notes.report, notes.result = job.id, str(job.state)
         return job
 

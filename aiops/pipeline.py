@@ -34,6 +34,7 @@ class Sources:
     graph: GraphStore
 
 
+READING = 0.8  # of the deadline; the rest is for concluding
 RANKED = (Intent.DIAGNOSE, Intent.REMEDIATE, Intent.REPORT)
 
 
@@ -43,7 +44,9 @@ def catalog(sources: Sources, rules: Rules, timeout: float) -> Catalog:
 
 
 def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_s: float) -> Recording:
-    """Task -> Scope -> Observation: all that is read from outside, and nothing else is read after it."""
+    """Task -> Scope -> Observation: all that is read from outside, and nothing else is read after it.
+
+    What a source has not said in `READING` of `deadline_s` is a gap."""
     if task.intent is Intent.FORECAST:
         scope, observation = look_back(task, sources.metrics, rules.entities, deadline_s)
         return Recording(report_id, task, scope, observation, rules.hashes)
@@ -61,7 +64,7 @@ def record(report_id: str, task: Task, sources: Sources, rules: Rules, deadline_
         task.inputs.alerts,
         rules.entities,
         rules.topology,
-        deadline_s,
+        deadline_s * READING,
         task.inputs.filters,
     )
     return Recording(report_id, task, scope, observation, rules.hashes)

@@ -112,6 +112,9 @@ TABLE = (
     Setting("service", "worker", True, "whether aiops serve makes diagnoses itself"),
     Setting("service", "body_limit_mb", 16, "largest webhook body, in MiB, before and after decompression"),
     Setting("service", "queue_limit", 10000, "jobs waiting before webhooks get 503"),
+    Setting(
+        "service", "route_by", "", "labels of alerts that workers must have: env sends env=prod to those with env:prod"
+    ),
     Setting("service", "attempts", 5, "workers that may die over a job before it is given up"),
     Setting(
         "worker", "labels", "", "what a worker has, for example env:prod region:eu; jobs that need more are not its"
@@ -143,7 +146,12 @@ TABLE = (
     Setting("watch", "floor", 0.5, "beyond watch.limit series, the score from which one is exposed"),
     Setting("watch", "label_values", 100, "values that a label may have, whatever they look like"),
     Setting("watch", "label_buckets", 64, "buckets that a compressed label's values are hashed into"),
-    Setting("diagnosis", "deadline_s", 30.0, "seconds for all reads of one diagnosis"),
+    Setting(
+        "diagnosis",
+        "deadline_s",
+        30.0,
+        "seconds within which a diagnosis tells what it has; four fifths of them to read",
+    ),
     Setting("diagnosis", "priors", True, "whether what `aiops feedback` taught counts in later diagnoses"),
     Setting("diagnosis", "timezone", "UTC", "time zone of people's words, for example Asia/Shanghai"),
     Setting("sandbox", "bubblewrap", "", "the program bwrap; empty = from PATH, else what `make sandbox` fetched"),

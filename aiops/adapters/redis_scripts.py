@@ -145,7 +145,7 @@ end
 redis.call('XCLAIM', stream, group, worker, 0, entry[1], 'IDLE', idle, 'JUSTID')
 local id = entry[2][2]
 redis.call('HINCRBY', at(id), 'attempts', 1)
-redis.call('HSET', at(id), 'state', 'running', 'worker', worker)
+redis.call('HSET', at(id), 'state', 'running', 'worker', worker, 'lease', ARGV[3])
 return job(id)
 """
 
@@ -154,6 +154,7 @@ _RENEW = """
 local held = redis.call('HMGET', at(ARGV[2]), 'attempts', 'state', 'worker', 'entry')
 if held[1] ~= ARGV[3] or held[2] ~= 'running' then return 0 end
 redis.call('XCLAIM', lane_of(ARGV[2]), group, held[3], 0, held[4], 'IDLE', horizon - tonumber(ARGV[4]), 'JUSTID')
+redis.call('HSET', at(ARGV[2]), 'lease', ARGV[4])
 return 1
 """
 
@@ -196,7 +197,7 @@ return found
 # ARGV: prefix, name, time to live in ms, what it says of itself.
 _ANNOUNCE = """
 if tonumber(ARGV[3]) > 0 then
-  redis.call('HSET', prefix .. 'workers', ARGV[2], (now_ms() + tonumber(ARGV[3])) .. ' ' .. ARGV[4])
+  redis.call('HSET', prefix .. 'workers', ARGV[2], (now_ms() + tonumber(ARGV[3])) .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
 else
   redis.call('HDEL', prefix .. 'workers', ARGV[2])
 end
@@ -206,19 +207,33 @@ return 1
 _WORKERS = f"""
 local told, now, rows = redis.call('HGETALL', prefix .. 'workers'), now_ms(), {{}}
 for i = 1, #told, 2 do
-  local till, words = string.match(told[i + 1], '^(%d+) (.*)$')
-  if tonumber(till) + {REMEMBERED_MS} < now then
+  local till, ttl, words = string.match(told[i + 1], '^(%d+) (%d+) (.*)$')
+  local left = tonumber(till) - now  -- more than it was told when the clock was put back since
+  if left + {REMEMBERED_MS} < 0 then
     redis.call('HDEL', prefix .. 'workers', told[i])
   else
-    rows[#rows + 1] = {{told[i], words, tonumber(till) > now and 1 or 0}}
+    rows[#rows + 1] = {{told[i], words, left > 0 and left <= tonumber(ttl) and 1 or 0}}
   end
 end
 return rows
 """
 
-# ARGV: prefix, max_attempts.
+# ARGV: prefix, max_attempts. A claim that has been idle for less than it began with was made before the server's clock was put
+# back: its lease begins anew, else it would last for as long as the clock went back.
 _RECLAIM = """
 local expired = 0
+for _, labels in ipairs(lanes()) do
+  local stream = lane(labels)
+  for _, claim in ipairs(redis.call('XPENDING', stream, group, '-', '+', 10000)) do
+    if claim[2] ~= waiting then
+      local id = redis.call('XRANGE', stream, claim[1], claim[1])[1][2][2]
+      local begun = horizon - tonumber(redis.call('HGET', at(id), 'lease') or horizon)
+      if claim[3] < begun then
+        redis.call('XCLAIM', stream, group, claim[2], 0, claim[1], 'IDLE', begun, 'JUSTID')
+      end
+    end
+  end
+end
 for _, labels in ipairs(lanes()) do
   local stream, cursor = lane(labels), '0-0'
   repeat

@@ -79,7 +79,29 @@ def _house(settings: Settings, live: bool) -> Iterator[Part]:
         for name, ping in (("store", ops.store.ping), ("queue", ops.queue.ping), ("graph", ops.sources.graph.ping)):
             local = name == "store" or settings.text(f"stores.{name}").startswith("sqlite:")
             yield _pinged(name, ping, f"ls -ld {settings.home}" if local else f"aiops config show stores.{name}")
+        yield from _workers(ops)
         yield from _sources(ops, settings, live)
+
+
+def _workers(ops: Ops) -> Iterator[Part]:
+    """Who is alive, and whether somebody may take what waits."""
+    from aiops.flows import work
+
+    try:
+        workers, lanes = ops.queue.workers(), ops.queue.lanes()
+    except AiopsError:
+        return  # the queue has said so itself
+    alive = [f"{worker.name} ({', '.join(worker.labels) or 'no labels'})" for worker in workers if worker.alive]
+    for needed, waiting in sorted(work.unmatched(lanes, workers).items()):
+        says = f"{waiting} jobs wait; {work.no_worker(needed, workers)}"
+        yield Part(
+            "workers", "failed", says, f"aiops worker --labels '{' '.join(needed)}'" if needed else "aiops worker", 3
+        )
+        return
+    if alive:
+        yield Part("workers", "ok", "; ".join(alive))
+    else:
+        yield Part("workers", "missing", "none is alive", "aiops serve, or aiops worker")
 
 
 def _sources(ops: Ops, settings: Settings, live: bool) -> Iterator[Part]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from aiops.domain import Alert, Episode, Inputs, Intent, Job, JobState, Mode, Task
 from aiops.errors import NotFound, UsageError
+from aiops.flows import work
 from aiops.flows.fold import Policy, symptom
 from aiops.flows.mute import Muting, why
 from aiops.ports import JobQueue, Ledger, Store
@@ -92,7 +93,8 @@ def job_of(episode: Episode, kept: tuple[tuple[datetime, Alert], ...], policy: P
     made = episode.diagnosis_of(episode.rounds + 1)
     inputs = Inputs(symptom=about, alerts=tuple([alert for _, alert in kept]))
     task = Task(f"{Intent.DIAGNOSE}_{made[:12]}", Intent.DIAGNOSE, inputs)
-    return Job(made, f"episode\n{made}", task, episode_id=episode.id, enqueued_at=datetime.now(UTC))
+    needed = work.needed(inputs.alerts, policy.terms.route_by)
+    return Job(made, f"episode\n{made}", task, episode_id=episode.id, enqueued_at=datetime.now(UTC), labels=needed)
 
 
 def _cap(policy: Policy, held_up: list[str]) -> None:

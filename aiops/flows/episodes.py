@@ -30,7 +30,7 @@ class Folding:
     debounce: how long alerts gather before a diagnosis. cooldown: how long after one begins the next may, and within which a
     closed episode is taken up again. window: how long after its last new alert others join by topology, over `hops` dependencies.
     expire: when what is not heard of any more is closed. per_minute: diagnoses that begin by themselves. waiting: episodes that
-    may wait for theirs before notifications are refused."""
+    may wait for theirs before notifications are refused. route_by: labels of alerts that their workers must have."""
 
     debounce: timedelta = timedelta(seconds=2)
     cooldown: timedelta = timedelta(minutes=5)
@@ -39,6 +39,7 @@ class Folding:
     hops: int = 2
     per_minute: int = 30
     waiting: int = 10_000
+    route_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

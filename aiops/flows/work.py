@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TypeAlias
 
 from aiops import pipeline, telemetry
-from aiops.domain import Change, Intent, Job, Presence, Prior, Recording, Result, Symptom, Task, Verdict
+from aiops.domain import Alert, Change, Intent, Job, Presence, Prior, Recording, Result, Symptom, Task, Verdict
 from aiops.errors import AiopsError, ConfigError, Refused, UsageError
 from aiops.pipeline import Sources
 from aiops.ports import ChangeSource, JobQueue, MetricsSource
@@ -130,6 +130,15 @@ def lane(text: str, setting: str) -> Lane:
         if not re.fullmatch(r"[\w.\-/]+:[^\s,]+", label):
             raise ConfigError(f"{setting}: {label!r} is no label; write NAME:VALUE, as in env:prod")
     return tuple(labels)
+
+
+def needed(alerts: Sequence[Alert], route_by: Sequence[str]) -> Lane:
+    """The labels that a worker must have for these alerts: of those named in `route_by` what all of them say, `env=prod` as
+    `env:prod`; white space and commas in a value as `_`."""
+    said = {name: {alert.labels.get(name, "") for alert in alerts} for name in route_by}
+    common = {name: next(iter(values)) for name, values in said.items() if len(values) == 1}
+    word = re.compile(r"[\s,]+")
+    return tuple(sorted(f"{name}:{word.sub('_', value)}" for name, value in common.items() if value))
 
 
 def unmatched(lanes: Mapping[Lane, int], workers: Sequence[Presence]) -> dict[Lane, int]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from aiops.domain import Actor, Job, JobState, Presence, Report, Verdict
-from aiops.errors import AiopsError, SourceError, StoreError
+from aiops.errors import AiopsError, SourceError, SourceUnreachable, StoreError
 from aiops.flows.work import Hand
 from aiops.ops import Ops
 from aiops.ports import Chat, JobQueue
@@ -31,6 +31,8 @@ HEARTBEAT_S = 15.0
 RECLAIM_S = 5.0  # how long a lease that has expired may go unnoticed
 IDLE_S = 0.5  # how long a job put by another process may wait; `wake` ends the wait at once
 PAUSE_S = 1.0  # after the queue could not be read
+AGAIN_S = 5.0  # after no source could be read
+PATIENCE_S = 600.0  # how long alerts then wait for one to be back
 BROKEN = "internal error; the log of the server has the details"
 
 
@@ -108,6 +110,7 @@ class Worker:
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._running: dict[str, Job] = {}
         self._progress: dict[str, tuple[int, int]] = {}
+        self._away: float | None = None  # since when no source could be read
         self._threads = [
             threading.Thread(target=self._work, name=f"worker-{i}", daemon=True) for i in range(terms.jobs)
         ]
@@ -182,6 +185,10 @@ class Worker:
         self._registry.stages(took())
         # A claim that was lost has been taken over: who has it now reports its end.
         if self._heard(job, outcome):
+            if outcome.state is JobState.QUEUED:
+                log.info("diagnosis %s is put off: %s", job.id, outcome.message)
+                self._stopping.wait(AGAIN_S)
+                return
             self._registry.count("aiops_diagnoses_total", status=outcome.state)
             self._registry.observe("aiops_diagnosis_seconds", time.monotonic() - began, status=outcome.state)
             log.info("diagnosis %s: %s %s", job.id, outcome.state, outcome.message)
@@ -194,14 +201,24 @@ class Worker:
 
     def _outcome(self, job: Job) -> Outcome:
         try:
-            return self._perform(job, lambda done, of: self._note(job.id, done, of))
+            outcome = self._perform(job, lambda done, of: self._note(job.id, done, of))
+            self._away = None
+            return outcome
         except StoreError:
             raise
         except AiopsError as error:
-            return Outcome(JobState.FAILED, str(error))
+            return self._failed(job, error)
         except Exception:  # one diagnosis that breaks must not end the worker; the log has the traceback
             log.exception("diagnosis %s", job.id)
             return Outcome(JobState.FAILED, BROKEN)
+
+    def _failed(self, job: Job, error: AiopsError) -> Outcome:
+        """For good; but an alert whose sources are all away is diagnosed once one is back, since nobody will ask again."""
+        if not (job.episode_id and isinstance(error, SourceUnreachable)):
+            return Outcome(JobState.FAILED, str(error))
+        self._away = self._away or time.monotonic()
+        waits = time.monotonic() < self._away + PATIENCE_S
+        return Outcome(JobState.QUEUED if waits else JobState.FAILED, str(error))
 
     def _note(self, job_id: str, done: int, of: int) -> None:
         self._progress[job_id] = done, of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,3 +174,20 @@ def test_ping_says_whether_what_is_accepted_is_kept(queue: RedisQueue):
     assert "without append-only file" not in queue.ping(5)
     queue._redis.config_set("appendonly", "no")
     assert "without append-only file" in queue.ping(5)
+
+
+def test_a_clock_that_is_put_back_prolongs_no_lease(queue: RedisQueue):
+    """After it, a claim seems to have been idle for less than it began with; the server shows at least 0."""
+    queue.put([job("a")])
+    held = queue.claim(0.3, "one that dies")
+    assert held
+    stream = b"{aiops}:queue"
+    with contextlib.closing(Redis(connection_pool=queue._redis.connection_pool)) as client:
+        (claim,) = client.xpending_range(stream, "workers", "-", "+", 10)
+        client.xclaim(stream, "workers", claim["consumer"], 0, [claim["message_id"]], idle=0, justid=True)
+    assert queue.reclaim() == 0
+    time.sleep(0.4)
+    assert queue.reclaim() == 1
+    again = queue.claim(60, "another")
+    assert again
+    assert again.attempts == 2

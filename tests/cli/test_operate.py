@@ -58,20 +58,22 @@ def test_sigterm_waits_for_no_source_that_hangs(environment: None, tmp_path: Pat
     task = 'task_id: slow_one\nintent: diagnose\ninputs: {symptom: {service: web, at: "2026-01-31T12:00:00Z"}}\n'
     with socket.create_server(("127.0.0.1", 0), backlog=50) as mute, log.open("a") as sink:
         metrics = f"prometheus+http://127.0.0.1:{mute.getsockname()[1]}"
-        inside = {"AIOPS_SERVICE__WORKER": str(command == "serve")}
+        inside = {"AIOPS_SERVICE__WORKER": str(command == "serve"), "AIOPS_DIAGNOSIS__DEADLINE_S": "600"}
         argv = [str(Path(sys.executable).with_name("aiops")), "serve", "--listen", "127.0.0.1:0", "--metrics", metrics]
         started = [subprocess.Popen(argv, stderr=sink, env=os.environ | inside)]
         try:
             url = told(log, r"aiops listens on (http://127\.0\.0\.1:\d+)")
             if command == "worker":
-                started.append(subprocess.Popen([argv[0], "worker", "--metrics", metrics], stderr=sink))
+                started.append(
+                    subprocess.Popen([argv[0], "worker", "--metrics", metrics], stderr=sink, env=os.environ | inside)
+                )
             with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
                 headers = {"content-type": "application/yaml"}
                 assert client.post("/v1/tasks", content=task, headers=headers).status_code == 202
             asking, _ = mute.accept()  # and never answered
             with asking:
                 started[-1].send_signal(signal.SIGTERM)
-                assert started[-1].wait(20) == 0  # reading would go on for 30 s
+                assert started[-1].wait(60) == 0  # reading would go on for minutes
         finally:
             for process in started:
                 process.kill()

@@ -169,7 +169,7 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def prometheus(data: Path, config: str = "", *flags: str) -> Iterator[Server]:
+def prometheus(data: Path, config: str = "", *flags: str, port: int | None = None) -> Iterator[Server]:
     """Prometheus over the blocks in `data`, which it keeps however old they are."""
     program = binary("prometheus")
     data.mkdir(parents=True, exist_ok=True)
@@ -186,7 +186,7 @@ def prometheus(data: Path, config: str = "", *flags: str) -> Iterator[Server]:
             *flags,
         ]
 
-    with serving("prometheus", command, answers("/-/ready"), env=environment()) as server:
+    with serving("prometheus", command, answers("/-/ready"), env=environment(), port=port) as server:
         yield server
 
 
@@ -250,7 +250,8 @@ def alertmanager(data: Path, config: str) -> Iterator[Server]:
 
 
 @contextmanager
-def redis(data: Path) -> Iterator[Server]:
+def redis(data: Path, *, durable: bool = False, port: int | None = None) -> Iterator[Server]:
+    """`durable`: what it has acknowledged is there when it is started again on `data`."""
     program = binary("redis-server")
     data.mkdir(parents=True, exist_ok=True)
 
@@ -266,10 +267,12 @@ def redis(data: Path) -> Iterator[Server]:
             "--save",
             "",
             "--appendonly",
-            "no",
+            "yes" if durable else "no",
+            "--appendfsync",
+            "always",
         ]
 
-    with serving("redis", command, listens, scheme="redis", env=environment()) as server:
+    with serving("redis", command, listens, scheme="redis", env=environment(), port=port) as server:
         yield server
 
 

@@ -129,6 +129,34 @@ def test_a_job_that_no_worker_may_take_says_so(ops: Ops, serve: Serve, away: Wor
     assert found.state is JobState.QUEUED
 
 
+def test_alerts_find_the_workers_that_have_their_labels(
+    ops: Ops, serve: Serve, away: Worker, demo_case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folding = dataclasses.replace(ops.folding, route_by=("env", "region"), debounce=timedelta(seconds=0.1), hops=0)
+    client = serve(dataclasses.replace(ops, folding=folding), terms=None)
+    made = {}
+    for number, labels in enumerate(({"env": "prod"}, {"env": "prod", "region": "eu west"})):
+        alert = {
+            "labels": {"alertname": "Slow", "service": f"s{number}", **labels},
+            "startsAt": "2026-01-31T12:00:00Z",
+            "fingerprint": f"f{number}",
+        }
+        sent = {"version": "4", "groupKey": f"g{number}", "alerts": [alert]}
+        made[number] = client.post("/v1/webhooks/alertmanager", json=sent).json()["diagnoses"][0]["id"]
+    assert ended(client, made[0])["id"] == made[0]
+    for _ in range(200):
+        told = client.get(f"/v1/diagnoses/{made[1]}").json()
+        if "no worker matches" in (told["waiting"] or ""):
+            break
+        time.sleep(0.05)
+    assert told["status"] == "queued"
+    assert "the labels env:prod, region:eu_west are needed" in told["waiting"]
+    argv = ["doctor", "--home", str(tmp_path / "home"), "--metrics", f"case:{demo_case}"]
+    cli.run(argv)
+    said = capsys.readouterr().out
+    assert re.search(r"FAILED +workers +1 jobs wait; no worker matches: the labels env:prod, region:eu_west", said)
+
+
 def test_nobody_is_there_at_all(ops: Ops, serve: Serve) -> None:
     client = serve(ops, terms=None)
     diagnosis = started(client, ops.task())

@@ -17,6 +17,7 @@ from aiops.domain import Inputs, Intent, Job, JobState, Symptom, Task, job_id
 from aiops.errors import SourceUnreachable
 from aiops.ops import Ops
 from aiops.ports import MetricsSource
+from aiops.service import worker as worker_module
 from aiops.service.metrics import Registry
 from aiops.service.worker import Worker, embedded
 
@@ -126,6 +127,47 @@ def test_a_job_of_a_worker_that_died_comes_back(tmp_path: Path, demo_case: Path)
         running.start()
         until(lambda: state(ops, job) is JobState.DONE)
         assert running.stop(30)
+
+
+class Gone:
+    """A source that can't be reached until it is back."""
+
+    def __init__(self, inner: MetricsSource) -> None:
+        self._inner, self.back = inner, threading.Event()
+
+    def __getattr__(self, name: str) -> object:
+        if not self.back.is_set():
+            raise SourceUnreachable("series", "prometheus", "connection refused")
+        return getattr(self._inner, name)
+
+
+def test_an_alert_is_diagnosed_once_its_sources_are_back(ops: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks again for an alert; a person does, and is told at once."""
+    monkeypatch.setattr(worker_module, "AGAIN_S", 0.1)
+    gone = Gone(ops.sources.metrics)
+    metrics: MetricsSource = gone  # type: ignore[assignment]
+    task = ops.task()
+    running = embedded(dataclasses.replace(ops, sources=dataclasses.replace(ops.sources, metrics=metrics)), Registry())
+    running.start()
+    asked = queued(ops, dataclasses.replace(task, task_id="asked_for"))
+    until(lambda: state(ops, asked) is JobState.FAILED)
+    (alert,) = ops.queue.put([Job(job_id("alert"), "alert", task, episode_id="an episode")])
+    until(lambda: "connection refused" in str(ops.queue.get(alert.id)))
+    assert state(ops, alert.id) in {JobState.QUEUED, JobState.RUNNING}
+    gone.back.set()
+    until(lambda: state(ops, alert.id) is JobState.DONE)
+    assert running.stop(30)
+
+
+def test_an_alert_is_not_tried_again_for_ever(ops: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "AGAIN_S", 0.01)
+    monkeypatch.setattr(worker_module, "PATIENCE_S", 0.2)
+    metrics: MetricsSource = Gone(ops.sources.metrics)  # type: ignore[assignment]
+    running = embedded(dataclasses.replace(ops, sources=dataclasses.replace(ops.sources, metrics=metrics)), Registry())
+    running.start()
+    (alert,) = ops.queue.put([Job(job_id("alert"), "alert", ops.task(), episode_id="an episode")])
+    until(lambda: state(ops, alert.id) is JobState.FAILED)
+    assert running.stop(30)
 
 
 class Away:
