@@ -22,7 +22,7 @@ import numpy as np
 
 from aiops import __version__, resources, rules, settings
 from aiops.domain import Actor, Task
-from aiops.errors import ConfigError
+from aiops.errors import ConfigError, DataError
 from aiops.flows.episodes import Folding
 from aiops.flows.retention import Retention
 from aiops.flows.work import Hand
@@ -31,6 +31,7 @@ from aiops.pipeline import Sources
 from aiops.ports import (
     ChangeSource,
     Chat,
+    Executor,
     GraphStore,
     JobQueue,
     LanguageModel,
@@ -229,6 +230,29 @@ def language_models(config: Settings) -> Iterator[dict[str, LanguageModel]]:
 def known_rules(config: Settings) -> rules.Rules:
     """The rules of the settings. Raises ConfigError."""
     return rules.load(_folder("rules", config))
+
+
+def executor(config: Settings) -> Executor:
+    """What acts outside the sandbox: only what `targets.yaml` among the rules lists can be reached. Raises ConfigError."""
+    from aiops.adapters.executors import Executors, Journal, Systemd, door, web
+    from aiops.schema import targets
+
+    file = _folder("rules", config) / "targets.yaml"
+    try:
+        known = targets.load(file.read_text(encoding="utf-8") if file.exists() else "{}", str(file))
+        reached = {
+            name: web.target(name, one.url, one.methods, one.paths, one.networks, one.token_file, one.ca_file)
+            for name, one in known.targets.items()
+        }
+    except (DataError, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+    systemctl = shutil.which("systemctl")
+    return Executors(
+        reached,
+        Systemd(Path(systemctl) if systemctl else None, known.units),
+        Journal(config.home / "executed"),
+        door.users(int(config.number("sandbox.uid"))),
+    )
 
 
 def sandbox(config: Settings) -> Sandbox:

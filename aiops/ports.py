@@ -7,11 +7,13 @@ Ports are synchronous and thread-safe; `timeout` is in seconds from the call.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias, TypeVar
 
 from aiops.domain import (
+    Act,
     Alert,
     Call,
     Calls,
@@ -408,6 +410,22 @@ class Chat(Protocol):
     """Raises SourceError."""
 
     def post(self, thread: str, text: str) -> None: ...
+
+
+class Executor(Protocol):
+    """What acts outside the sandbox, by verbs that are all known. What is not allowed is an outcome (`refused`), never an exception."""
+
+    def rehearse(self, act: Act) -> Outcome:
+        """The dry run: checks everything that doing it would, tells what would be done, and does nothing."""
+
+    def run(self, act: Act, key: str, timeout: float) -> Outcome:
+        """Does it, once for each idempotency `key`; a repeat answers what the first came to.
+
+        `unknown` when it was begun and nobody saw how it ended. StoreError before anything is done, or when what came of it
+        can't be kept."""
+
+    def door(self, verbs: tuple[str, ...], key: str) -> AbstractContextManager[str]:
+        """A Unix socket through which a script may ask for these verbs: `Command.door`. Gone when the context ends."""
 
 
 class Sandbox(Protocol):

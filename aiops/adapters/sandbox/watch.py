@@ -83,11 +83,19 @@ class Watch:
 
 def escaped(text: str) -> str:
     """The text with every character that steers a terminal or hides what is written shown by its number; lines stay lines."""
-    if text.isascii() and text.replace("\n", "").isprintable():
-        return text
-    return "".join(c if c in "\n\t" or c.isprintable() else _shown(c) for c in text)
+    return text.translate(_Shown())
 
 
-def _shown(character: str) -> str:
-    number = ord(character)
-    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 1 << 16 else f"\\U{number:08x}"
+class _Shown(dict[int, str]):
+    """What each character is shown as, found out once."""
+
+    def __missing__(self, number: int) -> str:
+        character = chr(number)
+        if character in "\n\t" or character.isprintable():
+            shown = character
+        else:
+            shown = (
+                f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 1 << 16 else f"\\U{number:08x}"
+            )
+        self[number] = shown
+        return shown
