@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated
-from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Query, Request, Response
@@ -163,9 +162,9 @@ async def login_page(request: Request) -> Response:
 )
 async def login(request: Request, desk: At) -> Response:
     """Trades a token for a cookie that no script can read, for 12 hours, and leads on to `next`, a path of this server."""
-    form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
-    wanted = form.get("next", ["/"])[0]
-    session = desk.access.login(form.get("token", [""])[0].strip().encode())
+    form = await web.form_of(request)
+    wanted = form.get("next", "/")
+    session = desk.access.login(form.get("token", "").strip().encode())
     if session is None:
         return web.answer(pages.login(wanted, "This token is not known.", Reader(web.spoken(request))), 401)
     leads = RedirectResponse(wanted if pages.LOCAL_PATH.fullmatch(wanted) else "/", 303)

@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import Markup, escape
 
 from aiops.domain import Intent, JobState, TimeRange, series_key
-from aiops.errors import AiopsError, NotFound, SourceError, SourceRefused, StoreError
+from aiops.errors import AiopsError, NotFound, SourceError, SourceRefused, StoreError, UsageError
 from aiops.render import language
 from aiops.render.shell import command
 from aiops.schema import agenda as agenda_schema
@@ -71,8 +71,11 @@ def answer(text: str, status: int = 200) -> HTMLResponse:
 
 
 async def form_of(request: Request) -> Mapping[str, str]:
-    """The fields of a form."""
-    fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=16)
+    """The fields of a form. UsageError where it has too many."""
+    try:
+        fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=16)
+    except ValueError as error:
+        raise UsageError(f"this is not our form: {error}") from error
     return {name: values[0] for name, values in fields.items()}
 
 

@@ -188,6 +188,8 @@ def test_a_browser_trades_a_token_for_a_cookie(guarded: httpx.Client) -> None:
     asked = guarded.get("/?offset=1", headers=page)
     assert asked.status_code == 401
     assert 'value="/?offset=1"' in asked.text
+    many = guarded.post("/login", data={f"f{n}": "x" for n in range(99)})
+    assert many.status_code == 400
     wrong = guarded.post("/login", data={"token": "wrong", "next": "/"}, headers=page)
     assert wrong.status_code == 401
     assert "set-cookie" not in wrong.headers
