@@ -22,7 +22,8 @@ from notation import expanded, held, lines, parts
 from times import future, past
 
 from aiops.domain import Catalog
-from aiops.stages.interpret import marking, rules
+from aiops.stages.interpret import marking
+from aiops.stages.interpret.heard import Heardings, listen
 from aiops.stages.interpret.match import Matcher
 from aiops.stages.interpret.slots import Slots
 
@@ -451,10 +452,10 @@ def _slipped(draft: Draft, text: str) -> str:
     return " ".join(tokens)
 
 
-def seen(text: str, world: catalogs.System) -> rules.Heardings:
+def seen(text: str, world: catalogs.System) -> Heardings:
     """What the rules hear, as the parser hears it."""
     matcher = _matcher(world.catalog.services, world.catalog.metrics, tuple(sorted(world.catalog.aliases.items())))
-    return rules.listen(text, matcher, NOW)
+    return listen(text, matcher, NOW)
 
 
 @lru_cache(maxsize=512)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aiops.stages.interpret import guards, rules
+from aiops.stages.interpret.kinds import GUESSES
 from aiops.stages.interpret.match import Matcher
 from aiops.stages.interpret.slots import Reading, Slots
 from aiops.stages.interpret.text import MAX_CHARS, RAW_CHARS, normalise, strip_quoted
@@ -144,7 +145,7 @@ def _threshold(words: str, matcher: Matcher, now: datetime, before: list[Clause]
 def _read(words: str, matcher: Matcher, now: datetime, context: Slots | None) -> Reading | None:
     """A clause that is clear by itself or as an edit of the one before, else None."""
     reading = rules.read(words, matcher, now, context)
-    clear = set(reading.doubts) <= set(rules.GUESSES) and reading.slots.intent not in {"clarify", "reject"}
+    clear = set(reading.doubts) <= set(GUESSES) and reading.slots.intent not in {"clarify", "reject"}
     return reading if clear and reading.slots.services else None
 
 

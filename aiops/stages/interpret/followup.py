@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from aiops.domain import Catalog
 from aiops.stages.interpret import questions
+from aiops.stages.interpret.heard import Heardings
 from aiops.stages.interpret.lexicon import EVERY
+from aiops.stages.interpret.match import near
 from aiops.stages.interpret.slots import Reading, Slots
-
-if TYPE_CHECKING:
-    from aiops.stages.interpret.rules import Heardings
 
 _ADD = re.compile(
     r"(?a)\b(?:also|too|as well|add|plus|include|including|additionally|along with|together with|on top|append|throw in|with (?:the )?(?=\x00|cpu|mem|disk|qps|err|lat))\b|^(?:and|&)\s+(?!for|what|how|why|now|in|on|the same|as|make|restart)|再加|加上|加个|也(?:看|查|要|加|带|列|来|给)|还有|还要|还想|另外|同时|顺便|一并|一起|外加|补上|连同|再看看?(?!下)|并加"
@@ -73,9 +72,6 @@ def edit(heard: Heardings, cue: Mapping[str, bool], context: Slots) -> Reading:
 
 
 def _checked(reading: Reading, heard: Heardings, changed: set[str]) -> Reading:
-    from aiops.domain import Catalog
-    from aiops.stages.interpret.match import near
-
     slots = reading.slots
     problem = next((h.problem for h in heard.times if h.problem), "")
     if heard.services.unknown and "services" not in changed:

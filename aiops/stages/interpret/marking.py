@@ -9,12 +9,8 @@ copy names and times, and its own part is what the rules can't do: the intent, a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from aiops.stages.interpret.heard import Heardings
 from aiops.stages.interpret.slots import Slots
-
-if TYPE_CHECKING:
-    from aiops.stages.interpret.rules import Heardings
 
 NOTHING = "-"
 

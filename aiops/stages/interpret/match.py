@@ -20,6 +20,7 @@ from aiops.schema.task import NAME
 from aiops.stages.interpret import metricnames
 from aiops.stages.interpret.lexicon import ROLES, VERB_USES
 from aiops.stages.interpret.service_words import chinese_names, english_of
+from aiops.stages.interpret.text import blanked
 from aiops.stages.interpret.vocabulary import CONFUSABLE, GENERIC, KNOWN_WORDS, words
 
 LOOKS_LIKE = 70.0  # of 100: what resembles a word less is no better a choice than any other
@@ -91,9 +92,9 @@ class Matcher:
 
     def services(self, text: str, taken: Iterable[tuple[int, int]] = ()) -> Mentions:
         """Services in normalised `text`; spans in `taken` (times, filters) are not looked at."""
-        blank = _blanked(text, taken)
+        blank = blanked(text, taken)
         found = [*self._exact(blank, self._latin), *self._exact(blank, self._han)]
-        rest = _blanked(blank, [(m.start, m.end) for m in found])
+        rest = blanked(blank, [(m.start, m.end) for m in found])
         unknown: list[str] = []
         either: list[str] = []
         for token in _TOKEN.finditer(rest):
@@ -366,13 +367,6 @@ def _alternation(forms: Mapping[str, str], before: str, after: str) -> re.Patter
         return re.compile(r"(?a)(?!)(?P<form>)")
     inner = "|".join(re.escape(f) for f in sorted(forms, key=lambda f: (-len(f), f)))
     return re.compile(f"(?a){before}(?P<form>{inner}){after}")
-
-
-def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    chars = list(text)
-    for start, end in spans:
-        chars[start:end] = "\x00" * (end - start)
-    return "".join(chars)
 
 
 def near(word: str, catalog: Catalog) -> tuple[str, ...]:

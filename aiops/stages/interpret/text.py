@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 RAW_CHARS = 20_000  # beyond this nothing is read at all
 MAX_CHARS = 2_000  # longer input is asked to be shortened; pasted logs belong into quotes
@@ -90,3 +90,11 @@ def strip_quoted(
     rest = _REPORTED_LINE.sub(drop_told, rest)
     rest = _REPORTED.sub(drop_orders, rest)
     return re.sub(r"\s+", " ", rest).strip(" ,"), gone
+
+
+def blanked(text: str, spans: Iterable[tuple[int, int]], mark: str = "\x00") -> str:
+    """The text with these spans marked out, each character by `mark`, so that all places stay what they are."""
+    chars = list(text)
+    for start, end in spans:
+        chars[start:end] = mark * (end - start)
+    return "".join(chars)
