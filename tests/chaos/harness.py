@@ -125,8 +125,9 @@ class House:
 class Helper:
     """`aiops worker` with a home of its own, started as often as it is killed."""
 
-    def __init__(self, nursery: Nursery, home: Path, case: Path, queue: str) -> None:
+    def __init__(self, nursery: Nursery, home: Path, case: Path, queue: str, settings: str = "") -> None:
         home.mkdir(parents=True, exist_ok=True)
+        (home / "config.toml").write_text(settings)
         self._nursery, self.log = nursery, home.parent / f"{home.name}.log"
         self._argv = ["worker", "--home", str(home), "--metrics", f"case:{case}", "--queue", queue]
         self.pid = 0

@@ -46,7 +46,10 @@ def test_kills_lose_nothing_and_repeat_nothing(
     inside = "" if not helpers else "worker = false\n"
     settings = f"[service]\nattempts = 1000\n{inside}{APART}"
     house = House(nursery, tmp_path / "home", demo_case, "--queue", queue, settings=settings)
-    crew = [Helper(nursery, tmp_path / f"helper-{i}", demo_case, queue) for i in range(helpers)]
+    crew = [
+        Helper(nursery, tmp_path / f"helper-{i}", demo_case, queue, "[service]\nattempts = 1000\n")
+        for i in range(helpers)
+    ]
     starts = [house.start()]
     for helper in crew:
         helper.start()
@@ -80,7 +83,7 @@ def test_kills_lose_nothing_and_repeat_nothing(
     def ended() -> bool:
         return all(house.ask("GET", f"/v1/diagnoses/{i}")[1]["status"] in ENDED for i in told)
 
-    until(ended, "the diagnoses do not end", 600.0)
+    until(ended, "the diagnoses do not end", 3600.0)
     stand = [house.ask("GET", f"/v1/diagnoses/{i}")[1] for i in told]
     assert [d for d in stand if d["status"] not in {"done", "inconclusive"}] == []
     for helper in crew:
