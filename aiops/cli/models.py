@@ -93,10 +93,12 @@ def use(choice: str, home: str | None) -> int:
     An adapter is examined first: it must be signed by a key of model.adapter_keys_file, fit the model, and answer no worse
     than the one in place. A running server takes it up by itself, if it watches this folder."""
     from aiops import app, settings
-    from aiops.errors import ModelError
+    from aiops.errors import ModelError, UsageError
 
     config = common.config(home)
     path = Path(choice).expanduser()
+    if choice.endswith(".gguf") and not path.is_file():
+        raise UsageError(f"no model file {path}")
     if path.is_dir():
         taken = app.prove_adapter(config, path)
         changed = {"model.adapter": str(path.resolve())}
