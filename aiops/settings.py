@@ -157,7 +157,7 @@ TABLE = (
     Setting("sandbox", "bubblewrap", "", "the program bwrap; empty = from PATH, else what `make sandbox` fetched"),
     Setting("sandbox", "uid", 64642, "user id that runs of a service that is root have on this machine"),
     Setting("sandbox", "cgroup", "", "delegated subtree of control groups; empty = the first that can be limited"),
-    Setting("sandbox", "most", 4, "runs at once; beyond them a run is rejected"),
+    Setting("sandbox", "most", 8, "runs at once; beyond them a run is rejected"),
     Setting("log", "form", "auto", "text, json, or auto: text in a terminal, else a JSON object on each line"),
     Setting("log", "level", "info", "from which level on: debug, info, warning or error"),
     Setting("trace", "url", "", "OpenTelemetry collector for traces, http(s)://HOST:4318; empty = no traces"),

@@ -46,7 +46,7 @@ class Bubblewrap:
     bwrap: where the program is, None = nowhere. uid: the user that a service that is root hands runs over to.
     group: the subtree of control groups to use, "" = look for one. most: runs at once, of all services here together."""
 
-    def __init__(self, bwrap: Path | None, *, uid: int = 64642, group: str = "", most: int = 4) -> None:
+    def __init__(self, bwrap: Path | None, *, uid: int = 64642, group: str = "", most: int = 8) -> None:
         self._bwrap, self._uid, self._group, self._most = bwrap, uid, group, most
         self._ready: _Ready | None = None
         self._preparing = threading.Lock()
