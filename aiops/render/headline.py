@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from aiops.domain import Report
-from aiops.render.language import said
+from aiops.render.language import said, say
 from aiops.units import zone
 
 # As a stage writes a moment: always UTC, always with the letter for it.
@@ -17,6 +17,14 @@ def summary(report: Report, tz: tzinfo) -> tuple[str, str, str]:
     """Who and since when, by which path, resting on what. In English and UTC: exactly what the report holds."""
     first, second, third = report.summary
     return tuple(local(line, report, tz) for line in (said(first), said(second), _rests_on(third, report)))  # type: ignore[return-value]
+
+
+def episode(report: Report) -> str:
+    """How many alerts it was about when it was made, and how often they had come back; "" where it was of one that had not."""
+    told = (report.run.get(name, "") for name in ("alerts", "recurrences"))
+    alerts, recurrences = (int(number) if number.isdecimal() else 0 for number in told)
+    counted = [say("{n} alerts", n=alerts)] if alerts > 1 or recurrences else []
+    return ", ".join([*counted, say("came back {n} times", n=recurrences)] if recurrences else counted)
 
 
 def local(line: str, report: Report, tz: tzinfo) -> str:

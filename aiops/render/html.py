@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aiops.domain import Alert, Event, EventKind, Report, Verdict
 from aiops.render import engine, figures, forecast
 from aiops.render.clean import clean, link
-from aiops.render.headline import summary
+from aiops.render.headline import episode, summary
 from aiops.render.language import ENGLISH, speaking
 from aiops.render.path import GUESSED, ROLES, cut_edges, hops, one_line, sum_of_costs, telling
 from aiops.render.picture import chart_svg, small_svg
@@ -56,6 +56,7 @@ def html(report: Report, *, tz: tzinfo = UTC, home: str = "", language: str = EN
         return template.render(
             report=report,
             summary=summary(report, tz),
+            episode=episode(report),
             tz=tz,
             home=home,
             css=style(),

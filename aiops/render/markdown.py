@@ -9,7 +9,7 @@ from datetime import UTC, tzinfo
 from aiops.domain import Event, Evidence, Gap, Remediation, Report, RootCause, Verdict
 from aiops.render import figures, forecast
 from aiops.render.clean import clean, link
-from aiops.render.headline import summary
+from aiops.render.headline import episode, summary
 from aiops.render.language import ENGLISH, said, say, speaking
 from aiops.render.path import cut_edges, one_line, sum_of_costs, telling
 from aiops.render.shell import command
@@ -32,6 +32,7 @@ def _markdown(report: Report, tz: tzinfo) -> str:
     replay = code(f"aiops replay {clean(report.id, 64)}")
     blocks = [
         list(_summary(report, tz)),
+        list(filter(None, [episode(report)])),
         list(_figures(report, tz)),
         list(_forecasts(report, tz)),
         list(_causes(report, tz)),

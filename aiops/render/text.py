@@ -8,7 +8,7 @@ from datetime import UTC, tzinfo
 from aiops.domain import Event, Evidence, Remediation, Report, RootCause, Verdict
 from aiops.render import figures, forecast
 from aiops.render.clean import clean, width, wrap
-from aiops.render.headline import summary
+from aiops.render.headline import episode, summary
 from aiops.render.language import ENGLISH, said, say, speaking
 from aiops.render.path import cut_edges, one_line, sum_of_costs, telling
 from aiops.render.shell import command
@@ -32,6 +32,7 @@ def text(report: Report, *, tz: tzinfo = UTC, columns: int = 100, language: str 
 def _text(report: Report, tz: tzinfo, columns: int) -> str:
     blocks = [
         [clean(line) for line in summary(report, tz)],
+        list(filter(None, [episode(report)])),
         list(_figures(report, tz)),
         list(_forecasts(report, tz, columns)),
         list(_causes(report, tz, columns)),

@@ -344,3 +344,11 @@ def test_the_page_tells_of_each_edge_its_cost_source_lag_and_when_it_was_seen() 
         "called by cost 0.21, strength 0.81, +2 min, from service-graph, seen 2026-03-13",
     ]
     assert page.count('<div class="link guess">') == 1
+
+
+def test_how_often_it_came_back_is_told() -> None:
+    report = replace(sample.found(), run={"episode": "e", "alerts": "14", "recurrences": "2"})
+    for form in (text.text, markdown.markdown):
+        assert "14 alerts, came back 2 times" in form(report)
+        assert "14 条告警, 复发 2 次" in form(report, language="zh")
+        assert "came back" not in form(replace(report, run={"alerts": "1", "recurrences": "0"}))
