@@ -37,6 +37,7 @@ from aiops.ports import (
     LanguageModel,
     LogSource,
     MetricsSource,
+    Pool,
     Sandbox,
     Silences,
     Store,
@@ -210,6 +211,28 @@ def metrics(config: Settings) -> Iterator[MetricsSource]:
         close = getattr(source, "close", None)
         if close is not None:
             close()
+
+
+@contextmanager
+def pool(url: str) -> Iterator[Pool]:
+    """Who does bulk work: `dask:N` N processes of this machine, tcp://HOST:PORT a Dask scheduler, "" this process alone.
+
+    Raises ConfigError, SourceError."""
+    from aiops.adapters.pools import DaskPool, Here
+
+    scheme, _, rest = url.partition(":")
+    if (url and scheme not in {"dask", "tcp", "tls"}) or (
+        scheme == "dask" and not (rest.isdecimal() and int(rest) > 0)
+    ):
+        raise ConfigError(f"pool: {_shown(url)!r} is neither dask:N (processes) nor tcp://HOST:PORT (a Dask scheduler)")
+    try:
+        made = DaskPool("" if scheme == "dask" else url, int(rest) if scheme == "dask" else 0) if url else Here()
+    except ModuleNotFoundError as error:
+        raise _extra("dask", url) from error
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from aiops.domain import (
     Act,
@@ -21,6 +21,7 @@ from aiops.domain import (
     Command,
     Episode,
     Feedback,
+    FloatArray,
     Job,
     JobState,
     Known,
@@ -38,6 +39,8 @@ from aiops.domain import (
     TimeRange,
 )
 
+A = TypeVar("A")
+B = TypeVar("B")
 T = TypeVar("T")
 
 
@@ -390,6 +393,18 @@ class Prompt:
 
     template: str
     values: Mapping[str, str]
+
+
+class Pool(Protocol):
+    """Processes for bulk work. Raises SourceError when it is lost."""
+
+    def map(self, call: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
+        """Answers in the order of the items; what a call raises is raised. Calls, items and answers can be pickled."""
+
+    def features(self, series: Sequence[FloatArray], asked: Mapping[str, Any]) -> tuple[tuple[str, ...], FloatArray]:
+        """(names, (S, F)) as tsfresh computes them; `asked` is its `default_fc_parameters`. The series hold no gaps."""
+
+    def close(self) -> None: ...
 
 
 class LanguageModel(Protocol):

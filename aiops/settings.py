@@ -147,6 +147,9 @@ TABLE = (
     Setting("watch", "label_values", 100, "values that a label may have, whatever they look like"),
     Setting("watch", "label_buckets", 64, "buckets that a compressed label's values are hashed into"),
     Setting(
+        "watch", "shard", "1/1", "K/N: this process watches the K-th of N parts of the series, which their hash chooses"
+    ),
+    Setting(
         "diagnosis",
         "deadline_s",
         30.0,

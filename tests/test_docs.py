@@ -100,7 +100,8 @@ def test_settings_that_are_named_exist() -> None:
     known = {setting.name for setting in TABLE}
     for page in PAGES:
         for name in re.findall(
-            r"`((?:sources|stores|model|service|worker|diagnosis|watch|folders)\.\w+)`", page.read_text("utf-8")
+            r"`((?:sources|stores|model|service|worker|diagnosis|watch|folders|log|trace)\.\w+)`",
+            page.read_text("utf-8"),
         ):
             assert name in known, f"{page.name}: {name}"
 

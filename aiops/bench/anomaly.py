@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from aiops.domain import FloatArray, IntArray
 from aiops.errors import DataError
 from aiops.kernels import tick
 from aiops.kernels.ahead import Course, ahead
+from aiops.ports import Pool
 
 ENGINE, DENSE = "engine", "engine, no silence"
 _WEEK = 7 * 86_400
@@ -66,9 +67,14 @@ class Tally:
     far_coverages: list[float] = field(default_factory=list)
     far_ratios: list[float] = field(default_factory=list)
 
+    def add(self, other: Tally) -> None:
+        """What it did over further series."""
+        for name in (each.name for each in fields(self)):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
-def run(directory: Path, predictions: Path | None = None) -> tuple[str, int]:
-    """(tables, exit code). Writes a parquet of predictions where asked. DataError when `directory` holds no parquet
+
+def run(directory: Path, predictions: Path | None = None, pool: Pool | None = None) -> tuple[str, int]:
+    """(tables, exit code). Writes a parquet of predictions where asked; `pool` does the work, where there is one. DataError when `directory` holds no parquet
     file, or one that can't be understood."""
     files = sorted(directory.glob("*.parquet"))
     if not files:
@@ -78,8 +84,11 @@ def run(directory: Path, predictions: Path | None = None) -> tuple[str, int]:
     series = [one for file in files for one in _read(file, tables[file], manifest)]
     tallies: dict[tuple[str, str], Tally] = {}
     found: dict[str, list[Detection]] = {}
-    for done, one in enumerate(series, 1):
-        found.setdefault(one.source, []).append(_judge(one, tallies))
+    judged = pool.map(_judged, series) if pool else map(_judged, series)
+    for done, (one, (detection, counted)) in enumerate(zip(series, judged, strict=True), 1):
+        found.setdefault(one.source, []).append(detection)
+        for key, tally in counted.items():
+            tallies.setdefault(key, Tally()).add(tally)
         progress(done, len(series))
     if predictions is not None:
         _write(predictions, tables, series, found)
@@ -109,6 +118,12 @@ DETECTORS: Mapping[str, Callable[[IntArray, FloatArray], Detection]] = {
     DENSE: dense,
     **REFERENCES,
 }
+
+
+def _judged(one: Series) -> tuple[Detection, dict[tuple[str, str], Tally]]:
+    """The engine's own detection in one series, and what each detector did over it."""
+    counted: dict[tuple[str, str], Tally] = {}
+    return _judge(one, counted), counted
 
 
 def _judge(one: Series, tallies: dict[tuple[str, str], Tally]) -> Detection:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from aiops.bench.rankers import RANKERS
 from aiops.domain import Observation, Recording, RootCauses, Scope, Verdict
 from aiops.errors import AiopsError, DataError
 from aiops.ops import Ops
+from aiops.ports import Pool
 from aiops.stages.detect import detect
 from aiops.stages.detect.window import incident_window
 from aiops.stages.link import link
@@ -83,10 +85,11 @@ def run(
     predictions: Path | None = None,
     late: float = 0.0,
     until: float | None = None,
+    pool: Pool | None = None,
 ) -> tuple[str, int]:
     """(table, exit code). Writes predictions as JSON lines where asked. DataError when `directory` holds no case.
 
-    late: seconds by which the symptom is noticed later; until: seconds after it at which the data end.
+    late: seconds by which the symptom is noticed later; until: seconds after it at which the data end; pool: who does it.
     """
     folders = list(cases(directory))
     if not folders:
@@ -94,8 +97,9 @@ def run(
     truths = _truths(truth, folders)
     answer(folders[0], late, until)  # what is imported and compiled once is not the price of a case
     answers = []
-    for done, folder in enumerate(folders, 1):
-        answers.append(answer(folder, late, until))
+    made = partial(answer, late=late, until=until)
+    for done, one in enumerate(pool.map(made, folders) if pool else map(made, folders), 1):
+        answers.append(one)
         progress(done, len(folders))
     if predictions is not None:
         predictions.write_text("".join(f"{a.line()}\n" for a in answers), encoding="utf-8")

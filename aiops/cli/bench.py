@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from aiops.cli import common
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @contextmanager
@@ -21,6 +24,16 @@ def _writing() -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(f"can't write {error.filename}: {error.strerror}") from error
+
+
+def _pool(command: F) -> F:
+    return click.option(
+        "--pool",
+        "workers",
+        default="",
+        metavar="URL",
+        help="dask:N (processes here) or tcp://HOST:PORT (a Dask scheduler).",
+    )(command)
 
 
 @click.group()
@@ -66,6 +79,7 @@ def intake(
 @click.option("--calibrate", is_flag=True, help="Refit the score and judge it on data sets left out.")
 @click.option("--cross-validate", is_flag=True, help="Choose the weights without the data set they are judged on.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the settings that --cross-validate draws.")
+@_pool
 def rca(
     directory: Path,
     truth: Path | None,
@@ -76,10 +90,12 @@ def rca(
     calibrate: bool,
     cross_validate: bool,
     seed: int,
+    workers: str,
 ) -> int:
     """Diagnose every recorded incident in DIRECTORY and count how often the true cause comes first, beside published methods.
 
     Without the truth it only writes predictions."""
+    from aiops import app
     from aiops.bench import rca as bench_rca
 
     with _writing():
@@ -90,7 +106,8 @@ def rca(
         elif cross_validate:
             table, code = bench_rca.run_cross_validation(directory, seed)
         else:
-            table, code = bench_rca.run(directory, truth, predictions, late, until)
+            with app.pool(workers) as pool:
+                table, code = bench_rca.run(directory, truth, predictions, late, until, pool)
     common.put(table, None)
     return code
 
@@ -119,12 +136,29 @@ def paths(as_json: bool) -> int:
 @bench.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--predictions", type=click.Path(path_type=Path), metavar="OUT.parquet", help="Write one row a sample.")
-def anomaly(directory: Path, predictions: Path | None) -> int:
+@_pool
+def anomaly(directory: Path, predictions: Path | None, workers: str) -> int:
     """Score every labelled series in DIRECTORY, point by point, beside the reference detectors."""
+    from aiops import app
     from aiops.bench import anomaly as bench_anomaly
 
-    with _writing():
-        table, code = bench_anomaly.run(directory, predictions)
+    with _writing(), app.pool(workers) as pool:
+        table, code = bench_anomaly.run(directory, predictions, pool)
+    common.put(table, None)
+    return code
+
+
+@bench.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT.parquet", help="Write a row a series.")
+@_pool
+def features(directory: Path, output: Path | None, workers: str) -> int:
+    """Extract twelve features of every series of the recorded incidents in DIRECTORY by tsfresh, and hold ours to them."""
+    from aiops import app
+    from aiops.bench import features as bench_features
+
+    with _writing(), app.pool(workers) as pool:
+        table, code = bench_features.run(directory, pool, output)
     common.put(table, None)
     return code
 

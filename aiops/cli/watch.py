@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 @click.option(
     "--listen", metavar="HOST:PORT", help="Where /metrics is (default: 127.0.0.1:8643; port 0: any free one)."
 )
+@click.option(
+    "--shard", metavar="K/N", help="Watch the K-th of N parts of the series; other processes watch the others."
+)
 @click.option("--once", is_flag=True, help="Evaluate what there is, print what /metrics would say, and end.")
 @click.option("--report", is_flag=True, help="Print what the saved state knows of the labels, and end.")
 @click.option("--metrics", metavar="URL", help="case:PATH or prometheus+http(s)://HOST[:PORT].")
@@ -40,22 +43,23 @@ def watch(once: bool, report: bool, home: str | None, **given: Any) -> int:
     on where it stopped."""
     from aiops import app
     from aiops.errors import ConfigError
-    from aiops.flows.watch import FILE, Watch, saved
+    from aiops.flows.watch import Watch, saved, state_file
 
     settings = common.config(home, **_flags(given))
+    plan = _plan(settings)
+    file = state_file(settings.home, plan)
     if report:
-        return _report(settings.home / FILE)
+        return _report(file)
     if not settings.text("sources.metrics"):
         raise ConfigError("no metrics source: give --metrics prometheus+http://HOST:PORT")
-    plan = _plan(settings)
     common.log_to_stderr(settings)
     with app.metrics(settings) as source:
         if recording := source.window():
             if not once:
                 raise ConfigError("a recording has an end: aiops watch evaluates it with --once")
             return _recorded(source, plan, recording, settings)
-        with saved.locked(settings.home):
-            watched = Watch(source, plan, settings.home / FILE, time.time())
+        with saved.locked(settings.home, plan.name):
+            watched = Watch(source, plan, file, time.time())
             return _once(watched) if once else _serve(watched, settings)
 
 
@@ -68,6 +72,7 @@ def _flags(given: dict[str, Any]) -> dict[str, str]:
         "watch__select": "\n".join(" ".join(text.split("\n")) for text in given["selects"]),
         "watch__remember": "\n".join(given["remember"]),
         "watch__forecast": "\n".join(given["forecast"]),
+        "watch__shard": given["shard"],
         "watch__step_s": str(int(given["step"] / timedelta(seconds=1))) if given["step"] else None,
     }
     return {name: text for name, text in flags.items() if text}
@@ -91,8 +96,18 @@ def _plan(settings: Settings) -> Plan:
         timeout_s=settings.number("watch.timeout_s"),
         many=whole("label_values"),
         buckets=whole("label_buckets"),
+        shard=_shard(settings.text("watch.shard")),
         **{name: whole(name) for name in names},
     )
+
+
+def _shard(text: str) -> tuple[int, int]:
+    from aiops.errors import ConfigError
+
+    number, _, shards = text.partition("/")
+    if not (number.isdecimal() and shards.isdecimal()):
+        raise ConfigError(f"watch.shard: {text!r} is not K/N, as in 2/4")
+    return int(number), int(shards)
 
 
 def _once(watched: Watch) -> int:

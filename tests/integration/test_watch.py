@@ -23,13 +23,14 @@ from flows.system import assert_same, known
 
 from aiops import app, settings
 from aiops.cli import run as command
-from aiops.flows.watch import FILE, Plan, Watch
+from aiops.flows.watch import Plan, Watch
 
 import servers
 from conftest import needed
 from servers.listening import listening
 
 CHECKOUT = Path(__file__).parents[2]
+FILE = "watch.npz"
 RULES = CHECKOUT / "rules" / "prometheus" / "watch.yaml"
 HISTORY_S = 900
 SELECT = "load"

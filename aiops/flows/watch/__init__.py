@@ -28,10 +28,14 @@ from aiops.kernels.digests import Digests
 from aiops.ports import MetricsSource
 from aiops.schema.exposition import Family
 
-__all__ = ["EVERYTHING", "FILE", "Fleet", "Names", "Plan", "Watch", "saved"]
+__all__ = ["EVERYTHING", "Fleet", "Names", "Plan", "Watch", "saved", "state_file"]
 
 log = logging.getLogger(__name__)
-FILE = "watch.npz"
+
+
+def state_file(home: Path, plan: Plan) -> Path:
+    """Where the state of a plan is kept."""
+    return home / f"{plan.name}.npz"
 
 
 class Watch:
@@ -182,7 +186,8 @@ class Watch:
 
     def _take(self, file: Path, now_s: float) -> None:
         ours = self.plan.identity()
-        with saved.opened(file) as (head, column):
+        with saved.opened(file) as (kept, column):
+            head = {"shard": [1, 1], **kept}  # what was saved before there were shards
             if other := [
                 f"{name} {head[name]!r}, not {value!r}" for name, value in ours.items() if head[name] != value
             ]:

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiops.domain import NS, Labels
+import numpy as np
+
+from aiops.domain import NS, BoolArray, Labels
 from aiops.errors import ConfigError
+from aiops.kernels.digests import Digests
 from aiops.schema import selector
 
 EVERYTHING = '{__name__!=""}'
@@ -32,6 +35,7 @@ class Plan:
     floor: float = 0.5  # score from which the others are
     many: int = 100  # values a label may have, whatever they look like
     buckets: int = 64  # what a compressed label is left with
+    shard: tuple[int, int] = (1, 1)  # which of how many: by the digest of its key each series belongs to one of them
     remembers: Callable[[Labels], bool] = field(init=False, repr=False, compare=False)
     foresees: Callable[[Labels], bool] = field(init=False, repr=False, compare=False)
 
@@ -43,6 +47,9 @@ class Plan:
                 f"watch.expire_s: {self.expire_s} is below watch.catch_up_s ({self.catch_up_s}); "
                 "a series would be forgotten in the time that is read at once"
             )
+        number, shards = self.shard
+        if not 1 <= number <= shards:
+            raise ConfigError(f"watch.shard: {number}/{shards} is none of 1/{shards} to {shards}/{shards}")
         if len(set(self.queries)) < len(self.queries):
             raise ConfigError("watch.select: the same selection stands there twice")
 
@@ -60,9 +67,21 @@ class Plan:
         """That one read may walk; no longer than a series may be gone, so that a read never spans a series' end."""
         return max(1, min(self.expire_s // self.step_s, 240))
 
+    @property
+    def name(self) -> str:
+        """What its files begin with: a shard moves with them to another machine."""
+        number, shards = self.shard
+        return "watch" if shards == 1 else f"watch-{number}-of-{shards}"
+
+    def mine(self, wanted: Digests) -> BoolArray:
+        """Which series belong to this shard: the same for the same series everywhere."""
+        number, shards = self.shard
+        return np.asarray(wanted[:, 0] % np.uint64(shards) == np.uint64(number - 1))
+
     def identity(self) -> dict[str, Any]:
         """What a saved state belongs to."""
-        return {"queries": list(self.queries), "step_s": self.step_s, "remember": list(self.remember)}
+        told = {"queries": list(self.queries), "step_s": self.step_s, "remember": list(self.remember)}
+        return told | {"shard": list(self.shard)}
 
 
 def _chooser(setting: str, texts: tuple[str, ...]) -> Callable[[Labels], bool]:

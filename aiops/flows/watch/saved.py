@@ -77,9 +77,9 @@ def aside(path: Path) -> Path:
 
 
 @contextmanager
-def locked(home: Path) -> Iterator[None]:
-    """Holds the home directory's watch. Refused while another process does; StoreError when it can't be written to."""
-    path = home / "watch.lock"
+def locked(home: Path, name: str = "watch") -> Iterator[None]:
+    """Holds the home directory's watch, or the shard of this name. Refused while another process does; StoreError when it can't be written to."""
+    path = home / f"{name}.lock"
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         stream = path.open("a+")

@@ -117,7 +117,7 @@ class Selection:
         """The row of each series; new ones get one, while there is room."""
         wanted = digests.digests(samples.keys)
         rows = self.fleet.find(wanted)
-        new = np.flatnonzero(rows < 0)
+        new = np.flatnonzero((rows < 0) & self.plan.mine(wanted))
         new = new[~known(wanted[new])]
         room = max(self.plan.series - len(self.fleet), 0)
         self.refused, new = max(len(new) - room, 0), new[:room]
