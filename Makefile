@@ -80,8 +80,9 @@ lint: dev
 
 INCIDENTS ?= ../shared/incidents
 .PHONY: bench
-bench: dev ## accuracy and speed on the recorded incidents in INCIDENTS
+bench: dev ## accuracy and speed on the recorded incidents in INCIDENTS, and the pages by Lighthouse
 	@$(BIN)/aiops bench rca $(INCIDENTS)
+	$(BIN)/python tests/servers/pages.py
 
 SOAK ?= 50
 .PHONY: soak
