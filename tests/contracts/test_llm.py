@@ -226,7 +226,10 @@ def test_the_default_model_is_the_one_that_was_checked(local: LlamaCpp) -> None:
 
 @pytest.mark.parametrize("temperature", [-0.1, 1.01, float("nan")])
 def test_a_temperature_out_of_bounds_is_refused(temperature: float) -> None:
-    for model in (LlamaCpp(temperature=temperature, ships=False), OpenAI("openai+http://127.0.0.1:1/v1", temperature=temperature)):
+    for model in (
+        LlamaCpp(temperature=temperature, ships=False),
+        OpenAI("openai+http://127.0.0.1:1/v1", temperature=temperature),
+    ):
         with pytest.raises(ModelError, match="temperature"):
             model.complete(said("why"), SCHEMA, 1.0)
 
