@@ -146,8 +146,15 @@ def seen(demo_case: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             until(lambda: client.get(f"/v1/diagnoses/{one}").json()["status"] in ended, "diagnosed")
             told = client.get("/metrics").text
         watching = f"http://127.0.0.1:{watch}/metrics"
-        told += until(lambda: httpx.get(watching, trust_env=False).text, "watch")
+
+        def ticked() -> str:
+            """Its page, once it has evaluated something."""
+            page = httpx.get(watching, trust_env=False).text
+            return page if "aiops_watch_series{" in page else ""
+
+        told += until(ticked, "watch")
         query = {"query": 'count(up{job=~"aiops.*"} == 1) == 2 and on () sum(aiops_diagnoses_total) > 0'}
+        query["query"] += " and on () count(aiops_watch_series) > 0"
         api = f"{prometheus.url}/api/v1/query"
         until(lambda: httpx.get(api, params=query, trust_env=False).json()["data"]["result"], "scraped")
         until(lambda: any(span.name == "diagnosis" for _, span in collector.spans), "traced")
