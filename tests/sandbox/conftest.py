@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,12 +42,12 @@ def sandbox(bwrap: Path) -> Bubblewrap:
 
 
 @pytest.fixture(scope="session")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    folder = tmp_path_factory.mktemp("open")
-    for place in (folder, *folder.parents[:3]):
-        with contextlib.suppress(PermissionError):
-            place.chmod(0o777 if place == folder else 0o755)
+def host() -> Iterator[Host]:
     with contextlib.ExitStack() as stack:
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="aiops-open-"))
+        )  # pytest's own is its user's alone
+        folder.chmod(0o777)
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         abstract = stack.enter_context(socket.socket(socket.AF_UNIX))
         abstract.bind(f"\0aiops-attack-{os.getpid()}")
