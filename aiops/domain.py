@@ -227,6 +227,7 @@ class Inputs:
     action: str = "none"
     query: str = ""  # what to forecast, in the language of the metrics source; "" = what services and metrics name
     full_at: float | None = None  # the value at which it is full, or empty
+    order: str = "highest"  # or "lowest": which values come first where they are asked of all services
 
 
 @dataclass(frozen=True, slots=True)

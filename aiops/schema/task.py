@@ -25,6 +25,7 @@ DURATION = r"^[1-9][0-9]{0,5}[smhdw]$"
 NAME = r"^[^\x00-\x1f\x7f]{1,253}$"
 FILTER = r"^(?:[^\s=<>\x00-\x1f\x7f]{1,253}[<>]-?[0-9]+(?:\.[0-9]+)?|[A-Za-z_][A-Za-z0-9_.:-]{0,127}=[^\s=<>]{1,128})$"
 Action = Literal["none", "restart", "scale", "rollback"]
+Order = Literal["highest", "lowest"]
 Output = Literal["json", "markdown", "plaintext"]
 _BREAKS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -95,6 +96,9 @@ class InputsModel(_Strict):
     full_at: float | None = Field(
         None, allow_inf_nan=False, description="the value at which what is forecast is full, or empty"
     )
+    order: Order = Field(
+        "highest", description="highest or lowest: which values come first where they are asked of all services"
+    )
 
 
 class TaskModel(_Strict):
@@ -131,6 +135,7 @@ class TaskModel(_Strict):
                 action=given.action,
                 query=given.query,
                 full_at=given.full_at,
+                order=given.order,
             ),
             expected_output_format=self.expected_output_format,
             question=self.question,
@@ -206,6 +211,7 @@ def plain(task: Task) -> dict[str, Any]:
         "action": "" if inputs.action == "none" else inputs.action,
         "query": inputs.query,
         "full_at": inputs.full_at,
+        "order": "" if inputs.order == "highest" else inputs.order,
     }
     if given["symptom"] is not None:
         given["symptom"] = _full(given["symptom"])  # type: ignore[arg-type]  # it is the mapping built above

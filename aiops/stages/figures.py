@@ -58,7 +58,7 @@ class Measured:
 def measured(panel: Panel, task: Task) -> tuple[Measured, ...]:
     """A figure for each asked metric of each asked node, in the order spoken, without what has no series at all.
 
-    Where no node was asked about: of all, those first that fulfil the filters, then by their value. Where no metric was: all of
+    Where no node was asked about: of all, those first that fulfil the filters, then by their value in the task's order. Where no metric was: all of
     them, the most abnormal first."""
     inputs = task.inputs
     named = asked_metrics(task)
@@ -68,7 +68,7 @@ def measured(panel: Panel, task: Task) -> tuple[Measured, ...]:
     if not named:
         told.sort(key=lambda m: (_place(inputs.services, m.figure.node), -m.figure.score, _neutral(m.figure)))
     elif not inputs.services:
-        told.sort(key=lambda m: (named.index(m.course.asked), m.figure.fulfils is False, _size(m, bounds)))
+        told.sort(key=lambda m: (named.index(m.course.asked), m.figure.fulfils is False, _size(m, bounds, task)))
     return tuple(told)
 
 
@@ -108,10 +108,11 @@ def _place(services: Sequence[str], node: str) -> int:
     return services.index(node) if node in services else len(services)
 
 
-def _size(one: Measured, bounds: Sequence[Limit]) -> tuple[float, str]:
-    """Largest first; where only small values were asked for, smallest."""
-    value = one.figure.mean if one.figure.last is None else one.figure.last
-    sign = 1 if any(b.metric == one.course.asked and b.sign == "<" for b in bounds) else -1
+def _size(one: Measured, bounds: Sequence[Limit], task: Task) -> tuple[float, str]:
+    """By the number that is told, largest first; where small values were asked for, smallest."""
+    value = one.figure.last if task.inputs.window is None else one.figure.mean
+    small = task.inputs.order == "lowest" or any(b.metric == one.course.asked and b.sign == "<" for b in bounds)
+    sign = 1 if small else -1
     return (sign * value if value is not None else np.inf), _neutral(one.figure)
 
 

@@ -162,6 +162,18 @@ def test_filters_select_and_the_answer_names_who_fulfils_them() -> None:
     assert low.startswith("1 of 3 services has cpu < 70 now: b 60")
 
 
+def test_of_all_services_the_largest_come_first_or_the_smallest_by_the_number_that_is_told() -> None:
+    rising = np.concatenate([np.full(BEFORE, 10.0), np.linspace(10, 40, NOW)])
+    rows = panel({("a", "cpu"): level(30, 30, 0), ("b", "cpu"): rising, ("c", "cpu"): level(20, 20, 0)})
+    for asked, expected in (
+        (task(metrics=("cpu",)), ["b", "a", "c"]),  # 40, 30, 20 now
+        (task(metrics=("cpu",), window=True), ["a", "b", "c"]),  # 30, 25, 20 on average
+    ):
+        lowest = replace(asked, inputs=replace(asked.inputs, order="lowest"))
+        assert [f.node for f in figures(rows, asked)] == expected
+        assert [f.node for f in figures(rows, lowest)] == expected[::-1]
+
+
 def test_all_filters_must_hold() -> None:
     rows = panel(
         {

@@ -148,3 +148,67 @@ def test_a_query_without_a_time_has_the_moment_it_is_asked_at() -> None:
 def test_is_it_high_is_a_check() -> None:
     assert plan("is the cpu of frontend high?").task.intent is Intent.DETECT
     assert plan("did the cpu of frontend spike?").task.intent is Intent.DETECT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "errors of cart",
+        "error rate of the cartservice",
+        "cartservice's errors since 7:30",
+        "cart 的错误率",
+        "failures of cart, please",
+    ],
+)
+def test_a_value_that_is_only_named_is_a_query_whatever_it_is_called(text: str) -> None:
+    known = Catalog(("cartservice", "frontend"), ("cpu_usage", "error_rate"))
+    read = interpret(text, known, now=NOW)
+    assert (read.task.intent, read.task.inputs.services, read.task.inputs.metrics) == (
+        Intent.QUERY,
+        ("cartservice",),
+        ("error_rate",),
+    )
+    assert not read.note, "no model is needed to read it"
+
+
+@pytest.mark.parametrize("text", ["why errors of cart", "errors of cart are high", "cart 一直报错", "errors of cart!"])
+def test_what_is_told_of_it_still_asks_why_or_stays_a_guess(text: str) -> None:
+    known = Catalog(("cartservice", "frontend"), ("cpu_usage", "error_rate"))
+    read = interpret(text, known, now=NOW)
+    assert read.task.intent is Intent.DIAGNOSE or read.note
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [
+        ("lowest cpu of all services", "lowest"),
+        ("which service has the least cpu?", "lowest"),
+        ("cpu 最小的 3 个服务", "lowest"),
+        ("cpu最低的服务是哪个", "lowest"),
+        ("cpu of all services", "highest"),
+        ("which services have at least 90% cpu?", "highest"),
+    ],
+)
+def test_the_least_come_first_where_they_are_asked_for(text: str, order: str) -> None:
+    told = plan(text).task
+    assert (told.intent, told.inputs.services, told.inputs.order) == (Intent.QUERY, (), order)
+
+
+@pytest.mark.parametrize("text", ["cpu of billing in prod", "is the cpu of billing with env=staging normal?"])
+def test_a_label_does_not_make_all_services_of_one_that_nobody_knows(text: str) -> None:
+    told = plan(text).task
+    assert told.intent is Intent.CLARIFY
+    assert "billing" in told.question
+
+
+def test_those_that_have_the_metric_are_offered() -> None:
+    assert set(plan("what is the memory_usage_bytes level").choices) <= {"cartservice", "all services"}
+    assert plan("how high is the cpu?").choices[0] in SHOP.having["CpuUsage"]
+    assert "paymentservice" not in plan("how high is the cpu?").choices
+
+
+def test_a_follow_up_keeps_the_day_of_the_turn_before() -> None:
+    first = plan("show cpu of frontend yesterday from 9:00 to 11:00")
+    second = interpret("and memory_usage_bytes?", SHOP, now=NOW, context=first.slots)
+    assert first.task.inputs.window is not None
+    assert second.task.inputs.window == first.task.inputs.window

@@ -47,7 +47,8 @@ def _values(asked: Asked) -> str:
         said = ", ".join(f"{f.node} {brief_value(f, asked)}{briefly(f)}" for f in mine[:MOST_SAID])
         more = ""
         if len(mine) > MOST_SAID:
-            more = f" and {len(mine) - MOST_SAID} more, down to {mine[-1].node} {value_of(mine[-1], asked)}"
+            way = "up" if asked.task.inputs.order == "lowest" else "down"
+            more = f" and {len(mine) - MOST_SAID} more, {way} to {mine[-1].node} {value_of(mine[-1], asked)}"
         parts.append(f"{bare(metric)}: {said}{more}{_compared(mine, asked)}")
     return "; ".join(parts[:MOST_SAID]) + (f"; and {len(parts) - MOST_SAID} more" if len(parts) > MOST_SAID else "")
 
@@ -60,6 +61,8 @@ def _compared(mine: Sequence[Figure], asked: Asked) -> str:
     bottom, top = number_of(low, asked), number_of(high, asked)
     if top == bottom:
         return "; they are equal"
+    if asked.task.inputs.order == "lowest":
+        return f"; {low.node} is lowest"
     by = f" ({figure(top / bottom)} times {low.node})" if bottom > 0 else ""
     return f"; {high.node} is highest{by}"
 

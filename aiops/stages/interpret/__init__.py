@@ -101,7 +101,7 @@ def read(
 ) -> Reading:
     """Slots of `text`; `now` is aware, in the speaker's zone."""
     before = _before(context)
-    ruled = _consistent(rules.read(text, _matcher(_key(catalog)), now, before))
+    ruled = _consistent(rules.read(text, _matcher(_key(catalog)), now, before, catalog.having))
     if ruled.sure:
         return ruled
     return ask_model.read(ruled, catalog, before, model, timeout)
@@ -181,7 +181,7 @@ _LIMITED = re.compile(r"^[^<>=]+(?=[<>])")
 def _session(reading: Reading) -> dict[str, Any]:
     """What the next turn may edit; a refused turn leaves nothing."""
     slots = reading.slots
-    kept: dict[str, Any] = slots.as_dict() | {"day": slots.day, "zone": slots.zone}
+    kept: dict[str, Any] = slots.as_dict() | {"day": slots.day, "zone": slots.zone, "order": slots.order}
     if slots.intent == "clarify" and reading.wanted:
         kept["wanted"] = reading.wanted
     return kept
@@ -192,13 +192,11 @@ def _before(context: Mapping[str, object] | None) -> Slots | None:
     if not context or context.get("intent") == "reject":
         return None
     try:
-        slots = Slots.from_dict(context)
         wanted = context.get("wanted")
-        if slots.intent == "clarify" and isinstance(wanted, str) and wanted:
-            slots = Slots.from_dict({**context, "intent": wanted})
+        taken_up = context.get("intent") == "clarify" and isinstance(wanted, str) and wanted
+        return Slots.from_dict({**context, "intent": wanted} if taken_up else context)
     except (ValueError, TypeError):
         return None
-    return slots
 
 
 _Key = tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...], tuple[tuple[str, str], ...]]

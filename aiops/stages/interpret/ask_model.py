@@ -82,8 +82,8 @@ def _grounded(values: Any) -> Mapping[str, Any]:
 
 
 def _beside(slots: Slots, ruled: Slots) -> Slots:
-    """With what only the rules read: conditions, the day and zone of a clock, and the format."""
-    return replace(slots, filters=ruled.filters, day=ruled.day, zone=ruled.zone, output=ruled.output)
+    """With what only the rules read: conditions, the day and zone of a clock, the order, and the format."""
+    return replace(slots, filters=ruled.filters, day=ruled.day, zone=ruled.zone, order=ruled.order, output=ruled.output)
 
 
 def _stands(slots: Slots, ruled: Reading) -> bool:

@@ -44,6 +44,7 @@ def task_of(reading: Reading, now: datetime, noticed: datetime) -> Task:
         horizon=_horizon(slots, intent),
         filters=slots.filters,
         action=slots.action if intent in (Intent.REMEDIATE, Intent.CLARIFY) else "none",
+        order=slots.order if intent is Intent.QUERY else "highest",
     )
     return Task(_task_id(intent, inputs, reading.question), intent, inputs, _FORMATS[slots.output], _question(reading))
 

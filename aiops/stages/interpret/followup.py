@@ -9,7 +9,7 @@ from dataclasses import replace
 from aiops.domain import Catalog
 from aiops.stages.interpret import questions
 from aiops.stages.interpret.heard import Heardings
-from aiops.stages.interpret.lexicon import EVERY
+from aiops.stages.interpret.lexicon import EVERY, LOWEST
 from aiops.stages.interpret.match import near
 from aiops.stages.interpret.slots import Reading, Slots
 
@@ -55,6 +55,8 @@ def edit(heard: Heardings, cue: Mapping[str, bool], context: Slots) -> Reading:
     if not heard.services.services and EVERY.search(heard.text):
         change(services=())
     _time_and_form(heard, change, context)
+    if LOWEST.search(heard.text):
+        change(order="lowest")
     intent = _intent(heard, cue, context)
     if intent != context.intent or (heard.action not in ("none", context.action)):
         change(intent=intent)

@@ -17,6 +17,13 @@ _TELLING = re.compile(
 _STATEMENT = re.compile(
     r"(?a)\w(?:'s| is| are| was| were| has| have| went| got| keeps| been)\b|\x00(?:'s)? (?:is|are|was|were|has|have|went|got|keeps|been)\b(?! (?:in|on|for)\b)|了$|了[,。!]"
 )
+_SERVICE, _METRIC = "\x02", "\x03"  # what stands for a name where only the words between the names count
+_TIED = re.compile(
+    rf"(?a){_METRIC}\s*(?:of|for|on|in|at|from)\s+(?:the\s+)?{_SERVICE}|{_SERVICE}(?:'s\s+|\s*的\s*){_METRIC}"
+)
+_NAMES_ONLY = re.compile(
+    rf"(?a)(?:[{_SERVICE}{_METRIC}\s,&]|'s\b|\b(?:the|of|for|on|in|at|from|over|during|since|and|please|pls|as|json|markdown)\b|的|和|与|跟)+[.。?]?"
+)
 GUESSES = (
     "nothing says what kind of question it is",
     "nothing says what is wrong",
@@ -41,6 +48,19 @@ def cues(heard: Heardings) -> Mapping[str, bool]:
         "complaint": bool(COMPLAINT.search(plain)) or any(_tells(heard, m) for m in heard.metrics),
         "statement": bool(_STATEMENT.search(plain)),
     }
+
+
+def is_named_value(heard: Heardings) -> bool:
+    """Whether the text only names a value, a metric tied to a service ("errors of cart", "cart 的错误率", with a time): it tells
+    of nothing, though the metric's name may sound like a complaint."""
+    if heard.action != "none" or any(h.text.startswith("next:") for h in heard.times):
+        return False
+    # A mention holds the "'s" or the 的 between the two, which is what ties them.
+    services = [(m.start, m.end - 2 * heard.text.endswith("'s", m.start, m.end)) for m in heard.services.services]
+    metrics = [(m.start + heard.text.startswith("的", m.start), m.end) for m in heard.metrics]
+    marked = blanked(heard.text, [(h.start, h.end) for h in heard.times], " ")
+    marked = blanked(blanked(marked, services, _SERVICE), metrics, _METRIC)
+    return bool(_TIED.search(marked)) and bool(_NAMES_ONLY.fullmatch(marked))
 
 
 def _tells(heard: Heardings, metric: Mention) -> bool:

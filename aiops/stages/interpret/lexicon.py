@@ -101,7 +101,7 @@ METRICS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "error_rate",
         ("error", "failure", "failed"),
         (
-            r"(?:request )?(?:error|failure|fail|failed[ -]request|exception)s?[ _-]?(?:rates?|ratios?|percentages?|pct|%|counts?|numbers?)|errors?\b(?! budget)|erroring|(?:success|availability) rates?|failures?\b|(?:can'?t|cannot|can not|couldn'?t|unable to|nobody can|no one can|not able to) (?:log ?in|sign ?in|log on|pay|order|buy|check ?out|connect|access|open|use|place|complete|submit|load|reach)\b|(?:reject|declin|refus)(?:e?s|ing|ed)\b|failing|(?:requests?|calls?|payments?|transactions?|logins?) (?:fail|failed|are failing)\b|fail(?:s|ed)?\b|exceptions?\b|bomb(?:s|ing|ed)? out|bounc(?:ing|ed) back|blow(?:s|ing)? up on (?:users?|customers?|people)"
+            r"(?:request )?(?:error|failure|fail|failed[ -]request|exception)s?[ _-]?(?:rates?|ratios?|percentages?|pct|%|counts?|numbers?)|errors?\b(?! budget)|erroring|(?:success|availability) rates?|failures?\b|(?:can'?t|cannot|can not|couldn'?t|unable to|nobody can|no one can|not able to) (?:log ?in|sign ?in|log on|pay|order|buy|check ?out|connect|access|open|use|place|complete|submit|load|reach)\b|(?:reject|declin|refus)(?:e?s|ing|ed)\b|failing|(?:requests?|calls?|payments?|transactions?|logins?) (?:fail|failed|are failing)\b|fail(?:s|ed)?\b|exceptions?\b|bomb(?:s|ing|ed)? out|bounc(?:ing|ed) back|blow(?:s|ing)? up on (?:users?|customers?|people)|"
             r"(?:请求)?的?(?:错误|失败|出错|报错|异常|故障)(?:率|比例|占比)|(?:错误|失败|报错)(?:数量?|次数|请求|量)?|出错|抛异常|成功率|可用率|(?:付|登|打|用|下|提交|访问|连|进|加载|支付|登录|登陆)不(?:了|上|开|进去|来|出来|到|通)(?:单|款)?|(?:全|都|尽|净)是错误?(?!觉)|错误?(?=刷屏)"
         ),
     ),
@@ -212,7 +212,12 @@ EVERY = re.compile(
     r"(?a)\b(?:which|what|any|all|every|each|list|how many|other|top(?: \d+)?)(?: of)?(?: the| our| my| all)? (?:\w+ )?(?:micro)?(?:services?|apps?|applications?|components?|workloads?)\b"
     r"|\b(?:everything|anything|everywhere|across the board|(?:whole|entire) (?:system|platform|stack))\b|\b(?:micro)?services (?:with|whose|that|having|over|above|below|under|where)\b"
     r"|(?:哪些|哪个|哪几个|哪一个|所有|全部|各个?|每个|任何|其他)的?(?:微服务|服务|应用|组件|模块)|整个(?:系统|平台)|全(?:局|站|系统|部正常)|有(?:什么|哪些|没有)(?:服务|应用|异常)"
+    r"|\b(?:micro)?services? with (?:the )?(?:highest|lowest|most|least|largest|smallest|biggest|fewest)\b"
+    r"|最(?:高|低|大|小|多|少)的?(?:\s?[\d一二三四五六七八九十两几]+\s?个)?\s?(?:微服务|服务|应用|组件)"
 )
+
+# Of many, those first that have the least. "At least 90 %" orders nothing, and "the least" of anything beside "the most" neither.
+LOWEST = re.compile(r"(?a)(?<!at )\b(?:lowest|smallest|least|fewest)\b|最(?:低|小|少)")
 
 # Said of a service, these mean that its requests fail, though no metric is named.
 DOWN = re.compile(

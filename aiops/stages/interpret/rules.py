@@ -7,15 +7,16 @@ it. A follow-up edits the slots of the turn before. Pure; a text of 200 characte
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 from aiops.domain import Catalog
 from aiops.stages.interpret import followup, guards, questions, spelling
 from aiops.stages.interpret.heard import Heardings, hear, unquoted
-from aiops.stages.interpret.kinds import cues, guessed, intent_of
-from aiops.stages.interpret.lexicon import DOWN
+from aiops.stages.interpret.kinds import cues, guessed, intent_of, is_named_value
+from aiops.stages.interpret.lexicon import DOWN, LOWEST
 from aiops.stages.interpret.marking import marked
 from aiops.stages.interpret.match import Matcher
 from aiops.stages.interpret.settle import named, settle
@@ -23,6 +24,7 @@ from aiops.stages.interpret.slots import Reading, Slots
 from aiops.stages.interpret.text import MAX_CHARS, RAW_CHARS
 from aiops.stages.interpret.timegrammar import Heard
 
+_NOBODY: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 _RELEASE = r"(?:release|deploy(?:ment)?|change|push|rollout|version|build|update)"
 _RELEASE_BEFORE = re.compile(rf"(?a)\b{_RELEASE}s?(?: (?:from|of|made|done|we did|that went out|pushed|shipped))?\s*$")
 _RELEASE_AFTER = re.compile(
@@ -30,8 +32,15 @@ _RELEASE_AFTER = re.compile(
 )
 
 
-def read(text: str, matcher: Matcher, now: datetime, context: Slots | None = None) -> Reading:
-    """One utterance -> slots. `now` is aware, in the speaker's zone."""
+def read(
+    text: str,
+    matcher: Matcher,
+    now: datetime,
+    context: Slots | None = None,
+    having: Mapping[str, tuple[str, ...]] = _NOBODY,
+) -> Reading:
+    """One utterance -> slots. `now` is aware, in the speaker's zone. `having`: which services have a metric, to offer first
+    where none was named; the matcher, which is kept from question to question, doesn't know."""
     if len(text) > RAW_CHARS:
         return _too_long(RAW_CHARS, text)
     said, quoted = unquoted(text, matcher)
@@ -49,13 +58,15 @@ def read(text: str, matcher: Matcher, now: datetime, context: Slots | None = Non
     if context is not None and followup.is_edit(heard, cues(heard)):
         reading = followup.edit(heard, cues(heard), context)
     else:
-        reading = _fresh(heard, matcher)
+        reading = _fresh(heard, matcher, having)
     exact = {c.text: c.exact for c in heard.conditions if c.exact}
     return replace(reading, said=said, marked=marked(heard), exact=exact)
 
 
-def _fresh(heard: Heardings, matcher: Matcher) -> Reading:
+def _fresh(heard: Heardings, matcher: Matcher, having: Mapping[str, tuple[str, ...]]) -> Reading:
     cue = cues(heard)
+    if is_named_value(heard):
+        cue = {kind: kind == "query" for kind in cue}
     intent = "remediate" if heard.action != "none" else intent_of(cue, metrics=bool(heard.metrics))
     time, problem = when(_asked_times(heard), intent)
     metrics = heard.metric_names
@@ -71,6 +82,7 @@ def _fresh(heard: Heardings, matcher: Matcher) -> Reading:
         output=heard.output or "markdown",
         day=time.day if time else 0,
         zone=time.zone if time else "",
+        order="lowest" if LOWEST.search(heard.text) else "highest",
     )
     said = {
         name
@@ -85,7 +97,9 @@ def _fresh(heard: Heardings, matcher: Matcher) -> Reading:
         name: "said" if name in said or name in {"intent", "action"} else "default"
         for name in ("intent", "services", "metrics", "time", "filters", "action", "output")
     }
-    settled = settle(Reading(slots, origins=origins, wanted=intent), heard, matcher.catalog, cue, problem)
+    settled = settle(
+        Reading(slots, origins=origins, wanted=intent), heard, replace(matcher.catalog, having=having), cue, problem
+    )
     note = questions.ask("unmet", heard.text, heard.unmet) if heard.unmet and not settled.slots.metrics else ""
     return replace(settled, doubts=settled.doubts or guessed(settled.slots, cue), note=settled.note or note)
 

@@ -85,10 +85,7 @@ def _ask_about(reading: Reading, text: str, strangers: Sequence[str], catalog: C
 def _ask_which(reading: Reading, heard: Heardings, catalog: Catalog) -> Reading:
     """Which service: with the word that may have meant one, and first those that look like it, or that have the metric."""
     slots, text = reading.slots, heard.text
-    others: list[Mention | Heard | filters.Condition] = [*heard.times, *heard.metrics, *heard.conditions]
-    stranger = strangers.alone(
-        blanked(text, [(m.start, m.end) for m in others], " "), chinese=questions.in_chinese(text)
-    )
+    stranger = _stranger(heard)
     if stranger:
         return _ask_about(reading, text, (stranger,), catalog)
     if heard.unmet and not slots.metrics:
@@ -115,7 +112,15 @@ def _needs_none(heard: Heardings, slots: Slots, catalog: Catalog) -> bool:
         return False
     if EVERY.search(heard.text):
         return True
-    return bool(slots.filters) and (bool(slots.metrics) or any(">" in f or "<" in f for f in slots.filters))
+    selects = bool(slots.filters) and (bool(slots.metrics) or any(">" in f or "<" in f for f in slots.filters))
+    return selects and not _stranger(heard)  # "cpu of x in prod", and nobody knows x: not of all that is in prod
+
+
+def _stranger(heard: Heardings) -> str:
+    """The word that may have meant a service; "" where there is none."""
+    others: list[Mention | Heard | filters.Condition] = [*heard.times, *heard.metrics, *heard.conditions]
+    rest = blanked(heard.text, [(m.start, m.end) for m in others], " ")
+    return strangers.alone(rest, chinese=questions.in_chinese(heard.text))
 
 
 def _spelt_out(heard: Heardings, catalog: Catalog) -> bool:

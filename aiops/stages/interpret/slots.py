@@ -13,6 +13,7 @@ from aiops.schema.task import FILTER, NAME
 READ_ONLY = ("diagnose", "query", "forecast", "detect", "report")
 ACTIONS = ("none", "restart", "scale", "rollback")
 OUTPUTS = ("markdown", "json", "plaintext")
+ORDERS = ("highest", "lowest")
 SLOTS = ("intent", "services", "metrics", "time", "filters", "action", "output")
 
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
@@ -29,7 +30,8 @@ _FILTER = re.compile(FILTER)
 class Slots:
     """Seven slots. `time` is `none`, `last:30m`, `next:6h`, `since:HH:MM`, `range:HH:MM-HH:MM` or `day:today|yesterday`.
 
-    `day` (days before today) and `zone` (IANA name or offset) say more about a clock time than the slot can hold.
+    `day` (days before today) and `zone` (IANA name or offset) say more about a clock time than the slot can hold; `order` is
+    "lowest" where the least values are to come first.
     """
 
     intent: str = "clarify"
@@ -41,6 +43,7 @@ class Slots:
     output: str = "markdown"
     day: int = 0
     zone: str = ""
+    order: str = "highest"
 
     def __post_init__(self) -> None:
         if self.intent not in set(Intent) or self.action not in ACTIONS or self.output not in OUTPUTS:
@@ -55,7 +58,7 @@ class Slots:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Slots:
-        """The reverse of `as_dict`; unknown keys are ignored. `ValueError` for a value that is not allowed."""
+        """The reverse of `as_dict`, with `day`, `zone` and `order` where they are there; unknown keys are ignored. `ValueError` for a value that is not allowed."""
         lists = ("services", "metrics", "filters")
         known = {
             n: tuple(map(str, values[n])) if n in lists else str(values[n]) for n in SLOTS if values.get(n) is not None
@@ -65,7 +68,10 @@ class Slots:
                 raise ValueError(f"{listed} {wrong[0]!r} does not match {allowed.pattern}")
             if len(known.get(listed, ())) > MOST_NAMES:
                 raise ValueError(f"{listed} has more than {MOST_NAMES}")
-        return replace(Slots(), **known)  # type: ignore[arg-type]  # the keys were checked one line above
+        day, zone, order = values.get("day", 0), values.get("zone", ""), values.get("order", "highest")
+        if not isinstance(day, int) or not isinstance(zone, str) or order not in ORDERS:
+            raise ValueError(f"day {day!r}, zone {zone!r} or order {order!r} is not allowed")
+        return replace(Slots(day=day, zone=zone, order=order), **known)  # type: ignore[arg-type]  # the keys were checked above
 
 
 @dataclass(frozen=True, slots=True)
