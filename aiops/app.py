@@ -38,6 +38,7 @@ from aiops.ports import (
     LogSource,
     MetricsSource,
     Pool,
+    Replies,
     Sandbox,
     Silences,
     Store,
@@ -248,6 +249,14 @@ def language_models(config: Settings) -> Iterator[dict[str, LanguageModel]]:
         for one in opened.values():
             stack.callback(one.close)
         yield opened
+
+
+def replies(config: Settings, setting: str) -> Replies:
+    """Answers to the commands of the chat platform whose address `setting` holds. Raises ConfigError."""
+    from aiops.adapters.http import Access
+    from aiops.adapters.replies import WebReplies
+
+    return WebReplies(Access.to(config.text(setting), "", f"chat platform ({setting})"))
 
 
 def known_rules(config: Settings) -> rules.Rules:

@@ -342,6 +342,9 @@ class Store(Protocol):
     def save_session(self, session_id: str, slots: Mapping[str, object], expires: datetime) -> None:
         """Replaces the session's slots, and forgets the sessions that have expired."""
 
+    def once(self, key: bytes, ends: datetime) -> bool:
+        """Whether `key` was not used before; it is known until `ends`, and longer than that nobody may believe what it came with."""
+
     def tell(self, feedback: Feedback) -> bool:
         """Keeps what was told about a report in the place of what was told before, and audits it, in one transaction.
 
@@ -425,6 +428,13 @@ class Chat(Protocol):
     """Raises SourceError."""
 
     def post(self, thread: str, text: str) -> None: ...
+
+
+class Replies(Protocol):
+    """Answers to what came in from a chat platform. Raises SourceError."""
+
+    def post(self, address: str, message: Mapping[str, object], timeout: float) -> None:
+        """To the address that the platform gave. SourceRefused, and nothing sent, for one that is not the platform's own."""
 
 
 class Executor(Protocol):

@@ -102,6 +102,21 @@ TABLE = (
         "console:",
         "where aiops serve posts each verdict: console: (its standard error); empty = nowhere",
     ),
+    Setting(
+        "chat",
+        "slack_secret_file",
+        "",
+        "file with the signing secret of a Slack app, whose slash commands are then answered",
+    ),
+    Setting(
+        "chat", "slack_url", "https://hooks.slack.com", "where answers to Slack's commands may go, and nowhere else"
+    ),
+    Setting(
+        "chat", "mattermost_token_file", "", "file with the token of a Mattermost slash command, which is then answered"
+    ),
+    Setting(
+        "chat", "mattermost_url", "", "the Mattermost server, where answers to its commands may go, and nowhere else"
+    ),
     Setting("service", "listen", "127.0.0.1:8642", "HOST:PORT of aiops serve"),
     Setting("service", "external_url", "", "how people reach aiops serve; makes every link absolute"),
     Setting("service", "tokens_file", "", "bearer tokens and roles; without it only loopback is served"),

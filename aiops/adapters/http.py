@@ -147,7 +147,7 @@ class Access:
 
 def _base(address: str, scheme: str, source: str) -> str:
     address = address.rstrip("/")
-    form = f"that is {scheme}+http(s)://HOST[:PORT][/PREFIX]"
+    form = f"that is {scheme}{'+' * bool(scheme)}http(s)://HOST[:PORT][/PREFIX]"
     try:
         parts = urlsplit(address)
     except ValueError:  # which may tell the address, and a password in it

@@ -16,6 +16,7 @@ import click
 from aiops.cli import common
 
 if TYPE_CHECKING:
+    from aiops.service.chat.commands import Platforms
     from aiops.service.worker import Terms
     from aiops.settings import Settings
 
@@ -62,12 +63,28 @@ def serve(listen: str | None, external_url: str | None, home: str | None) -> int
             access=Access(tokens),
             signature=Signature(secret.encode(), stamped) if secret else None,
             terms=terms if settings.truth("service.worker") else None,
+            platforms=_platforms(settings),
         )
         try:
             serving.run(sockets=[opened])
         except SystemExit as ended:
             code = ended.code
     _leave(int(code or 0))
+
+
+def _platforms(settings: Settings) -> Platforms:
+    """The chat platforms that are set up."""
+    from aiops import app
+    from aiops.service.chat.commands import Platform, Platforms
+
+    def known(secret: str, address: str) -> Platform | None:
+        held = settings.secret(secret)
+        return Platform(held.encode(), app.replies(settings, address)) if held else None
+
+    return Platforms(
+        slack=known("chat.slack_secret_file", "chat.slack_url"),
+        mattermost=known("chat.mattermost_token_file", "chat.mattermost_url"),
+    )
 
 
 def _leave(code: int) -> NoReturn:

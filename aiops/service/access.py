@@ -57,6 +57,8 @@ RULES: tuple[tuple[str, str, Role | None], ...] = (
     ("GET POST", "/login$", None),
     ("POST", "/logout$", None),
     ("POST", "/v1/webhooks/", Role.OPERATOR),
+    ("POST", "/v1/chat/slack$", None),  # signed by the platform
+    ("POST", "/v1/chat/mattermost$", None),
     ("POST", "/v1/ask$", Role.OPERATOR),
     ("POST", "/v1/tasks$", Role.OPERATOR),
     ("POST", "/v1/changes$", Role.OPERATOR),

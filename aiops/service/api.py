@@ -23,6 +23,8 @@ from aiops.ops import Ops
 from aiops.schema import alertmanager, grafana
 from aiops.service import asking, events, hooks, logs, looking, operation, web, worker
 from aiops.service.access import Access
+from aiops.service.chat import commands
+from aiops.service.chat.commands import Platforms
 from aiops.service.collect import Collector
 from aiops.service.desk import Desk
 from aiops.service.folder import Folder
@@ -36,7 +38,16 @@ from aiops.service.upkeep import Purger
 from aiops.service.worker import Terms
 
 DRAIN_S = 8.0  # with the 2 s that open connections get, within the 10 s of the contract
-ROUTERS = (hooks.router, asking.router, events.router, looking.v1, looking.people, web.router, operation.router)
+ROUTERS = (
+    hooks.router,
+    asking.router,
+    events.router,
+    looking.v1,
+    looking.people,
+    web.router,
+    operation.router,
+    commands.router,
+)
 PARSERS = 2  # large bodies parsed at once
 
 
@@ -48,11 +59,12 @@ def create(
     access: Access | None = None,
     signature: Signature | None = None,
     terms: Terms | None = Terms(),  # noqa: B008 - it is frozen
+    platforms: Platforms | None = None,
 ) -> FastAPI:
     """The application around `ops`, which the caller closes after it has stopped.
 
     access: who may come in; None trusts everybody. signature: how Grafana signs, if it does. terms: of the worker
-    in here; None leaves all diagnoses to workers elsewhere."""
+    in here; None leaves all diagnoses to workers elsewhere. platforms: of chat, whose commands are answered."""
     registry, access = Registry(), access or Access(None)
 
     inside = worker.embedded(ops, registry, external_url, terms) if terms else None
@@ -91,6 +103,7 @@ def create(
     )
     app.state.desk = desk
     app.state.signature = signature
+    app.state.platforms = platforms or Platforms()
     app.state.parsing = anyio.CapacityLimiter(PARSERS)
     for router in ROUTERS:
         app.include_router(router)

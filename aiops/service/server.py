@@ -13,6 +13,7 @@ from aiops.errors import ConfigError
 from aiops.ops import Ops
 from aiops.service import api
 from aiops.service.access import Access
+from aiops.service.chat.commands import Platforms
 from aiops.service.guard import LOOPBACK
 from aiops.service.hooks import Signature
 from aiops.service.protocol import Patient
@@ -62,6 +63,7 @@ def server(
     access: Access | None = None,
     signature: Signature | None = None,
     terms: Terms | None = Terms(),  # noqa: B008 - it is frozen
+    platforms: Platforms | None = None,
 ) -> uvicorn.Server:
     """A server; its `run(sockets=[...])` serves until a signal, or until its `should_exit` is set from another thread.
 
@@ -74,6 +76,7 @@ def server(
         access=access,
         signature=signature,
         terms=terms,
+        platforms=platforms,
     )
     return of(app, ready)
 

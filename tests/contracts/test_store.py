@@ -311,6 +311,27 @@ def test_a_clock_that_was_put_back_leaves_nothing_in_the_future(store: Store):
     assert store.begun(NOON) == 0
 
 
+# ---------------------------------------------------------------- what may come once
+
+
+def test_a_key_is_used_once_across_restarts(opened: Callable[[], Store]):
+    store = opened()
+    assert store.once(b"a", FUTURE)
+    assert not store.once(b"a", FUTURE)
+    assert store.once(b"b", FUTURE)
+    assert not opened().once(b"a", FUTURE)
+
+
+def test_one_of_many_that_come_at_once_is_first(store: Store):
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(lambda _: store.once(b"same", FUTURE), range(64))) == 1
+
+
+def test_a_key_that_nobody_would_believe_is_forgotten(store: Store):
+    assert store.once(b"old", datetime.now(UTC) - timedelta(seconds=1))
+    assert store.once(b"old", FUTURE)
+
+
 # ---------------------------------------------------------------- sessions
 
 

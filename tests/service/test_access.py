@@ -52,6 +52,8 @@ MATRIX: dict[tuple[str, str], Role | None] = {
     ("GET", "/v1/diagnoses"): Role.VIEWER,
     ("GET", "/v1/diagnoses/{diagnosis_id}"): Role.VIEWER,
     ("GET", "/v1/diagnoses/{diagnosis_id}/events"): Role.VIEWER,
+    ("POST", "/v1/chat/slack"): None,
+    ("POST", "/v1/chat/mattermost"): None,
     ("POST", "/v1/ask"): Role.OPERATOR,
     ("POST", "/v1/tasks"): Role.OPERATOR,
     ("POST", "/v1/changes"): Role.OPERATOR,

@@ -66,6 +66,10 @@ SCHEMA = Schema(
         ("ALTER TABLE notifications ADD COLUMN diagnosis TEXT NOT NULL DEFAULT ''",),
         (*chain.MIGRATION, "CREATE INDEX sessions_by_end ON sessions (expires)"),
         episodes.MIGRATION,
+        (
+            "CREATE TABLE used (once BLOB PRIMARY KEY, ends INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+            "CREATE INDEX used_by_end ON used (ends)",
+        ),
     ),
 )
 
@@ -190,6 +194,16 @@ class StoreDB:
             connection.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", row)
 
         self._db.write(run)
+
+    def once(self, key: bytes, ends: datetime) -> bool:
+        """Whether `key` was not used before; it is known until `ends`, across restarts. Forgets those that have ended."""
+        now = to_ms(datetime.now(UTC))
+
+        def run(connection: sqlite3.Connection) -> bool:
+            connection.execute("DELETE FROM used WHERE ends < ?", (now,))
+            return connection.execute("INSERT OR IGNORE INTO used VALUES (?, ?)", (key, to_ms(ends))).rowcount == 1
+
+        return self._db.write(run)
 
     # ------------------------------------------------------------ feedback
 
