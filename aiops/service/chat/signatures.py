@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 FRESH_S = 300  # how far a signed moment may lie from ours, on either side
+REMEMBERED_S = 30 * 86_400  # how long a request that binds no time is known
 AES_BLOCK = 16
 WECOM_BLOCK = 32  # its padding fills blocks of this size
 RANDOM = 16  # bytes before a message of WeCom
@@ -56,7 +57,7 @@ def mattermost(token: bytes, given: bytes, trigger: bytes, now: float) -> Proof:
     _same(token, given)
     if not trigger:
         raise Distrusted("the trigger_id is missing")
-    return Proof(_digest(b"mattermost", trigger), now + FRESH_S)
+    return Proof(_digest(b"mattermost", trigger), now + REMEMBERED_S)
 
 
 # ---------------------------------------------------------------- WeCom and WeChat, https://developer.work.weixin.qq.com/document/path/90968

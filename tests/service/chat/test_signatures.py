@@ -237,6 +237,7 @@ def test_a_token_of_mattermost_is_believed_with_a_trigger() -> None:
     assert signatures.mattermost(b"gr8token", b"gr8token", b"trigger", 0) != signatures.mattermost(
         b"gr8token", b"gr8token", b"another", 0
     )
+    assert signatures.mattermost(b"gr8token", b"gr8token", b"trigger", 0).ends > 86_400  # no time of its own ends it
     for given_token, trigger in ((b"gr8toke", b"t"), (b"", b"t"), ("gr8tokén".encode(), b"t"), (b"gr8token", b"")):
         with pytest.raises(Distrusted):
             signatures.mattermost(b"gr8token", given_token, trigger, 0)
