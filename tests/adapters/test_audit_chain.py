@@ -20,7 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiops.adapters.sqlite import StoreDB
+from aiops.adapters.sqlite import StoreDB, chain
+from aiops.adapters.sqlite.database import Database, Schema
+from aiops.adapters.sqlite.store import SCHEMA
 
 ENTRIES = 10
 
@@ -149,14 +151,16 @@ def test_entries_that_vanish_without_a_checkpoint_are_missed(whole: Path, archiv
 
 
 def test_a_store_of_before_there_were_archives_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    with contextlib.closing(StoreDB(path)) as store:
+    before = next(i for i, steps in enumerate(SCHEMA.migrations) if chain.MIGRATION[0] in steps)
+    today, path = tmp_path / "today.db", tmp_path / "store.db"
+    with contextlib.closing(StoreDB(today)) as store:
         store.audit("turn", {"i": 0})
-        version = len(store._db.schema.migrations)
+    Database(path, Schema(SCHEMA.name, SCHEMA.migrations[:before])).close()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("DROP TABLE audit_begin")
-        connection.execute("DROP INDEX sessions_by_end")
-        connection.execute(f"PRAGMA user_version={version - 1}")
+        connection.execute("ATTACH ? AS today", (str(today),))
+        connection.execute("DELETE FROM audit_head")
+        for table in ("audit", "audit_head"):
+            connection.execute(f"INSERT INTO main.{table} SELECT * FROM today.{table}")
     with contextlib.closing(StoreDB(path)) as store:
         store.audit("turn", {"i": 1})
         assert store.audit_verify() == (2, "")
