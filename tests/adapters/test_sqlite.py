@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from contracts.queues import decode, encode, job
 
-from aiops.adapters.sqlite import ChangeDB, GraphDB, QueueDB, StoreDB
+from aiops.adapters.sqlite import ChangeDB, GraphDB, QueueDB, StoreDB, queue
 from aiops.adapters.sqlite.database import Database, Schema
 from aiops.domain import Call, Intent, JobState, Task
 from aiops.errors import DataError, StoreError
@@ -363,6 +363,24 @@ def test_a_task_that_cannot_be_read_is_failed_and_the_next_is_taken(file: Path):
         assert lost is not None
         assert (lost.state, lost.task) == (JobState.FAILED, Task("diagnose_it", Intent.DIAGNOSE, question="lost"))
         assert "no such question" in lost.error
+
+
+def test_a_queue_of_the_first_form_goes_on(file: Path):
+    first = Schema(queue.SCHEMA.name, queue.SCHEMA.migrations[:1])
+    with contextlib.closing(Database(file, first)) as database:
+        for trigger in ("put", "moved", "removed"):
+            database.write(lambda connection, name=trigger: connection.execute(f"DROP TRIGGER {name}"))
+        database.write(lambda connection: connection.execute("DROP TABLE depth"))
+        row = ("a" * 16, "key", encode(job("key").task), "queued", 0, "", "", 0)
+        columns = "id, key, task, state, attempts, error, episode_id, enqueued_at"
+        sql = f"INSERT INTO jobs ({columns}) VALUES ({', '.join('?' * len(row))})"
+        database.write(lambda connection: connection.execute(sql, row))
+    with contextlib.closing(QueueDB(file, encode, decode)) as opened:
+        assert opened.depth() == 1
+        claimed = opened.claim(30, "w")
+        assert claimed is not None
+        assert claimed.id == "a" * 16
+        assert opened.depth() == 0
 
 
 def test_a_restart_of_the_machine_ends_every_lease(file: Path):

@@ -48,13 +48,14 @@ SCHEMA = Schema(
             "ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT ''",
             "DROP INDEX queued",
             "CREATE INDEX queued ON jobs (labels, number) WHERE state = 'queued'",
-            "DROP TRIGGER put",
-            "DROP TRIGGER moved",
-            "DROP TRIGGER removed",
+            # The first files had no count of what waits.
+            "DROP TRIGGER IF EXISTS put",
+            "DROP TRIGGER IF EXISTS moved",
+            "DROP TRIGGER IF EXISTS removed",
+            "DROP TABLE IF EXISTS depth",
             # What waits is counted for each set of labels: a worker looks only at those that it has.
             "CREATE TABLE lanes (labels TEXT PRIMARY KEY, waiting INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-            "INSERT INTO lanes SELECT '', waiting FROM depth",
-            "DROP TABLE depth",
+            "INSERT INTO lanes SELECT '', count(*) FROM jobs WHERE state = 'queued'",
             f"""CREATE TRIGGER put AFTER INSERT ON jobs WHEN new.state = 'queued'
                 BEGIN {_COUNT.format("1")}; END""",
             f"""CREATE TRIGGER moved AFTER UPDATE OF state ON jobs WHEN (new.state = 'queued') <> (old.state = 'queued')
