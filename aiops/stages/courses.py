@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aiops.domain import BoolArray, FloatArray, IntArray, Panel
+from aiops.domain import BoolArray, FloatArray, IntArray, Panel, Task
 from aiops.kernels.histogram import quantile
 from aiops.kernels.kinds import Kind, kind_of
 
@@ -76,9 +76,10 @@ def courses(panel: Panel, nodes: Collection[str] = (), metrics: Collection[str] 
     return tuple(course for key in keys for course in found[key])
 
 
-def asked_rows(panel: Panel) -> BoolArray:
-    """The rows that are asked about; where no time was said, the last quarter of what was read."""
-    if panel.incident.any():
+def asked_rows(panel: Panel, task: Task) -> BoolArray:
+    """The rows that are asked about, none where nothing was read of the time that was said; where none was said and nothing
+    is later than the moment of asking, the last quarter of what was read."""
+    if panel.incident.any() or task.inputs.window is not None:
         return panel.incident
     rows: BoolArray = np.arange(len(panel.times)) >= len(panel.times) * 3 // 4
     return rows

@@ -83,7 +83,7 @@ def explain(
 
 def _answered(recording: Recording, findings: Findings, more: tuple[Gap, ...], versions: Mapping[str, str]) -> Report:
     """The report of a query or a check: what was asked, in figures."""
-    scope, panel = recording.scope, recording.observation.panel
+    scope = recording.scope
     gaps = (*recording.observation.gaps, *findings.gaps, *more)
     told = answer(recording, findings, gaps)
     nodes, metrics = set(recording.task.inputs.services), set(asked_metrics(recording.task))
@@ -103,7 +103,7 @@ def _answered(recording: Recording, findings: Findings, more: tuple[Gap, ...], v
         events=_loudest(findings.events)[:MOST_EVENTS],
         gaps=gaps,
         remediation=None,
-        charts=tuple(_figure_chart(panel, one, scope.at) for one in told.measured),
+        charts=tuple(_figure_chart(recording, one) for one in told.measured),
         dropped=(),
         versions=dict(versions),
         hashes=dict(recording.hashes),
@@ -219,14 +219,16 @@ def _chart(panel: Panel, incident: BoolArray, anomaly: Anomaly, at: datetime) ->
     return _drawn(panel, incident, (anomaly.node, anomaly.metric), values, anomaly.band, marks)
 
 
-def _figure_chart(panel: Panel, one: Measured, at: datetime) -> Chart:
+def _figure_chart(recording: Recording, one: Measured) -> Chart:
     """What was asked, from where the asked time begins."""
-    figure = one.figure
-    marks = [("asked from", to_ns(at) // NS)]
+    figure, panel = one.figure, recording.observation.panel
+    marks = [("asked from", to_ns(recording.scope.at) // NS)]
     if figure.abnormal and figure.since:
         marks.insert(0, ("onset", to_ns(figure.since) // NS))
     band = figure.band or (math.nan, math.nan)
-    return _drawn(panel, asked_rows(panel), (figure.node, figure.metric), one.course.values, band, tuple(marks))
+    return _drawn(
+        panel, asked_rows(panel, recording.task), (figure.node, figure.metric), one.course.values, band, tuple(marks)
+    )
 
 
 def _drawn(

@@ -126,7 +126,7 @@ def _neutral(figure: Figure) -> str:
 def _figures(panel: Panel, found: Sequence[Course], bounds: Sequence[Limit], task: Task) -> list[Figure]:
     if not found:
         return []
-    now = asked_rows(panel)
+    now = asked_rows(panel, task)
     together = Panel(
         tuple({"__name__": c.metric} for c in found),
         panel.times,

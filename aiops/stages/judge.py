@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from aiops.domain import Condition, Panel, Report, Verdict
+from aiops.domain import Condition, Panel, Report, Task, Verdict
 from aiops.stages.courses import Course, asked_rows, bare, courses
 
 # Of these, less is worse; of everything else (latency, errors, load, lag) more is.
@@ -65,7 +65,11 @@ def _compared(condition: Condition, report: Report, panel: Panel) -> tuple[bool 
     metric = inputs.metrics[0]
     moved = condition.holds in {"worse", "better"}
     measure = _moves if moved else _levels
-    values = {service: value for service in inputs.services if (value := measure(panel, service, metric)) is not None}
+    values = {
+        service: value
+        for service in inputs.services
+        if (value := measure(panel, report.task, service, metric)) is not None
+    }
     missing = sorted(set(inputs.services) - set(values))
     if missing or not values:
         return None, f"{metric} of {', '.join(missing or inputs.services)} can't be compared: no samples"
@@ -87,19 +91,19 @@ def _ahead(service: str, values: dict[str, float], *, moved: bool) -> bool | Non
     return values[service] > max(others)
 
 
-def _moves(panel: Panel, service: str, metric: str) -> float | None:
+def _moves(panel: Panel, task: Task, service: str, metric: str) -> float | None:
     """The change over the asked time against the baseline, as a share of it."""
     course = _course(panel, service, metric)
-    now = course.level(asked_rows(panel)) if course else None
-    before = course.level(~asked_rows(panel)) if course else None
+    now = course.level(asked_rows(panel, task)) if course else None
+    before = course.level(~asked_rows(panel, task)) if course else None
     if now is None or before is None:
         return None
     return (now - before) / abs(before) if before else float(np.sign(now - before))
 
 
-def _levels(panel: Panel, service: str, metric: str) -> float | None:
+def _levels(panel: Panel, task: Task, service: str, metric: str) -> float | None:
     course = _course(panel, service, metric)
-    return course.level(asked_rows(panel)) if course else None
+    return course.level(asked_rows(panel, task)) if course else None
 
 
 def _course(panel: Panel, service: str, metric: str) -> Course | None:

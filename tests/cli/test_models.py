@@ -235,7 +235,7 @@ def test_what_cannot_be_used_is_not_chosen(run: Run, shelf: Path, tmp_path: Path
     refused = run("models", "use", "tiny")
     assert refused.code == 5
     assert "is not used" in refused.err
-    assert run("models", "use", "/nowhere.gguf").code == 5
+    assert run("models", "use", "/nowhere.gguf").code == 2
     assert not (tmp_path / "home" / "config.toml").exists()
 
 

@@ -55,7 +55,7 @@ def _asked_name(f: Figure, names: Sequence[str]) -> str:
 def rests_on(asked: Asked) -> str:
     """How many samples, put together how, and what was not seen."""
     known, panel = asked.known, asked.panel
-    now = asked_rows(panel)
+    now = asked_rows(panel, asked.task)
     step = float(np.median(steps_s(panel.times))) if len(panel.times) > 1 else 0.0
     counts = sorted({f.samples for f in known})
     samples = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

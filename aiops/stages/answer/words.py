@@ -83,7 +83,7 @@ def factor(change: float) -> str:
 def span_of(asked: Asked) -> str:
     """The asked time: as it was named, else as far as there are samples."""
     window = asked.task.inputs.window
-    times = asked.panel.times[asked_rows(asked.panel)]
+    times = asked.panel.times[asked_rows(asked.panel, asked.task)]
     if window is None and len(times):
         window = TimeRange(from_ns(int(times.min())), from_ns(int(times.max())))
     if window is None:

@@ -97,9 +97,11 @@ def _window(slots: Slots, now: datetime) -> TimeRange | None:
     if slots.time.startswith("range:") and slots.intent == "clarify":
         return None  # the question is about this very window
     asked = window(slots.time, now, day=slots.day, zone_name=slots.zone)
-    if asked is None or asked.empty or asked.end <= moments.EARLIEST:
+    if asked is None or asked.empty:
         return None
-    return TimeRange(max(asked.start, moments.EARLIEST), asked.end)  # "the last 3000 weeks" is all that there can be
+    # "The last 3000 weeks" is all that there can be; of a time before all times there are no samples, and that is the answer.
+    start = max(asked.start, moments.EARLIEST)
+    return TimeRange(start, max(asked.end, start + timedelta(seconds=1)))
 
 
 def _horizon(slots: Slots, intent: Intent) -> timedelta | None:
