@@ -65,7 +65,10 @@ def agenda_of(several: Sequence[Clause], tasks: Sequence[Task]) -> Agenda:
 
 def origins_of(reading: Reading) -> dict[str, str]:
     """Dotted task field -> said | default | session."""
-    return {field: origin for slot, origin in sorted(reading.origins.items()) for field in _FIELDS.get(slot, ())}
+    told = {field: origin for slot, origin in sorted(reading.origins.items()) for field in _FIELDS.get(slot, ())}
+    if reading.slots.intent == "query" or not reading.slots.services:  # then the symptom is a moment and no more
+        told["inputs.symptom"] = reading.origins.get("time", "default")
+    return told
 
 
 def _task_id(intent: Intent, inputs: Inputs, question: str) -> str:
