@@ -206,9 +206,14 @@ def test_every_metric_that_is_named_is_exposed(seen: Seen, expression: str) -> N
 def test_the_first_row_of_the_dashboard_has_data(seen: Seen) -> None:
     first = [t["expr"] for panel in DASHBOARD["panels"] if panel["gridPos"]["y"] == 1 for t in panel["targets"]]
     for expression in first:
-        asked = expression.replace("$instance", ".*")
-        reply = httpx.get(f"{seen.prometheus}/api/v1/query", params={"query": asked}, trust_env=False).json()
-        assert reply["data"]["result"], expression
+        query = {"query": expression.replace("$instance", ".*")}
+
+        def answered(query: dict[str, str] = query) -> Any:
+            # An increase has no value before the second scrape.
+            reply = httpx.get(f"{seen.prometheus}/api/v1/query", params=query, trust_env=False).json()
+            return reply["data"]["result"]
+
+        assert until(answered, expression)
 
 
 def test_the_dashboard_is_whole() -> None:
