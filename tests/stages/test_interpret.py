@@ -348,3 +348,9 @@ def test_a_text_without_end_is_answered_with_a_question(text: str) -> None:
     told = interpret(text, CATALOG, now=NOW)
     assert told.task.intent is Intent.CLARIFY
     assert told.task.question
+
+
+def test_a_kind_of_question_that_nobody_named_is_not_told_as_said() -> None:
+    guessed = interpret("cart went purple", CATALOG, now=NOW)
+    assert (guessed.task.intent, guessed.origins["intent"]) == (Intent.DIAGNOSE, "default")
+    assert interpret("why is cart purple", CATALOG, now=NOW).origins["intent"] == "said"

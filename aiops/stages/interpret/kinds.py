@@ -28,6 +28,8 @@ GUESSES = (
     "nothing says what kind of question it is",
     "nothing says what is wrong",
 )  # good enough where nobody can be asked
+UNEXPLAINED = "a statement without a known cue"
+UNSAID = frozenset({GUESSES[0], UNEXPLAINED})  # doubts with which the kind of question is ours, not theirs
 
 
 def cues(heard: Heardings) -> Mapping[str, bool]:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from aiops.domain import Catalog
 from aiops.stages.interpret import followup, guards, questions, spelling
 from aiops.stages.interpret.heard import Heardings, hear, unquoted
-from aiops.stages.interpret.kinds import cues, guessed, intent_of, is_named_value
+from aiops.stages.interpret.kinds import UNSAID, cues, guessed, intent_of, is_named_value
 from aiops.stages.interpret.lexicon import DOWN, LOWEST
 from aiops.stages.interpret.marking import marked
 from aiops.stages.interpret.match import Matcher
@@ -101,7 +101,9 @@ def _fresh(heard: Heardings, matcher: Matcher, having: Mapping[str, tuple[str, .
         Reading(slots, origins=origins, wanted=intent), heard, replace(matcher.catalog, having=having), cue, problem
     )
     note = questions.ask("unmet", heard.text, heard.unmet) if heard.unmet and not settled.slots.metrics else ""
-    return replace(settled, doubts=settled.doubts or guessed(settled.slots, cue), note=settled.note or note)
+    doubts = settled.doubts or guessed(settled.slots, cue)
+    told = settled.origins if UNSAID.isdisjoint(doubts) else {**settled.origins, "intent": "default"}
+    return replace(settled, doubts=doubts, origins=told, note=settled.note or note)
 
 
 def _carrier(heard: Heardings, intent: str, catalog: Catalog) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from aiops.domain import Catalog
 from aiops.stages.interpret import filters, questions, strangers
 from aiops.stages.interpret.heard import Heardings
+from aiops.stages.interpret.kinds import UNEXPLAINED
 from aiops.stages.interpret.lexicon import EVERY
 from aiops.stages.interpret.match import Mention, any_of, looks_like, near
 from aiops.stages.interpret.service_words import chinese_names
@@ -67,7 +68,7 @@ def settle(reading: Reading, heard: Heardings, catalog: Catalog, cue: Mapping[st
     if not reading.wanted and _says_something(heard):
         # A statement about a known service that no word of ours explains: a read-only guess, which the model may better.
         guess = replace(slots, intent="diagnose")
-        return replace(reading, slots=guess, wanted="diagnose", doubts=("a statement without a known cue",))
+        return replace(reading, slots=guess, wanted="diagnose", doubts=(UNEXPLAINED,))
     if not reading.wanted:
         kinds = questions.choices(("find the cause", "show a metric", "check for anomalies", "forecast"), text)
         return _ask(reading, questions.ask("about", text, _listed(slots.services)), kinds, doubt="no cue")
