@@ -14,21 +14,21 @@ import anyio
 import anyio.to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from aiops import __version__
 from aiops.errors import AiopsError, SourceError
 from aiops.ops import Ops
 from aiops.schema import alertmanager, grafana
-from aiops.service import asking, events, hooks, logs, looking, operation, web, worker
-from aiops.service.access import Access
+from aiops.service import asking, events, failures, hooks, logs, looking, operation, web, worker
+from aiops.service.access import Access, Principal
 from aiops.service.chat import commands
 from aiops.service.chat.commands import Platforms
 from aiops.service.collect import Collector
 from aiops.service.desk import Desk
 from aiops.service.folder import Folder
-from aiops.service.guard import BODY_LIMIT, LOOPBACK, RETRY_S, Guard
+from aiops.service.guard import BODY_LIMIT, HEADERS, LOOPBACK, RETRY_S, Guard
 from aiops.service.hooks import Signature
 from aiops.service.intake import Intake
 from aiops.service.mcp import PATH as MCP
@@ -110,6 +110,7 @@ def create(
     app.router.routes.append(Route(MCP, agents, methods=["POST"]))
     app.add_exception_handler(AiopsError, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _strayed)
     app.add_exception_handler(Exception, _broken)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
     named = urlsplit(external_url).hostname
@@ -119,21 +120,35 @@ def create(
     return app
 
 
-def _failed(_: Request, error: Exception) -> Response:
+def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, AiopsError)
     status = 503 if isinstance(error, SourceError) else error.http_status
     headers = {"retry-after": str(RETRY_S)} if status == 503 else None
-    return JSONResponse({"detail": str(error)}, status, headers)
+    return failures.answer(request, status, str(error), headers, _who(request))
 
 
-def _invalid(_: Request, error: Exception) -> Response:
+def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-    return JSONResponse({"detail": told}, 400)
+    return failures.answer(request, 400, told, who=_who(request))
 
 
-def _broken(_: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it
-    return JSONResponse({"detail": "internal error; the log of the server has the details"}, 500)
+def _strayed(request: Request, error: Exception) -> Response:
+    """No such address, or not for this method."""
+    assert isinstance(error, HTTPException)
+    return failures.answer(request, error.status_code, error.detail, error.headers, _who(request))
+
+
+def _broken(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it
+    told = failures.answer(request, 500, failures.BROKEN, who=_who(request))
+    for name, value in HEADERS.items():  # it is made outside the guard
+        told.headers.setdefault(name.decode(), value.decode())
+    return told
+
+
+def _who(request: Request) -> Principal | None:
+    found: Principal | None = request.state.principal
+    return found
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import zlib
 from collections.abc import AsyncIterator, Mapping, MutableMapping
 from typing import Any
@@ -19,10 +18,11 @@ from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from aiops.render.language import of_header
-from aiops.service import pages
+from aiops.service import failures, pages
 from aiops.service.access import Access, Principal, Role, needed
 from aiops.service.metrics import Registry
 
@@ -41,12 +41,18 @@ HEADERS = {
     b"cross-origin-opener-policy": b"same-origin",
 }
 _ALL = list(HEADERS.items())
+BEARER = {"www-authenticate": "Bearer"}
 
 
 class _Denied(Exception):
-    def __init__(self, status: int, detail: str, headers: Mapping[bytes, bytes] | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, headers: Mapping[str, str] | None = None, who: Principal | None = None
+    ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.headers = status, detail, headers or {}
+        self.status, self.detail, self.headers, self.who = status, detail, headers or {}, who
+
+    def answer(self, request: Request) -> Response:
+        return failures.answer(request, self.status, self.detail, self.headers, self.who)
 
 
 class Guard:
@@ -94,7 +100,7 @@ class Guard:
                 receive = _once(body, receive)
             await self._app(scope, receive, sending)
         except _Denied as denied:
-            await _refuse(sending, denied)
+            await denied.answer(Request(scope))(scope, receive, sending)
         finally:
             self._held -= held
             route = getattr(scope.get("route"), "path", "other")
@@ -122,11 +128,11 @@ class Guard:
             return who
         if who is not None:
             least = Role(role).name.lower()
-            raise _Denied(403, f"{who.name} is {who.role.name.lower()}; this needs the role {least}")
-        if scope["method"] == "GET" and b"text/html" in headers.get(b"accept", b""):
+            raise _Denied(403, f"{who.name} is {who.role.name.lower()}; this needs the role {least}", who=who)
+        if scope["method"] == "GET" and failures.wants_page(Request(scope)):
             query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
-            raise _Login(path + query, of_header(headers.get(b"accept-language", b"").decode("latin-1")))
-        raise _Denied(401, "a token is needed: Authorization: Bearer TOKEN", {b"www-authenticate": b"Bearer"})
+            raise _Login(path + query)
+        raise _Denied(401, "a token is needed: Authorization: Bearer TOKEN", BEARER)
 
     # ------------------------------------------------------------ the body
 
@@ -154,7 +160,7 @@ class Guard:
 
     def _hold(self, size: int) -> None:
         if self._held + size > HELD_BODIES * self._limit:
-            raise _Denied(503, "too much is being received at once", {b"retry-after": str(RETRY_S).encode()})
+            raise _Denied(503, "too much is being received at once", {"retry-after": str(RETRY_S)})
         self._held += size
 
     async def _unpacked(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> bytes:
@@ -215,22 +221,12 @@ def _once(body: bytes, receive: Receive) -> Receive:
 
 
 class _Login(_Denied):
-    """A person who has not told who they are."""
+    """A person who has not told who they are, and what they wanted to see."""
 
-    def __init__(self, wanted: str, language: str) -> None:
-        super().__init__(401, "a token is needed", {b"www-authenticate": b"Bearer"})
-        self.wanted, self.language = wanted, language
+    def __init__(self, wanted: str) -> None:
+        super().__init__(401, "a token is needed", BEARER)
+        self.wanted = wanted
 
-
-async def _refuse(send: Send, denied: _Denied) -> None:
-    if isinstance(denied, _Login):
-        body, kind = (
-            pages.login(denied.wanted, reader=pages.Reader(denied.language)).encode(),
-            b"text/html; charset=utf-8",
-        )
-        more = [(name.encode(), value.encode()) for name, value in pages.headers().items()]
-    else:
-        body, kind, more = json.dumps({"detail": denied.detail}).encode(), b"application/json", []
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *denied.headers.items(), *more]
-    await send({"type": "http.response.start", "status": denied.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    def answer(self, request: Request) -> Response:
+        page = pages.login(self.wanted, reader=pages.Reader(pages.spoken(request)))
+        return HTMLResponse(page, self.status, {**self.headers, **pages.headers()})

@@ -69,7 +69,7 @@ def report(
         there = ZoneInfo(zone or desk.ops.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UsageError(f"zone={zone!r} is no time zone") from error
-    return form(desk.report(report_id), there, web.spoken(request))
+    return form(desk.report(report_id), there, pages.spoken(request))
 
 
 def _html(found: Report, zone: ZoneInfo, language: str) -> Response:
@@ -137,7 +137,7 @@ def find(
 @people.get("/login", response_class=HTMLResponse)
 async def login_page(request: Request) -> Response:
     """The form that trades a token for a cookie."""
-    return web.answer(pages.login("/", reader=Reader(web.spoken(request))))
+    return web.answer(pages.login("/", reader=Reader(pages.spoken(request))))
 
 
 @people.post(
@@ -166,7 +166,7 @@ async def login(request: Request, desk: At) -> Response:
     wanted = form.get("next", "/")
     session = desk.access.login(form.get("token", "").strip().encode())
     if session is None:
-        return web.answer(pages.login(wanted, "This token is not known.", Reader(web.spoken(request))), 401)
+        return web.answer(pages.login(wanted, "This token is not known.", Reader(pages.spoken(request))), 401)
     leads = RedirectResponse(wanted if pages.LOCAL_PATH.fullmatch(wanted) else "/", 303)
     secure = desk.external_url.startswith("https:")
     leads.set_cookie(COOKIE, session, max_age=SESSION_S, httponly=True, samesite="lax", secure=secure)

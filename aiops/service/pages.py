@@ -15,10 +15,13 @@ from functools import cache
 from typing import Any
 
 from markupsafe import Markup
+from starlette.requests import Request
 
 from aiops.render import engine
-from aiops.render.language import ENGLISH, say, speaking
+from aiops.render.language import ENGLISH, LANGUAGES, of_header, say, speaking
 from aiops.schema.http import Diagnosis
+
+LANGUAGE = "aiops_language"  # the cookie
 
 # Where the navigation leads: address, words, the least role that may go there.
 PLACES = (
@@ -59,6 +62,14 @@ class Reader:
     def may(self, role: str) -> bool:
         ranks = ("viewer", "operator", "approver", "admin")
         return ranks.index(self.role) >= ranks.index(role)
+
+
+def spoken(request: Request) -> str:
+    """The language: as the address says, else as was chosen before, else as the browser asks for."""
+    for chosen in (request.query_params.get("lang"), request.cookies.get(LANGUAGE)):
+        if chosen in LANGUAGES:
+            return str(chosen)
+    return of_header(request.headers.get("accept-language", ""))
 
 
 def page(name: str, reader: Reader | None = None, **values: Any) -> str:

@@ -30,7 +30,6 @@ from aiops.service.pages import Reader
 
 PAGE = 50
 SESSION = "web"  # of questions asked here, so that the next may be a follow-up
-LANGUAGE = "aiops_language"  # the cookie
 YEAR_S = 365 * 86_400
 MOST_SCORES = 50
 SCORES = f"topk({MOST_SCORES}, aiops_anomaly_score)"
@@ -48,21 +47,13 @@ def reader(request: Request, desk: Desk) -> Reader:
     """Whoever looks, by token and by what the browser says of itself."""
     who = request.state.principal or LOCAL
     return Reader(
-        language=spoken(request),
+        language=pages.spoken(request),
         tz=ZoneInfo(desk.ops.timezone),
         name=who.name,
         role=who.role.name.lower(),
         path=request.url.path,
         leaves=not desk.access.open,
     )
-
-
-def spoken(request: Request) -> str:
-    """The language: as the address says, else as was chosen before, else as the browser asks for."""
-    for chosen in (request.query_params.get("lang"), request.cookies.get(LANGUAGE)):
-        if chosen in language.LANGUAGES:
-            return str(chosen)
-    return language.of_header(request.headers.get("accept-language", ""))
 
 
 def answer(text: str, status: int = 200) -> HTMLResponse:
@@ -138,7 +129,7 @@ async def ask(request: Request, desk: At) -> Response:
 def _plan(request: Request, desk: Desk, text: str) -> Response:
     who = reader(request, desk)
     asked = language.of_text(text)
-    if asked != language.ENGLISH and LANGUAGE not in request.cookies:
+    if asked != language.ENGLISH and pages.LANGUAGE not in request.cookies:
         who = replace(who, language=asked)
     try:
         plan = desk.ops.plan(text, session=SESSION) if text else None
@@ -239,7 +230,7 @@ def graph(
     known = store.nodes()
     node = desk.ops.rules.entities.aliases.get(service, service)
     calls = list(store.calls([node], hops)) if node in known else []
-    note = f"{service!r}: " + _nothing_known(spoken(request)) if service and not calls else ""
+    note = f"{service!r}: " + _nothing_known(pages.spoken(request)) if service and not calls else ""
     picture = Markup(graphview.svg(node, calls, hops)) if calls else ""  # noqa: S704 - it escapes every text it draws
     return answer(
         pages.page(
@@ -376,5 +367,5 @@ async def choose(
     leads = RedirectResponse(wanted if pages.LOCAL_PATH.fullmatch(wanted) else "/", 303)
     if to in language.LANGUAGES:
         secure = request.url.scheme == "https"
-        leads.set_cookie(LANGUAGE, to, max_age=YEAR_S, httponly=True, samesite="lax", secure=secure)
+        leads.set_cookie(pages.LANGUAGE, to, max_age=YEAR_S, httponly=True, samesite="lax", secure=secure)
     return leads
