@@ -86,8 +86,7 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         sources = _sources(config, closers, keep=keep)
         queue = _opened(_open("queue", QUEUES, _local(config, "stores.queue", "queue.db", keep=keep), config), closers)
         store = _opened(_open("store", STORES, _local(config, "stores.store", "store.db", keep=keep), config), closers)
-        chat_url = config.text("chat.url")
-        chat = _opened(_open("chat", CHATS, chat_url, config), closers) if chat_url else None
+        chats = tuple([_opened(_open("chat", CHATS, url, config), closers) for url in config.text("chat.url").split()])
         model_url = config.text("model.url")
         model = _opened(_open("model", MODELS, model_url, config), closers) if model_url else None
         silences_url = config.text("sources.silences")
@@ -98,7 +97,7 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         store=store,
         queue=queue,
         model=model,
-        chat=chat,
+        chats=chats,
         identity=_identity(config.text("sources.metrics")),
         versions=versions(),
         deadline_s=config.number("diagnosis.deadline_s"),
@@ -688,7 +687,7 @@ def _sqlite_store(url: str, config: Settings) -> Store:  # noqa: ARG001 - as abo
 
 
 def _console(url: str, config: Settings) -> Chat:  # noqa: ARG001 - as above
-    from aiops.adapters.console import ConsoleChat
+    from aiops.adapters.chat.console import ConsoleChat
 
     return ConsoleChat()
 

@@ -72,7 +72,6 @@ class Ops:
     store: Store
     queue: JobQueue
     model: LanguageModel | None
-    chat: Chat | None
     identity: str
     versions: Mapping[str, str]
     deadline_s: float
@@ -88,6 +87,7 @@ class Ops:
     alerting: Alerting = field(default_factory=Alerting)
     folding: Folding = field(default_factory=Folding)
     silences: Silences | None = None
+    chats: tuple[Chat, ...] = ()
     trace_id: str = ""  # of the request that this is part of; stands in the volatile part of its reports
 
     # ------------------------------------------------ who asks

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -425,9 +425,23 @@ class LanguageModel(Protocol):
 
 
 class Chat(Protocol):
-    """Raises SourceError."""
+    """A channel that people, or programs, read. Raises SourceError; what is `retryable` may be sent again with the same key."""
 
-    def post(self, thread: str, text: str) -> None: ...
+    name: str  # tells it from all others: what is kept of its posts is kept under it
+
+    def post(self, message: Message, timeout: float, *, key: str, thread: str = "") -> str:
+        """A new post, in the `thread` of another unless that is ""; its id, as `thread` and for `edit`.
+
+        `key` is the same for each try at one post, and of no other. A picture that can't be sent costs the picture alone."""
+
+    def find(self, key: str, timeout: float, *, thread: str = "") -> str:
+        """The id of the post that was made with `key`, asked before another try; "" where there is none, and where the platform
+        can't tell or knows such a post again by itself."""
+
+    def edit(self, post: str, message: Message, timeout: float) -> None:
+        """Changes what a post says, but for its picture; does nothing where posts stay as they are."""
+
+    def ping(self, timeout: float) -> str: ...
 
 
 class Replies(Protocol):
@@ -466,3 +480,29 @@ class Sandbox(Protocol):
 
     def ping(self, timeout: float) -> str:
         """Proves by a run that runs are confined; Refused, with what is missing, where they are not."""
+@dataclass(frozen=True, slots=True)
+class Button:
+    """What may be pressed under a message. `value` comes back when somebody does; name: one word of ASCII letters; style: "",
+    "good" or "bad"."""
+
+    name: str
+    label: str
+    value: str = field(repr=False)
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is said in a chat: lines of visible characters, the first of them the headline.
+
+    They may quote what comes from outside: whoever sends them escapes them for its platform, so that none is a mention, a link or
+    a format. `link` leads to the whole, under `link_name`; picture: a PNG, b"" = none; about: the same for programs."""
+
+    lines: tuple[str, ...]
+    link: str = ""
+    link_name: str = ""
+    picture: bytes = field(default=b"", repr=False)
+    buttons: tuple[Button, ...] = ()
+    about: Mapping[str, str] = field(default_factory=dict)
+
+

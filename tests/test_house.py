@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What each room may import of the others. A room that isn't named here may not exist.
 GROUND = {"domain", "errors", "ports", "kernels"}
-CELLAR = GROUND | {"rules", "resources", "recording", "schema", "redaction", "telemetry"}
+CELLAR = GROUND | {"rules", "resources", "recording", "schema", "redaction", "telemetry", "plain"}
 ALLOWED: dict[str, set[str]] = {
     "domain": set(),
     "errors": set(),
@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "kernels": {"domain", "errors"},
     "resources": set(),
     "units": set(),
+    "plain": set(),
     "redaction": set(),
     "telemetry": set(),
     "settings": {"errors"},
@@ -40,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "flows": CELLAR | {"stages", "pipeline"},
     "ops": CELLAR | {"stages", "pipeline", "flows"},
     "app": CELLAR | {"adapters", "pipeline", "flows", "ops", "settings", "render"},
-    "render": {"domain", "schema", "units", "redaction"},
+    "render": {"domain", "schema", "units", "redaction", "plain"},
     "bench": CELLAR | {"stages", "pipeline", "flows", "ops", "app", "settings"},
     "service": CELLAR | {"stages", "flows", "ops", "app", "settings", "render"},
     "cli": CELLAR | {"stages", "flows", "ops", "app", "settings", "render", "service", "bench", "pipeline"},

@@ -1,35 +1,15 @@
-"""Text from outside, made fit to be shown: no escape sequences, no control or direction characters, no endless lines."""
+"""Text from outside where it is shown: in a cell, as a link, in lines of a width."""
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from urllib.parse import urlsplit
 
-# CSI (colours, cursor), OSC (titles, links; ended by BEL or ST) and two-character escapes, in their 7- and 8-bit forms.
-# The bodies are bounded by what may stand in them, so that an unfinished sequence eats no more than itself.
-_ESCAPES = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]?"
-)
-_JOINERS = "\u200c\u200d"  # Persian and Indic words need them, and they reorder nothing
+from aiops.plain import JOINERS, clean
+
+__all__ = ("cell", "clean", "link", "width", "wrap")
+
 _FORMULA = ("=", "+", "-", "@")
-
-
-def clean(text: str, limit: int = 2000) -> str:
-    """One line of visible characters: escape sequences, controls, bidi marks and surrogates go, white space becomes a blank.
-
-    Longer than `limit` characters is cut and ends in an ellipsis. O(len(text)).
-    """
-    # Far more than any limit is never shown; cutting first keeps a hostile megabyte cheap.
-    visible = "".join(_visible(c) for c in _ESCAPES.sub("", text[: 8 * limit]))
-    line = " ".join(visible.split())
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
-
-
-def _visible(char: str) -> str:
-    if char.isspace():
-        return " "
-    return "" if unicodedata.category(char)[0] == "C" and char not in _JOINERS else char
 
 
 def cell(text: str, limit: int = 2000) -> str:
@@ -53,7 +33,7 @@ def link(url: str) -> str:
 def width(text: str) -> int:
     """Columns in a terminal: wide East Asian characters take two, combining marks none."""
     return sum(
-        0 if unicodedata.combining(c) or c in _JOINERS else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        0 if unicodedata.combining(c) or c in JOINERS else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text
     )
 

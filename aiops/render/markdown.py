@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, tzinfo
 
 from aiops.domain import Event, Evidence, Gap, Remediation, Report, RootCause, Verdict
+from aiops.plain import markdown as escape
 from aiops.render import figures, forecast
 from aiops.render.clean import clean, link
 from aiops.render.headline import episode, summary
@@ -16,9 +17,6 @@ from aiops.render.shell import command
 from aiops.render.values import percent
 from aiops.units import clock, stamp
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&#$!{}])")
-# Word joiner: invisible, and it keeps an @ from paging somebody and an address from becoming a link.
-_BREAKER = "\u2060"
 _MOST = 30
 
 
@@ -43,15 +41,6 @@ def _markdown(report: Report, tz: tzinfo) -> str:
         [f"## {say('Same report again')}", "", f"{say('Reads only the recording:')} {replay}"],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
-
-
-def escape(text: str, limit: int = 2000) -> str:
-    """Text from outside as inline Markdown that shows exactly these characters and does nothing."""
-    line = _SPECIAL.sub(r"\\\1", clean(text, limit))
-    line = line.replace("@", f"@{_BREAKER}").replace("://", f":{_BREAKER}//")
-    line = re.sub(r"(?i)www\.", lambda found: f"{found[0][:-1]}{_BREAKER}.", line)
-    # At the start of a block these begin lists, headings, quotes and rules.
-    return re.sub(r"^([-+=]|\d+(?=[.)]))", lambda found: f"{_BREAKER}{found[0]}", line)
 
 
 def code(text: str, limit: int = 2000) -> str:

@@ -62,7 +62,7 @@ class Collector:
                 self._registry.stages(made.stages)
             log.info("diagnosis %s: %s %s", job.id, state, message)
             if report:
-                tell(self._ops.chat, self._external_url, report)
+                tell(self._ops.chats, self._external_url, report)
 
     def _stored(self, job: Job, data: bytes) -> tuple[JobState, str, Report | None, Result | None]:
         made = None

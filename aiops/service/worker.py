@@ -19,7 +19,7 @@ from aiops.domain import Actor, Job, JobState, Presence, Report, Verdict
 from aiops.errors import AiopsError, SourceError, SourceUnreachable, StoreError
 from aiops.flows.work import Hand
 from aiops.ops import Ops
-from aiops.ports import Chat, JobQueue
+from aiops.ports import Chat, JobQueue, Message
 from aiops.schema import wire
 from aiops.service.metrics import Labelled, Registry, gauge
 from aiops.telemetry import Watcher, diagnosis, took
@@ -33,6 +33,7 @@ IDLE_S = 0.5  # how long a job put by another process may wait; `wake` ends the 
 PAUSE_S = 1.0  # after the queue could not be read
 AGAIN_S = 5.0  # after no source could be read
 PATIENCE_S = 600.0  # how long alerts then wait for one to be back
+POST_S = 10.0
 BROKEN = "internal error; the log of the server has the details"
 
 
@@ -70,7 +71,7 @@ def embedded(ops: Ops, registry: Registry, external_url: str = "", terms: Terms 
 
     def perform(job: Job, progress: Progress) -> Outcome:
         report = mine.run(job.task, job.id, progress)
-        return Outcome(state_of(report.verdict), told=lambda: tell(ops.chat, external_url, report))
+        return Outcome(state_of(report.verdict), told=lambda: tell(ops.chats, external_url, report))
 
     return Worker(ops.queue, perform, registry, terms or Terms())
 
@@ -90,15 +91,14 @@ def state_of(verdict: Verdict) -> JobState:
     return JobState.DONE if verdict is Verdict.FOUND else JobState.INCONCLUSIVE
 
 
-def tell(chat: Chat | None, external_url: str, report: Report) -> None:
-    """Posts the three lines and the link, in the diagnosis' own thread. A chat that is away costs no diagnosis."""
-    if chat is None:
-        return
-    lines = (*report.summary, f"{external_url.rstrip('/')}/reports/{report.id}")
-    try:
-        chat.post(report.id, "\n".join(lines))
-    except SourceError as error:
-        log.warning("the chat can't be reached: %s", error)
+def tell(chats: Iterable[Chat], external_url: str, report: Report) -> None:
+    """Posts the three lines and the link. A chat that is away costs no diagnosis."""
+    message = Message(report.summary, f"{external_url.rstrip('/')}/reports/{report.id}")
+    for chat in chats:
+        try:
+            chat.post(message, POST_S, key=report.id)
+        except SourceError as error:
+            log.warning("the chat can't be reached: %s", error)
 
 
 class Worker:

@@ -6,14 +6,15 @@ import io
 
 import pytest
 
-from aiops.adapters.console import ConsoleChat
+from aiops.adapters.chat.console import ConsoleChat
 from aiops.errors import SourceUnreachable
+from aiops.ports import Message
 
 
 def posted(thread: str, text: str, encoding: str = "utf-8") -> str:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding)
-    ConsoleChat(stream).post(thread, text)
+    ConsoleChat(stream).post(Message((text,)), 1, key="k", thread=thread)
     return raw.getvalue().decode(encoding)
 
 
@@ -47,12 +48,12 @@ def test_a_terminal_that_lacks_a_character_shows_its_code():
 
 
 def test_standard_error_is_the_console(capsys: pytest.CaptureFixture[str]):
-    ConsoleChat().post("t", "hello")
-    assert capsys.readouterr() == ("", "[t] hello\n")
+    ConsoleChat().post(Message(("hello",), "https://aiops.example/r"), 1, key="k", thread="t")
+    assert capsys.readouterr() == ("", "[t] hello\n[t] https://aiops.example/r\n")
 
 
 def test_nobody_listens_any_more():
     stream = io.TextIOWrapper(io.BytesIO())
     stream.close()
     with pytest.raises(SourceUnreachable, match="console"):
-        ConsoleChat(stream).post("t", "x")
+        ConsoleChat(stream).post(Message(("x",)), 1, key="k")

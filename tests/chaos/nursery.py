@@ -14,7 +14,7 @@ import sys
 from typing import NoReturn
 
 import aiops.adapters.case
-import aiops.adapters.console
+import aiops.adapters.chat.console
 import aiops.adapters.redis_queue
 import aiops.adapters.sqlite
 import aiops.app

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import aiops
-from aiops.adapters.console import ConsoleChat
+from aiops.adapters.chat.console import ConsoleChat
 from aiops.domain import Inputs, Intent, Job, JobState, Symptom, Task, job_id
 from aiops.errors import SourceUnreachable
 from aiops.ops import Ops
@@ -173,24 +173,26 @@ def test_an_alert_is_not_tried_again_for_ever(ops: Ops, monkeypatch: pytest.Monk
 class Away:
     """A chat that nobody reads any more."""
 
-    def post(self, thread: str, text: str) -> None:
+    name = "away:"
+
+    def post(self, *_: object, **__: object) -> str:
         raise SourceUnreachable("a post", "chat", "connection refused")
 
 
 def test_it_tells_the_verdict_and_the_link_in_the_chat(ops: Ops) -> None:
     heard = io.StringIO()
-    worker = embedded(dataclasses.replace(ops, chat=ConsoleChat(heard)), Registry(), "https://aiops.example/")
+    worker = embedded(dataclasses.replace(ops, chats=(ConsoleChat(heard),)), Registry(), "https://aiops.example/")
     worker.start()
     job = queued(ops, ops.task())
     until(lambda: "/reports/" in heard.getvalue())
     assert worker.stop(30)
     said = heard.getvalue().splitlines()
-    assert [line.removeprefix(f"[{job}] ") for line in said[:3]] == list(ops.report(job).summary)
+    assert said[:3] == list(ops.report(job).summary)
     assert said[3].endswith(f"https://aiops.example/reports/{job}")
 
 
 def test_a_chat_that_is_away_costs_no_diagnosis(ops: Ops, caplog: pytest.LogCaptureFixture) -> None:
-    worker = embedded(dataclasses.replace(ops, chat=Away()), Registry())
+    worker = embedded(dataclasses.replace(ops, chats=(Away(),)), Registry())
     worker.start()
     job = queued(ops, ops.task())
     until(lambda: "the chat can't be reached" in caplog.text)

@@ -20,10 +20,11 @@ from fastapi.responses import JSONResponse
 
 from aiops.domain import Actor, Intent, JobState, Report
 from aiops.errors import AiopsError, NotFound, SourceError
+from aiops.plain import clean
+from aiops.plain import markdown as escape
 from aiops.ports import Replies
 from aiops.redaction import redact
 from aiops.render import language
-from aiops.render.clean import clean
 from aiops.render.headline import summary
 from aiops.render.language import say
 from aiops.render.markdown import escape

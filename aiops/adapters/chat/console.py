@@ -8,23 +8,27 @@ import unicodedata
 from typing import TextIO
 
 from aiops.errors import SourceUnreachable
+from aiops.ports import Message
 
 # Cc: escape sequences, carriage returns. Bidirectional controls make a line read as what it is not.
 _BIDIRECTIONAL = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class ConsoleChat:
-    """Posts to `stream`, standard error unless given: standard output is for data."""
+    """Posts to `stream`, standard error unless given: standard output is for data. Nobody can press anything there."""
+
+    name = "console:"
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
         self._lock = threading.Lock()
 
-    def post(self, thread: str, text: str) -> None:
+    def post(self, message: Message, timeout: float, *, key: str, thread: str = "") -> str:  # noqa: ARG002 - it is there at once
         """One block of lines, each headed by its thread. Raises SourceUnreachable when nobody listens any more."""
         stream = self._stream or sys.stderr
         head = f"[{plain(thread)}] " if thread else ""
-        block = "".join(f"{head}{plain(line)}\n" for line in text.split("\n"))
+        lines = [*message.lines, *([message.link] if message.link else [])]
+        block = "".join(f"{head}{plain(line)}\n" for text in lines for line in text.split("\n"))
         encoding = stream.encoding or "utf-8"
         try:
             with self._lock:
@@ -32,6 +36,16 @@ class ConsoleChat:
                 stream.flush()
         except (OSError, ValueError) as error:  # ValueError: the stream is closed
             raise SourceUnreachable("posting a message", "the console", str(error)) from error
+        return key
+
+    def find(self, key: str, timeout: float, *, thread: str = "") -> str:  # noqa: ARG002 - nothing that is written is read again
+        return ""
+
+    def edit(self, post: str, message: Message, timeout: float) -> None:
+        """What is written stays."""
+
+    def ping(self, timeout: float) -> str:  # noqa: ARG002 - as above
+        return "the console"
 
 
 def plain(text: str) -> str:

@@ -1,0 +1,1 @@
+"""Channels that verdicts are told in: one module for each platform."""
