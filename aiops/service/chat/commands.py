@@ -27,7 +27,6 @@ from aiops.redaction import redact
 from aiops.render import language
 from aiops.render.headline import summary
 from aiops.render.language import say
-from aiops.render.markdown import escape
 from aiops.service.chat import signatures
 from aiops.service.chat.signatures import Distrusted, Proof
 from aiops.service.desk import PROBLEM, Desk
