@@ -322,13 +322,14 @@ class Presence:
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a worker without a store has made of a job: report and recording as they are stored, and how long it and each of
-    its stages took."""
+    its stages took. `failure`: why there is neither."""
 
     worker: str
     report: bytes
     recording: bytes
     seconds: float
     stages: Mapping[str, float] = field(default_factory=dict)
+    failure: str = ""
 
 
 def job_id(key: str) -> str:

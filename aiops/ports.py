@@ -164,6 +164,7 @@ MOST_DELIVERED = 100  # results that may wait to be fetched before no further jo
 
 
 class JobQueue(Protocol):
+HEAD_START = timedelta(minutes=10)  # that a job somebody asked for has before those of alerts
     """Raises StoreError, Overloaded. At-least-once: a claimed job that is not acked within its lease comes back.
 
     A claim is known by the job's `attempts`: what a worker says about a job that another has claimed since is not heard.
@@ -181,6 +182,8 @@ class JobQueue(Protocol):
         None, too, while `MOST_DELIVERED` results wait to be fetched."""
 
     def renew(self, job: Job, lease_s: float) -> bool:
+        Jobs without an episode go first: somebody waits for them. Only one of an episode that was put more than `HEAD_START`
+        before them goes before those, so that questions without end hold up no alert for ever. Among either, the oldest.
         """The heartbeat: `lease_s` more, from now. False when the claim is lost and the work should stop."""
 
     def ack(self, job: Job, state: JobState, error: str = "") -> bool:

@@ -1,11 +1,11 @@
 """JobQueue on Redis Streams (Redis 6.2 or newer, Valkey): many workers on many machines.
 
-A stream holds the jobs that wait or run, oldest first, one stream for each set of labels that jobs have (a lane); a consumer
-group hands them out. The group's pending entries
-*are* the leases: an entry's idle time starts at `HORIZON - lease`, so a lease has expired when its entry is `HORIZON`
-idle, whatever its length, and its delivery count is the job's attempts. Jobs that come back wait as pending entries of the
-consumer `WAITING` and go first, in stream order. Each verb is one Lua script, hence atomic. A finished job leaves the
-stream (XACK and XDEL); its hash stays until it is purged, and `dead` lists those that were given up.
+A stream holds the jobs that wait or run, oldest first: two streams (lanes) for each set of labels that jobs have, one of what
+somebody asked for and one of episodes. A consumer group hands them out. The group's pending entries *are* the leases:
+an entry's idle time starts at `HORIZON - lease`, so a lease has expired when its entry is `HORIZON` idle, whatever its length,
+and its delivery count is the job's attempts. Jobs that come back wait as pending entries of the consumer `WAITING` and go
+first, in stream order. Each verb is one Lua script, hence atomic. A finished job leaves the stream (XACK and XDEL); its hash
+stays until it is purged, and `dead` lists those that were given up.
 
 Durable as the server is: with `appendonly yes` and `appendfsync always` an accepted job survives any crash of it; `ping`
 says when the server keeps nothing. Leases are timed by the server's clock.
@@ -31,7 +31,7 @@ from aiops.errors import AiopsError, ConfigError, DataError, Overloaded, StoreEr
 
 Fields: TypeAlias = Sequence[bytes]
 
-SCHEMA = 2
+SCHEMA = 3
 NS_PER_MS = NS // 1000
 
 
@@ -88,7 +88,7 @@ class RedisQueue:
         return tuple(map(self._job, self._run("put", self._capacity, *rows))) if rows else ()
 
     def claim(self, lease_s: float, worker: str, labels: Iterable[str] = ()) -> Job | None:
-        """The oldest queued job for a worker with `labels`, leased to it; None when there is none. A lease lasts 30 days at most.
+        """The next queued job for a worker with `labels`, leased to it; None when there is none. A lease lasts 30 days at most.
 
         A job whose task can't be decoded (written by another version) is failed with the reason, and the next is taken.
         """
@@ -194,7 +194,7 @@ class RedisQueue:
                 f"{self._whom}: has queue schema {found}; this program knows up to {SCHEMA}: "
                 "use the newer aiops that wrote it, or another database"
             )
-        if found < SCHEMA:  # jobs of schema 1 have no labels, and stay where they are
+        if found < SCHEMA:  # jobs of schema 1 have no labels, those of 2 stand together whoever asked; they stay where they are
             self._redis.set(key, SCHEMA)
         self._checked = True
 

@@ -5,37 +5,47 @@ KEYS[1] is the stream of jobs without labels, ARGV[1] the common beginning of al
 
 from __future__ import annotations
 
-from aiops.ports import MOST_DELIVERED
+from datetime import timedelta
+
+from aiops.ports import HEAD_START, MOST_DELIVERED
 
 HORIZON_MS = 30 * 24 * 3600 * 1000
 WAITING = "(waiting)"
+ASKED = "!"  # no label begins with it
 REMEMBERED_MS = 3600_000  # a worker that went silent
 
 # What every script begins with.
 _COMMON = f"""
 local base, prefix = KEYS[1], ARGV[1]
 local group, waiting, horizon = 'workers', '{WAITING}', {HORIZON_MS}
-local most_delivered = {MOST_DELIVERED}
+local asked, most_delivered, head_start = '{ASKED}', {MOST_DELIVERED}, {HEAD_START // timedelta(milliseconds=1)}
 local function at(id) return prefix .. 'job:' .. id end
 local function job(id)
   return redis.call('HMGET', at(id), 'id', 'key', 'task', 'state', 'attempts', 'error', 'episode_id', 'enqueued_at', 'labels')
 end
 local function active(state) return state == 'queued' or state == 'running' end
-local function lane(labels)
+-- A lane is called as the labels of its jobs, with `asked` before them where somebody asked for those.
+local function lane(name)
   local stream = base
-  if labels and labels ~= '' then stream = base .. ':' .. labels end
+  if name and name ~= '' then stream = base .. ':' .. name end
   if redis.call('EXISTS', stream) == 0 then redis.call('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM') end
   return stream
 end
 local function lanes()
   local all = redis.call('SMEMBERS', prefix .. 'lanes')
   all[#all + 1] = ''
+  all[#all + 1] = asked
   return all
 end
-local function lane_of(id) return lane(redis.call('HGET', at(id), 'labels')) end
+local function labels_of(name) return (string.gsub(name, '^' .. asked, '')) end
+-- Jobs of schema 2 have no lane of their own: it is that of their labels.
+local function lane_of(id)
+  local held = redis.call('HMGET', at(id), 'lane', 'labels')
+  return lane(held[1] or held[2])
+end
 -- XLEN counts waiting and running, the group's pending entries those handed out: running, and waiting again.
-local function depth_of(labels)
-  local stream = lane(labels)
+local function depth_of(name)
+  local stream = lane(name)
   local pending = redis.call('XPENDING', stream, group)
   local handed_out = pending[1]
   for _, consumer in ipairs(pending[4] or {{}}) do
@@ -45,7 +55,7 @@ local function depth_of(labels)
 end
 local function depth()
   local sum = 0
-  for _, labels in ipairs(lanes()) do sum = sum + depth_of(labels) end
+  for _, name in ipairs(lanes()) do sum = sum + depth_of(name) end
   return sum
 end
 local function finish(id, entry, state, error)
@@ -97,15 +107,16 @@ if waiting_more > 0 and before + waiting_more > capacity then
 end
 for _, i in ipairs(new) do
   local id, key, state, labels = ARGV[i], ARGV[i + 1], ARGV[i + 3], ARGV[i + 7]
+  local name = (ARGV[i + 5] == '' and asked or '') .. labels
   -- First of all writes: a server whose memory is full refuses this one, so nothing is stored by halves.
   redis.call('HSET', at(id), 'id', id, 'key', key, 'task', ARGV[i + 2], 'state', state, 'attempts', 0,
-             'error', ARGV[i + 4], 'episode_id', ARGV[i + 5], 'enqueued_at', ARGV[i + 6], 'labels', labels)
+             'error', ARGV[i + 4], 'episode_id', ARGV[i + 5], 'enqueued_at', ARGV[i + 6], 'labels', labels, 'lane', name)
   redis.call('ZADD', prefix .. 'recent', redis.call('INCR', prefix .. 'number'), id)
   redis.call('ZADD', prefix .. 'ages', ARGV[i + 6], id)
   if state == 'queued' then
     redis.call('HSET', prefix .. 'active', key, id)
-    if labels ~= '' then redis.call('SADD', prefix .. 'lanes', labels) end
-    redis.call('HSET', at(id), 'entry', redis.call('XADD', lane(labels), '*', 'id', id))
+    if labels ~= '' then redis.call('SADD', prefix .. 'lanes', name) end
+    redis.call('HSET', at(id), 'entry', redis.call('XADD', lane(name), '*', 'id', id))
   end
 end
 for i, id in ipairs(rows) do rows[i] = job(id) end
@@ -123,22 +134,29 @@ local function fits(labels)
   end
   return true
 end
-local best, stream, again
-for _, labels in ipairs(lanes()) do
-  if fits(labels) then
-    local this = lane(labels)
-    local entry, back = head(this)
+-- The oldest that somebody asked for, and the oldest of an episode.
+local first = {}
+for _, name in ipairs(lanes()) do
+  if fits(labels_of(name)) then
+    local stream = lane(name)
+    local entry, back = head(stream)
     if entry then
-      local id = redis.call('XRANGE', this, entry, entry)[1][2][2]
+      local id = redis.call('XRANGE', stream, entry, entry)[1][2][2]
       local number = tonumber(redis.call('ZSCORE', prefix .. 'recent', id))
-      if not best or number < best then best, stream, again = number, this, back and entry end
+      local held = redis.call('HMGET', at(id), 'episode_id', 'enqueued_at')
+      local kind = held[1] == '' and 'question' or 'episode'
+      if not first[kind] or number < first[kind].number then
+        first[kind] = {number = number, at = tonumber(held[2]), stream = stream, again = back and entry}
+      end
     end
   end
 end
+local best = first.question or first.episode
 if not best then return false end
-local entry
-if again then
-  entry = redis.call('XCLAIM', stream, group, worker, 0, again)[1]
+if first.question and first.episode and first.episode.at + head_start < first.question.at then best = first.episode end
+local stream, entry = best.stream
+if best.again then
+  entry = redis.call('XCLAIM', stream, group, worker, 0, best.again)[1]
 else
   entry = redis.call('XREADGROUP', 'GROUP', group, worker, 'COUNT', 1, 'STREAMS', stream, '>')[1][2][1]
 end
@@ -222,8 +240,8 @@ return rows
 # back: its lease begins anew, else it would last for as long as the clock went back.
 _RECLAIM = """
 local expired = 0
-for _, labels in ipairs(lanes()) do
-  local stream = lane(labels)
+for _, name in ipairs(lanes()) do
+  local stream = lane(name)
   for _, claim in ipairs(redis.call('XPENDING', stream, group, '-', '+', 10000)) do
     if claim[2] ~= waiting then
       local id = redis.call('XRANGE', stream, claim[1], claim[1])[1][2][2]
@@ -234,8 +252,8 @@ for _, labels in ipairs(lanes()) do
     end
   end
 end
-for _, labels in ipairs(lanes()) do
-  local stream, cursor = lane(labels), '0-0'
+for _, name in ipairs(lanes()) do
+  local stream, cursor = lane(name), '0-0'
   repeat
     local found = redis.call('XAUTOCLAIM', stream, group, waiting, horizon, cursor, 'COUNT', 100, 'JUSTID')
     cursor = found[1]
@@ -270,11 +288,11 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'ages', '-inf', '(' ..
     gone = gone + 1
   end
 end
-for _, labels in ipairs(lanes()) do
-  local stream = lane(labels)
-  if labels ~= '' and redis.call('XLEN', stream) == 0 then
+for _, name in ipairs(lanes()) do
+  local stream = lane(name)
+  if labels_of(name) ~= '' and redis.call('XLEN', stream) == 0 then
     redis.call('DEL', stream)
-    redis.call('SREM', prefix .. 'lanes', labels)
+    redis.call('SREM', prefix .. 'lanes', name)
   else
     for _, pairs in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
       local consumer = {}
@@ -297,9 +315,12 @@ return ids
 """
 
 _LANES = """
-local found = {}
-for _, labels in ipairs(lanes()) do
-  local count = depth_of(labels)
+local counts, found = {}, {}
+for _, name in ipairs(lanes()) do
+  local labels = labels_of(name)
+  counts[labels] = (counts[labels] or 0) + depth_of(name)
+end
+for labels, count in pairs(counts) do
   if count > 0 then found[#found + 1] = {labels, count} end
 end
 return found
@@ -307,8 +328,8 @@ return found
 
 _OLDEST = """
 local first
-for _, labels in ipairs(lanes()) do
-  local stream = lane(labels)
+for _, name in ipairs(lanes()) do
+  local stream = lane(name)
   local entry = head(stream)
   if entry then
     local id = redis.call('XRANGE', stream, entry, entry)[1][2][2]

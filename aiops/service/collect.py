@@ -1,4 +1,4 @@
-"""Takes results that workers elsewhere have handed over, stores them, and only then ends their jobs.
+"""Takes what workers elsewhere have handed over, stores it, and only then ends their jobs.
 
 A crash between the two leads to the same report being stored again under its id: none is lost, none is there twice.
 """
@@ -13,7 +13,7 @@ from aiops.errors import AiopsError, StoreError
 from aiops.ops import Ops
 from aiops.schema import wire
 from aiops.service.metrics import Registry
-from aiops.service.worker import BROKEN, IDLE_S, PAUSE_S, state_of, tell
+from aiops.service.worker import BROKEN, IDLE_S, PAUSE_S, count, state_of, tell
 from aiops.telemetry import diagnosis
 
 log = logging.getLogger(__name__)
@@ -57,9 +57,7 @@ class Collector:
         state, message, report, made = self._stored(job, data)
         if self._ops.queue.ack(job, state, message):
             self._registry.count("aiops_results_total", status=state)
-            if made:  # where the process that made it is not scraped, this is where its time is told
-                self._registry.observe("aiops_diagnosis_seconds", made.seconds, status=state)
-                self._registry.stages(made.stages)
+            count(self._registry, state, made.seconds if made else None, made.stages if made else {})
             log.info("diagnosis %s: %s %s", job.id, state, message)
             if report:
                 tell(self._ops.chats, self._external_url, report)
@@ -68,6 +66,8 @@ class Collector:
         made = None
         try:
             made = wire.unpacked(data, Result)
+            if made.failure:
+                return JobState.FAILED, made.failure, None, made
             report = self._ops.take_in(job, made)
         except StoreError:
             raise

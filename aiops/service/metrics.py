@@ -29,6 +29,7 @@ COUNTERS = {
 }
 HISTOGRAMS = {
     "aiops_diagnosis_seconds": "Time a diagnosis took, by status.",
+    "aiops_job_seconds": "Time a worker had a job in hand, by how that ended (queued: put off).",
     "aiops_stage_seconds": "Time a stage of a diagnosis took, by stage.",
 }
 GAUGES = {

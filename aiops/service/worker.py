@@ -1,7 +1,7 @@
 """A worker: claims jobs that its labels fit, does them, says how they ended; keeps its leases and gives up others' expired ones.
 
-`embedded` is the one inside `aiops serve`, which stores what it makes; `apart` is a process of its own, which hands its results
-over through the queue (collect.py).
+`embedded` is the one inside `aiops serve`, which stores what it makes; `apart` is a process of its own, which hands over through
+the queue how each job ended (collect.py). Who stores a diagnosis counts it, so that it is counted once: `aiops serve`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from aiops.domain import Actor, Job, JobState, Presence, Report, Verdict
+from aiops.domain import Actor, Job, JobState, Presence, Report, Result, Verdict
 from aiops.errors import AiopsError, SourceError, SourceUnreachable, StoreError
 from aiops.flows.work import Hand
 from aiops.ops import Ops
@@ -31,7 +31,7 @@ HEARTBEAT_S = 15.0
 RECLAIM_S = 5.0  # how long a lease that has expired may go unnoticed
 IDLE_S = 0.5  # how long a job put by another process may wait; `wake` ends the wait at once
 PAUSE_S = 1.0  # after the queue could not be read
-AGAIN_S = 5.0  # after no source could be read
+AGAIN_S = 5.0  # after no source could be read; something new in the queue ends it
 PATIENCE_S = 600.0  # how long alerts then wait for one to be back
 POST_S = 10.0
 BROKEN = "internal error; the log of the server has the details"
@@ -48,7 +48,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended; `result` is handed over instead, where there is one. `told` is called once it has been heard."""
+    """How a job ended; `result` is what a worker apart hands over. `told` is called once it has been heard."""
 
     state: JobState
     message: str = ""
@@ -83,7 +83,15 @@ def apart(hand: Hand, registry: Registry, terms: Terms) -> Worker:
         verdict, result = hand.make(job, name(), progress)
         return Outcome(state_of(verdict), result=wire.packed(result))
 
-    return Worker(hand.queue, perform, registry, terms)
+    return Worker(hand.queue, perform, registry, terms, apart=True)
+
+
+def count(registry: Registry, state: JobState, seconds: float | None, stages: Mapping[str, float]) -> None:
+    """A diagnosis has ended, for /metrics: told once, by the process that stores it. None where nobody knows how long it took."""
+    registry.count("aiops_diagnoses_total", status=state)
+    if seconds is not None:
+        registry.observe("aiops_diagnosis_seconds", seconds, status=state)
+    registry.stages(stages)
 
 
 def state_of(verdict: Verdict) -> JobState:
@@ -104,8 +112,10 @@ def tell(chats: Iterable[Chat], external_url: str, report: Report) -> None:
 class Worker:
     """`terms.jobs` jobs at a time, each in a thread of its own. `start` once, then `stop` once."""
 
-    def __init__(self, queue: JobQueue, perform: Perform, registry: Registry, terms: Terms) -> None:
-        self._queue, self._perform, self._registry, self._terms = queue, perform, registry, terms
+    def __init__(
+        self, queue: JobQueue, perform: Perform, registry: Registry, terms: Terms, *, apart: bool = False
+    ) -> None:
+        self._queue, self._perform, self._registry, self._terms, self._apart = queue, perform, registry, terms, apart
         self._name = name()
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._running: dict[str, Job] = {}
@@ -164,40 +174,42 @@ class Worker:
                 job = self._queue.claim(LEASE_S, self._name, self._terms.labels)
                 if job is None:
                     self._wake.wait(IDLE_S)
-                else:
-                    self._finish(job)
+                elif self._finish(job) is JobState.QUEUED:
+                    self._wake.wait(AGAIN_S)  # what comes in meanwhile may be a question, which goes first
             except StoreError as error:
                 # Not the job's fault: its lease runs out, and it is tried again.
                 log.warning("the queue or the store can't be used: %s", error)
                 self._stopping.wait(PAUSE_S)
 
-    def _finish(self, job: Job) -> None:
+    def _finish(self, job: Job) -> JobState:
         self._running[job.id] = job
         try:
             with diagnosis(job.id, *self._terms.watchers):
-                self._do(job, time.monotonic())
+                return self._do(job, time.monotonic())
         finally:
             self._running.pop(job.id, None)
             self._progress.pop(job.id, None)
 
-    def _do(self, job: Job, began: float) -> None:
+    def _do(self, job: Job, began: float) -> JobState:
         outcome = self._outcome(job)
-        self._registry.stages(took())
+        seconds, stages = time.monotonic() - began, took()
+        self._registry.observe("aiops_job_seconds", seconds, status=outcome.state)
         # A claim that was lost has been taken over: who has it now reports its end.
-        if self._heard(job, outcome):
+        if self._heard(job, outcome, seconds, stages):
             if outcome.state is JobState.QUEUED:
                 log.info("diagnosis %s is put off: %s", job.id, outcome.message)
-                self._stopping.wait(AGAIN_S)
-                return
-            self._registry.count("aiops_diagnoses_total", status=outcome.state)
-            self._registry.observe("aiops_diagnosis_seconds", time.monotonic() - began, status=outcome.state)
+                return outcome.state
+            if not self._apart:
+                count(self._registry, outcome.state, seconds, stages)
             log.info("diagnosis %s: %s %s", job.id, outcome.state, outcome.message)
             outcome.told()
+        return outcome.state
 
-    def _heard(self, job: Job, outcome: Outcome) -> bool:
-        if outcome.result:
-            return self._queue.deliver(job, outcome.result)
-        return self._queue.ack(job, outcome.state, outcome.message)
+    def _heard(self, job: Job, outcome: Outcome, seconds: float, stages: Mapping[str, float]) -> bool:
+        if not self._apart or outcome.state is JobState.QUEUED:
+            return self._queue.ack(job, outcome.state, outcome.message)
+        failed = Result(self._name, b"", b"", seconds, stages, outcome.message)
+        return self._queue.deliver(job, outcome.result or wire.packed(failed))
 
     def _outcome(self, job: Job) -> Outcome:
         try:

@@ -22,7 +22,7 @@ from aiops.adapters.sqlite.database import Database, Schema
 from aiops.adapters.sqlite.queue import SCHEMA as QUEUE
 from aiops.domain import Job, JobState, Presence
 from aiops.errors import DataError, Overloaded, StoreError
-from aiops.ports import MOST_DELIVERED, JobQueue
+from aiops.ports import HEAD_START, MOST_DELIVERED, JobQueue
 
 import servers
 from conftest import needed
@@ -281,6 +281,30 @@ def test_a_job_goes_to_a_worker_that_has_all_its_labels(queue: JobQueue):
     assert queue.lanes() == {("region:eu",): 1}
 
 
+def test_who_asks_goes_before_alerts_that_have_waited_for_less_than_a_while(queue: JobQueue):
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    eu = ("region:eu",)
+
+    def put(key: str, episode: str = "", labels: tuple[str, ...] = (), waited: timedelta = timedelta()) -> None:
+        queue.put([replace(job(key), episode_id=episode, labels=labels, enqueued_at=now - waited)])
+
+    put("alert", "e1")
+    put("alert in eu", "e2", eu)
+    put("question")
+    put("question in eu", labels=eu)
+    assert queue.lanes() == {(): 2, eu: 2}
+    order = []
+    while (held := queue.claim(LONG, "worker", eu)) is not None:
+        order.append(held.key)
+        if held.key == "alert" and order.count("alert") == 1:  # put off, and somebody asks meanwhile
+            assert queue.ack(held, JobState.QUEUED)
+            put("another question")
+    assert order == ["question", "question in eu", "alert", "another question", "alert", "alert in eu"]
+    put("old alert", "e3", waited=HEAD_START + timedelta(seconds=1))
+    put("last question")
+    assert [claimed(queue).key for _ in range(2)] == ["old alert", "last question"]
+
+
 def test_a_result_waits_until_its_job_is_acked(opened: Callable[..., JobQueue]):
     queue = opened()
     queue.put([job("a"), job("b")])
@@ -364,6 +388,26 @@ def test_jobs_of_a_queue_without_labels_are_still_there(tmp_path: Path):
         assert queue.lanes() == {(): 1}
         assert claimed(queue).labels == ()
         assert queue.depth() == 0
+
+
+def test_jobs_of_a_redis_queue_without_questions_apart_are_still_there(redis: servers.Server):
+    """Schema 2: all jobs without labels in one stream, and no lane told."""
+    with contextlib.closing(Redis.from_url(redis.url)) as client:
+        client.flushall()
+        with contextlib.closing(open_queue(redis.url)) as queue:
+            queue.put([replace(job("alert"), episode_id="e"), replace(job("asked"), episode_id="e")])
+            for name in ("alert", "asked"):
+                client.hdel(f"{{aiops}}:job:{job(name).id}", "lane")
+            client.hset(f"{{aiops}}:job:{job('asked').id}", "episode_id", "")
+            client.set("{aiops}:schema", 2)
+        with contextlib.closing(open_queue(redis.url)) as queue:
+            queue.put([job("new")])
+            assert queue.depth() == 3
+            done = [claimed(queue) for _ in range(3)]
+            assert [each.key for each in done] == ["new", "alert", "asked"]
+            assert all(queue.renew(each, LONG) and queue.ack(each, JobState.DONE) for each in done)
+            assert queue.depth() == 0
+        assert client.get("{aiops}:schema") == b"3"
 
 
 def test_no_job_goes_to_two_workers(opened: Callable[..., JobQueue]):

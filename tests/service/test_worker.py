@@ -159,6 +159,26 @@ def test_an_alert_is_diagnosed_once_its_sources_are_back(ops: Ops, monkeypatch: 
     assert running.stop(30)
 
 
+def test_a_question_does_not_wait_behind_alerts_that_are_put_off(ops: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "AGAIN_S", 3600.0)
+    gone = Gone(ops.sources.metrics)
+    metrics: MetricsSource = gone  # type: ignore[assignment]
+    task = ops.task()
+    running = embedded(dataclasses.replace(ops, sources=dataclasses.replace(ops.sources, metrics=metrics)), Registry())
+    alerts = [Job(job_id(f"alert {i}"), f"alert {i}", task, episode_id=f"episode {i}") for i in range(3)]
+    ops.queue.put(alerts)
+    running.start()
+    until(lambda: "connection refused" in str(ops.queue.get(alerts[0].id)))
+    gone.back.set()
+    asked = queued(ops, dataclasses.replace(task, task_id="asked_for"))
+    running.wake()
+    until(lambda: state(ops, asked) is JobState.DONE)
+    until(lambda: all(state(ops, alert.id) is JobState.DONE for alert in alerts))
+    assert running.stop(30)
+    begun = [report["id"] for report in reversed(ops.store.reports())]
+    assert begun == [asked, *(alert.id for alert in alerts)]
+
+
 def test_an_alert_is_not_tried_again_for_ever(ops: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "AGAIN_S", 0.01)
     monkeypatch.setattr(worker_module, "PATIENCE_S", 0.2)
