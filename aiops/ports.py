@@ -177,7 +177,7 @@ HEAD_START = timedelta(minutes=10)  # that a job somebody asked for has before t
         """
 
     def claim(self, lease_s: float, worker: str, labels: Iterable[str] = ()) -> Job | None:
-        """The oldest queued job whose labels are all among `labels`, now running with one attempt more; None when there is none.
+        """The next queued job whose labels are all among `labels`, now running with one attempt more; None when there is none.
 
         None, too, while `MOST_DELIVERED` results wait to be fetched."""
 
