@@ -849,7 +849,9 @@ class RootCauses:
 
 @dataclass(frozen=True, slots=True)
 class Remediation:
-    """A proposal, never an act: the runbook that matches, its exact argv, and what must be true after it."""
+    """A proposal, never an act: the runbook that matches, its exact argv, and what must be true after it, `within_s` seconds.
+
+    Of `tried` repairs by this runbook of this kind of fault, `worked` had their effect. The rest is as the runbook says."""
 
     runbook: str
     title: str
@@ -860,6 +862,17 @@ class Remediation:
     check: str
     undo: str = ""
     mode: str = "suggest"
+    script: bool = False  # runs in the sandbox, within `limits`; else one of our own verbs
+    verbs: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    within_s: float = 0.0
+    limits: Limits | None = None
+    most_targets: int = 0
+    most_percent: int = 0
+    cool_down_s: float = 0.0
+    approvers: int = 1
+    worked: int = 0
+    tried: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -1010,6 +1023,141 @@ class Outcome:
     artefacts: Mapping[str, bytes] = field(default_factory=dict)
 
 
+class RepairState(StrEnum):
+    """Where a repair stands. `flows.repair.machine` says which follows which."""
+
+    PLANNED = "planned"  # waits for approval
+    APPROVED = "approved"  # may be run, once, and not for long
+    RUNNING = "running"  # its act has begun, or is about to
+    VERIFYING = "verifying"  # it was done; its effect is looked for
+    UNDOING = "undoing"  # its undo has begun, or is about to
+    SUCCEEDED = "succeeded"
+    UNDONE = "undone"
+    ESCALATED = "escalated"  # it was done, did not help, and could not be taken back: a person must look
+    FAILED = "failed"  # it did not do what it should, and there is nothing that takes it back
+    REJECTED = "rejected"  # a person said no
+    EXPIRED = "expired"
+    REFUSED = "refused"  # a brake said no; nothing was done
+    UNKNOWN = "unknown"  # nobody saw how it ended; it is never run again
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A moment by two clocks: the calendar's, which people set, and the machine's own, in milliseconds since `boot`."""
+
+    at: datetime
+    boot: str
+    ticks_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepairPlan:
+    """Exactly what is to be done, where and why: what an approval is of. Nothing in it changes; its hash covers all of it.
+
+    words: the arguments, or the verb with its own; undo: the same of what takes it back, () = `undo_words` say why not.
+    verbs: what a script may ask for. targets: the nodes that it is done to. alerted: the metric that alerted, back in its band.
+    most_targets, most_percent, cool_down_s: as the runbook says. evidence: why the report takes the target for the cause.
+    report_hash, runbook_hash, targets_hash: of what it was made from; the last is of `rules/targets.yaml`."""
+
+    report_id: str
+    report_hash: str
+    runbook: str
+    runbook_hash: str
+    targets_hash: str
+    title: str
+    owner: str
+    fault: str
+    targets: tuple[str, ...]
+    parameters: Mapping[str, str]
+    words: tuple[str, ...]
+    script: bool
+    verbs: tuple[str, ...]
+    undo: tuple[str, ...]
+    undo_words: str
+    before: tuple[Check, ...]
+    effect: Check
+    alerted: Check | None
+    limits: Limits
+    most_targets: int
+    most_percent: int
+    cool_down_s: float
+    approvers: int
+    why: str
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """That somebody agrees to the plan with this hash."""
+
+    actor: Actor
+    hash: str
+    at: Instant
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairStep:
+    """A state that a repair came into, who brought it there, and why. status, exit_code, usage: of the run that ended with it.
+
+    output: the SHA-256 of what is kept of what that run printed, "" = nothing is."""
+
+    state: RepairState
+    at: Instant
+    actor: Actor
+    why: str = ""
+    status: RunStatus | None = None
+    exit_code: int | None = None
+    usage: Usage | None = None
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A plan and what has become of it. `hash` is the plan's; `mode` is what runbook and settings allowed when it was made."""
+
+    id: str
+    plan: RepairPlan
+    hash: str
+    mode: str
+    requester: Actor
+    steps: tuple[RepairStep, ...]
+    approvals: tuple[Approval, ...] = ()
+
+    @property
+    def state(self) -> RepairState:
+        return self.steps[-1].state
+
+    @property
+    def why(self) -> str:
+        """Why it is in this state."""
+        return self.steps[-1].why
+
+    @property
+    def planned(self) -> datetime:
+        return self.steps[0].at.at
+
+    @property
+    def begun(self) -> Instant | None:
+        """When its act began; None while it has not."""
+        return next((step.at for step in self.steps if step.state is RepairState.RUNNING), None)
+
+    @property
+    def undo_begun(self) -> bool:
+        """Whether its undo was begun, which happens once."""
+        return any(step.state is RepairState.UNDOING for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What runs of a runbook have led to where they were to mend this kind of fault: of `tried`, `worked` had their effect."""
+
+    runbook: str
+    fault: str
+    worked: int
+    tried: int
+
+
 @dataclass(frozen=True, slots=True)
 class Feedback:
     """What a person told about a report: that `cause` was the root cause of its `symptom` node, or, where `wrong`, that it
@@ -1116,3 +1264,4 @@ class Recording:
     observation: Observation
     hashes: Mapping[str, str] = field(default_factory=dict)
     priors: tuple[Prior, ...] = ()
+    experience: tuple[Experience, ...] = ()

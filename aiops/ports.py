@@ -20,6 +20,7 @@ from aiops.domain import (
     Change,
     Command,
     Episode,
+    Experience,
     Feedback,
     FloatArray,
     Job,
@@ -30,6 +31,8 @@ from aiops.domain import (
     Outcome,
     Panel,
     Presence,
+    Repair,
+    RepairState,
     Samples,
     Scope,
     Sighting,
@@ -277,6 +280,31 @@ class Ledger(Protocol):
         """Closes those not heard of since `before`; returns how many."""
 
 
+class RepairBook(Protocol):
+    """What is recorded of repairs, within one transaction of a store."""
+
+    def get(self, repair_id: str) -> Repair | None:
+        """As it now is."""
+
+    def alike(self, digest: str) -> tuple[Repair, ...]:
+        """Those whose plan has that hash, oldest first."""
+
+    def begun(self, since: datetime) -> tuple[Repair, ...]:
+        """Those whose act has begun since, and those that are under way."""
+
+    def save(self, repair: Repair, told: Mapping[str, object], output: str = "") -> None:
+        """As it now is, with what its last run printed; the audit chain gets an entry of kind `repair` with what is `told`."""
+
+    def audit(self, told: Mapping[str, object]) -> None:
+        """Such an entry alone."""
+
+    def learn(self, runbook: str, fault: str, *, worked: bool) -> None:
+        """One more try of a runbook against such a fault."""
+
+    def forget(self, runbook: str) -> int:
+        """Takes back what was learnt of a runbook, "" = of all; how many kinds of fault that was about."""
+
+
 class Silences(Protocol):
     """Raises SourceError."""
 
@@ -358,6 +386,26 @@ class Store(Protocol):
 
     def told(self, symptom: str | None = None) -> tuple[Feedback, ...]:
         """What was told, about one symptom node or all, by time, then by report."""
+
+    def govern(self, run: Callable[[RepairBook], T]) -> T:
+        """What `run` answers, in one transaction: what it writes is durable, all or none, when this returns.
+
+        What `run` raises is raised, and nothing is written. Other writes wait while it works."""
+
+    def repair(self, repair_id: str) -> Repair | None:
+        """As it now is."""
+
+    def repairs(self, limit: int = 50, states: Collection[RepairState] = (), report_id: str = "") -> tuple[Repair, ...]:
+        """Newest first, in any of these states and about that report; empty ones ask for any."""
+
+    def repair_counts(self) -> Mapping[RepairState, int]:
+        """How many are in each state; all states."""
+
+    def repair_output(self, repair_id: str, digest: str) -> str | None:
+        """What a run printed, by the hash in its step; None where it is not kept, or not what it was."""
+
+    def experience(self) -> tuple[Experience, ...]:
+        """What repairs have taught, by runbook, then by fault."""
 
     def audit(self, kind: str, entry: Mapping[str, object]) -> None:
         """Appends to the hash chain, which threads and processes share; durable when it returns. DataError for no JSON."""

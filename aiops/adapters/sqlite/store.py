@@ -13,12 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from aiops.adapters.sqlite import chain, episodes
+from aiops.adapters.sqlite import chain, episodes, repairs
 from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
 from aiops.adapters.sqlite.episodes import LedgerDB
-from aiops.domain import Alert, Episode, Feedback, TimeRange
+from aiops.domain import Alert, Episode, Experience, Feedback, Repair, RepairState, TimeRange
 from aiops.errors import DataError
-from aiops.ports import Ledger
+from aiops.ports import Ledger, RepairBook
 from aiops.schema.audit import CHECKPOINT, canonical
 
 T = TypeVar("T")
@@ -70,6 +70,7 @@ SCHEMA = Schema(
             "CREATE TABLE used (once BLOB PRIMARY KEY, ends INTEGER NOT NULL) STRICT, WITHOUT ROWID",
             "CREATE INDEX used_by_end ON used (ends)",
         ),
+        repairs.MIGRATION,
     ),
 )
 
@@ -257,6 +258,32 @@ class StoreDB:
             for report, about, cause, wrong, note, at in rows
         )
 
+    # ------------------------------------------------------------ repairs
+
+    def govern(self, run: Callable[[RepairBook], T]) -> T:
+        """What `run` answers, whose changes are durable together."""
+        return self._db.write(lambda connection: run(repairs.BookDB(connection)))
+
+    def repair(self, repair_id: str) -> Repair | None:
+        """As it now is."""
+        return repairs.get(self._db.read, repair_id)
+
+    def repairs(self, limit: int = 50, states: Collection[RepairState] = (), report_id: str = "") -> tuple[Repair, ...]:
+        """Newest first."""
+        return repairs.find(self._db.read, limit, states, report_id)
+
+    def repair_counts(self) -> Mapping[RepairState, int]:
+        """How many are in each state."""
+        return repairs.counts(self._db.read)
+
+    def repair_output(self, repair_id: str, digest: str) -> str | None:
+        """What a run printed, by its hash."""
+        return repairs.output(self._db.read, repair_id, digest)
+
+    def experience(self) -> tuple[Experience, ...]:
+        """By runbook, then by fault."""
+        return repairs.experience(self._db.read)
+
     # ------------------------------------------------------------ audit
 
     def audit(self, kind: str, entry: Mapping[str, object]) -> None:
@@ -295,6 +322,7 @@ class StoreDB:
             connection.execute("DELETE FROM notifications WHERE seen < ?", limit)
             connection.execute("DELETE FROM sessions WHERE expires < ?", limit)
             episodes.purge(connection, *limit)
+            repairs.purge(connection, *limit)
             return connection.execute("DELETE FROM reports WHERE created < ?", limit).rowcount
 
         return self._db.write(run)
