@@ -164,10 +164,10 @@ class GraphStore(Protocol):
 
 
 MOST_DELIVERED = 100  # results that may wait to be fetched before no further job is handed out
+HEAD_START = timedelta(minutes=10)  # that a job somebody asked for has before those of alerts
 
 
 class JobQueue(Protocol):
-HEAD_START = timedelta(minutes=10)  # that a job somebody asked for has before those of alerts
     """Raises StoreError, Overloaded. At-least-once: a claimed job that is not acked within its lease comes back.
 
     A claim is known by the job's `attempts`: what a worker says about a job that another has claimed since is not heard.
@@ -182,11 +182,11 @@ HEAD_START = timedelta(minutes=10)  # that a job somebody asked for has before t
     def claim(self, lease_s: float, worker: str, labels: Iterable[str] = ()) -> Job | None:
         """The next queued job whose labels are all among `labels`, now running with one attempt more; None when there is none.
 
+        Jobs without an episode go first: somebody waits for them. Only one of an episode that was put more than `HEAD_START`
+        before them goes before those, so that questions without end hold up no alert for ever. Among either, the oldest.
         None, too, while `MOST_DELIVERED` results wait to be fetched."""
 
     def renew(self, job: Job, lease_s: float) -> bool:
-        Jobs without an episode go first: somebody waits for them. Only one of an episode that was put more than `HEAD_START`
-        before them goes before those, so that questions without end hold up no alert for ever. Among either, the oldest.
         """The heartbeat: `lease_s` more, from now. False when the claim is lost and the work should stop."""
 
     def ack(self, job: Job, state: JobState, error: str = "") -> bool:
@@ -475,6 +475,32 @@ class LanguageModel(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Button:
+    """What may be pressed under a message. `value` comes back when somebody does; name: one word of ASCII letters; style: "",
+    "good" or "bad"."""
+
+    name: str
+    label: str
+    value: str = field(repr=False)
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is said in a chat: lines of visible characters, the first of them the headline.
+
+    They may quote what comes from outside: whoever sends them escapes them for its platform, so that none is a mention, a link or
+    a format. `link` leads to the whole, under `link_name`; picture: a PNG, b"" = none; about: the same for programs."""
+
+    lines: tuple[str, ...]
+    link: str = ""
+    link_name: str = ""
+    picture: bytes = field(default=b"", repr=False)
+    buttons: tuple[Button, ...] = ()
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
 class Chat(Protocol):
     """A channel that people, or programs, read. Raises SourceError; what is `retryable` may be sent again with the same key."""
 
@@ -531,29 +557,3 @@ class Sandbox(Protocol):
 
     def ping(self, timeout: float) -> str:
         """Proves by a run that runs are confined; Refused, with what is missing, where they are not."""
-@dataclass(frozen=True, slots=True)
-class Button:
-    """What may be pressed under a message. `value` comes back when somebody does; name: one word of ASCII letters; style: "",
-    "good" or "bad"."""
-
-    name: str
-    label: str
-    value: str = field(repr=False)
-    style: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is said in a chat: lines of visible characters, the first of them the headline.
-
-    They may quote what comes from outside: whoever sends them escapes them for its platform, so that none is a mention, a link or
-    a format. `link` leads to the whole, under `link_name`; picture: a PNG, b"" = none; about: the same for programs."""
-
-    lines: tuple[str, ...]
-    link: str = ""
-    link_name: str = ""
-    picture: bytes = field(default=b"", repr=False)
-    buttons: tuple[Button, ...] = ()
-    about: Mapping[str, str] = field(default_factory=dict)
-
-
