@@ -194,7 +194,8 @@ class RedisQueue:
                 f"{self._whom}: has queue schema {found}; this program knows up to {SCHEMA}: "
                 "use the newer aiops that wrote it, or another database"
             )
-        if found < SCHEMA:  # jobs of schema 1 have no labels, those of 2 stand together whoever asked; they stay where they are
+        # Jobs of schema 1 have no labels, those of 2 stand together whoever asked; they stay where they are.
+        if found < SCHEMA:
             self._redis.set(key, SCHEMA)
         self._checked = True
 

@@ -19,6 +19,7 @@ from aiops.ports import Joint, Ledger
 GROUP, NODE, OFF = "group", "node", "off"
 KEPT = 100  # alerts of an episode whose text is kept, whatever they are
 MOST_KEPT = 200  # of those after them the ones that name another node
+OVER = "it was resolved before it was told of"  # why an episode is `off` of which nothing else was told yet
 HEARD = timedelta(minutes=1)  # how exactly it is known when an episode was last heard of
 Near: TypeAlias = Callable[[str], frozenset[str]]
 
@@ -83,6 +84,7 @@ class Book:
         """Reads what may be concerned: episodes of alerts that are known, and what the clusters may join."""
         wanted = {joint for cluster in clusters for joint in cluster.joints}
         wanted |= {(NODE, n) for c in clusters if c.node and c.mode is not Mode.OFF for n in self.near(c.node)}
+        wanted |= {_over(cluster.group) for cluster in clusters}
         self._joints = dict(self.ledger.joints(wanted))
         for asked, episode in self.ledger.episodes({*ids, *self._joints.values()}).items():
             self._leads[asked] = self._leads[episode.id] = episode.id
@@ -91,6 +93,10 @@ class Book:
     def get(self, episode_id: str) -> Episode | None:
         """As it now is; None for an id of before there were episodes."""
         return self._known.get(self._leads.get(episode_id, ""))
+
+    def may_be_over(self, group: str) -> bool:
+        """Whether of any alert of the group its end was told before its beginning."""
+        return _over(group) in self._joints
 
     # ------------------------------------------------------------ what happens
 
@@ -111,7 +117,7 @@ class Book:
     def resolve(self, episode_id: str) -> None:
         """One of its alerts is resolved."""
         episode = self.get(episode_id)
-        if episode is None or episode.mode is Mode.OFF:
+        if episode is None or (episode.mode is Mode.OFF and episode.why != OVER):
             return
         firing = max(episode.firing - 1, 0)
         if firing or episode.closed:
@@ -257,6 +263,10 @@ class Book:
     def _put(self, episode: Episode) -> None:
         self._known[episode.id] = episode
         self._changed[episode.id] = None
+
+
+def _over(group: str) -> Joint:
+    return OFF, f"{group}\n{OVER}"
 
 
 def told(episode: Episode, terms: Folding, now: datetime) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
 from aiops.domain import Alert, Inputs, Intent, Known, Mode, Notification, Symptom
 from aiops.errors import Overloaded
-from aiops.flows.episodes import Book, Folding, Near, clusters, told
+from aiops.flows.episodes import OVER, Book, Folding, Near, clusters, told
 from aiops.flows.mute import Muting, why
 from aiops.ports import JobQueue, Ledger, Store
 from aiops.rules import Entities
@@ -98,6 +98,8 @@ def accept(
         fates = _fates(given, known)
         book = Book(ledger, policy.terms, now, policy.near, tally)
         assigned = _folded(given, known, fates, book, policy)
+        for k in _over(given, fates, book, ledger):
+            book.resolve(assigned[k])
         if tally["opened"] and waiting + behind + tally["opened"] > policy.terms.waiting:
             raise Overloaded(
                 f"{waiting + behind} diagnoses wait for the queue or in it, of {policy.terms.waiting} that may"
@@ -153,7 +155,7 @@ def _folded(
         if not fresh or (alert.status != "firing" and (told_of.episode or _firing(alert) in fires)):
             continue
         if alert.status != "firing":
-            mode, reason = Mode.OFF, "it was resolved before it was told of"
+            mode, reason = Mode.OFF, OVER
         node = "" if mode is Mode.OFF else policy.entities.node("alert", alert.labels)
         rows.append((alert, mode, reason, node, policy.alerting.rank(alert)))
     made = clusters(rows)
@@ -169,6 +171,17 @@ def _folded(
         elif one.alert.status != "firing":
             book.resolve(episode)
     return assigned
+
+
+def _over(given: Sequence[_Given], fates: Sequence[str], book: Book, ledger: Ledger) -> list[int]:
+    """Which of those that begin have ended already, as the other of a pair told before."""
+    may = [
+        k
+        for k, (one, fate) in enumerate(zip(given, fates, strict=True))
+        if fate != DUPLICATE and one.alert.status == "firing" and book.may_be_over(one.alert.group_key)
+    ]
+    ends = ledger.known([replace(given[k].alert, status="resolved") for k in may]) if may else ()
+    return [k for k, end in zip(may, ends, strict=True) if end.repeated]
 
 
 def _firing(alert: Alert) -> _Firing:

@@ -20,7 +20,7 @@ from aiops.adapters.sqlite import GraphDB, QueueDB, StoreDB
 from aiops.domain import Alert, Call, Inputs, Intent, Job, JobState, Mode, Notification, Symptom, Task
 from aiops.errors import NotFound, Overloaded, StoreError
 from aiops.flows import begin, fold
-from aiops.flows.episodes import MOST_KEPT, Folding
+from aiops.flows.episodes import MOST_KEPT, OVER, Folding
 from aiops.flows.fold import Policy, Receipt
 from aiops.flows.mute import Quiet
 from aiops.flows.near import Near
@@ -209,6 +209,25 @@ def test_what_never_starts_a_diagnosis_can_still_be_looked_up(house: House, quie
     assert episode.mode is Mode.OFF
     assert episode.why
     assert house.after(MINUTE) == ()
+
+
+def test_a_resolution_before_its_firing_changes_nothing(house: House) -> None:
+    """One of a pair is late: there is one diagnosis, and no episode stays open."""
+    one, other = alert(service="cart"), alert(service="web", at=1)
+    early = house.take(over(one))
+    assert figures(early) == (0, 0, 1)
+    ((looked_up, _),) = early.diagnoses
+    assert house.store.episodes([looked_up])[looked_up].why == OVER
+    assert house.store.figures() == {"open": 0, "waiting": 0}
+    late = house.id_of(one)
+    assert house.store.figures() == {"open": 0, "waiting": 1}
+    assert figures(house.take(one, over(one))) == (0, 2, 0)
+    assert figures(house.take(other)) == (1, 0, 0)  # of the same group, and not over
+    assert house.store.figures() == {"open": 1, "waiting": 1}
+    assert [job.id for job in house.settled()] == [late]
+    house.take(over(other))
+    assert house.store.figures() == {"open": 0, "waiting": 0}
+    assert house.after(house.terms.cooldown) == ()
 
 
 def test_a_watchdog_opens_one_episode_for_all_time(house: House) -> None:
