@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import servers
 
 HOOK = "/v1/webhooks/alertmanager"
 ENDED = {"done", "inconclusive", "failed", "suppressed"}
@@ -78,8 +79,7 @@ class House:
         home.mkdir(parents=True, exist_ok=True)
         (home / "config.toml").write_text('[model]\nurl = ""\n[chat]\nurl = ""\n' + settings)
         self._nursery, self.home = nursery, home
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = servers.free_port()
         self._argv = ["serve", "--home", str(home), "--listen", f"127.0.0.1:{self.port}"]
         self._argv += ["--metrics", f"case:{case}", *flags] if case else flags
         self.log = home.parent / f"{home.name}.log"

@@ -41,11 +41,11 @@ def client(tmp_path_factory: pytest.TempPathFactory, demo_case: Path) -> Iterato
         running = server.server(ops, external_url="", body_limit=LIMIT, ready=ready.set, terms=None)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
         thread.start()
-        assert ready.wait(30)
+        assert ready.wait(120)
         with httpx.Client(base_url=server.url(opened), timeout=60, trust_env=False) as made:
             yield made
         running.should_exit = True
-        thread.join(30)
+        thread.join(120)
 
 
 def check(told: httpx.Response) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chaos.harness import House, Nursery, alert, notification, sending
+from chaos.harness import House, Nursery, alert, notification, sending, until
 
 RATE = 200  # alerts a second
 OF_BODY = 10
@@ -63,9 +63,9 @@ def test_it_does_not_grow(nursery: Nursery, demo_case: Path, tmp_path: Path, soa
         while sender.is_alive():
             gauge.look()
             sender.join(1.0)
-    status, page = house.ask("GET", "/metrics")
+    until(lambda: diagnosed(house) >= 1, "nothing is diagnosed")
+    made = diagnosed(house)
     house.end()
-    assert status == 200
     assert sender.refused == []
     assert len(sender.receipts) == round(seconds * RATE / OF_BODY)
     assert sum(r["accepted"] for r in sender.receipts) == -(-len(sender.receipts) // 3) * OF_BODY
@@ -73,12 +73,16 @@ def test_it_does_not_grow(nursery: Nursery, demo_case: Path, tmp_path: Path, soa
     slope = float(np.polyfit(told[:, 0] / 60, told[:, 1], 1)[0])
     half = len(told) // 2
     opened = [int(np.median(part)) for part in (told[:half, 2], told[half:, 2])]
-    diagnosed = sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith("aiops_diagnoses_total{"))
     print(
         f"{seconds} s at {RATE} alerts/s: {slope:+.2f} MiB/min, {told[0, 1]:.0f} to {told[-1, 1]:.0f} MiB, "
-        f"descriptors {opened[0]} then {opened[1]}, {diagnosed:.0f} diagnoses"
+        f"descriptors {opened[0]} then {opened[1]}, {made:.0f} diagnoses"
     )
-    assert opened[1] <= opened[0] + 1
-    assert diagnosed >= 1
+    # What a diagnosis holds while it runs comes and goes; what each body left open would be hundreds.
+    assert opened[1] <= opened[0] + (1 if soaking else 20)
     if soaking:  # a minute of it says nothing about the slope
         assert slope <= MIB_A_MINUTE
+
+
+def diagnosed(house: House) -> float:
+    _, page = house.ask("GET", "/metrics")
+    return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith("aiops_diagnoses_total{"))

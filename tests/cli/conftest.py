@@ -47,7 +47,7 @@ def run(environment: None, capsys: pytest.CaptureFixture[str]) -> Run:
 def spawn(environment: None) -> Run:
     def call(*args: object, stdin: str = "") -> Result:
         command = [str(Path(sys.executable).with_name("aiops")), *map(str, args)]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=300, check=False)
         assert "Traceback" not in done.stdout + done.stderr
         return Result(done.returncode, done.stdout, done.stderr)
 

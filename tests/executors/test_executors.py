@@ -46,7 +46,7 @@ class Service:
 def serving(where: str, log: Path) -> Iterator[Service]:
     with subprocess.Popen([sys.executable, str(HERE / "service.py"), where, str(log)]) as process:
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not reachable(where):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
@@ -90,12 +90,12 @@ def call(path: str, method: str = "POST", body: str = "", target: str = "scaler"
 
 def test_a_call_is_made_once_for_a_key(executors: Executors, service: Service) -> None:
     act = call("/deployments/cart/replicas", "PUT", '{"replicas": 5}')
-    first = executors.run(act, "key-1", 10)
+    first = executors.run(act, "key-1", 60)
     assert (first.status, first.exit_code) == (RunStatus.OK, 200)
     assert '"replicas": 5' in first.output
-    assert executors.run(act, "key-1", 10) == first
+    assert executors.run(act, "key-1", 60) == first
     assert [one["headers"]["Idempotency-Key"] for one in service.heard()] == ["key-1"]
-    assert executors.run(act, "key-2", 10).status is RunStatus.OK
+    assert executors.run(act, "key-2", 60).status is RunStatus.OK
     assert len(service.heard()) == 2
 
 
@@ -108,7 +108,7 @@ def test_a_dry_run_sends_nothing(executors: Executors, service: Service) -> None
 
 
 def test_a_redirect_is_not_followed(executors: Executors, service: Service) -> None:
-    outcome = executors.run(call("/redirect"), "k", 10)
+    outcome = executors.run(call("/redirect"), "k", 60)
     assert (outcome.status, outcome.exit_code) == (RunStatus.FAILED, 307)
     assert "not followed" in outcome.why
     assert len(service.heard()) == 1
@@ -120,16 +120,19 @@ def test_what_was_sent_and_not_answered_is_unknown_and_not_sent_again(
 ) -> None:
     began = time.monotonic()
     outcome = executors.run(call(path), "k", 1.0)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 25  # the service would go on for 30 s
     assert outcome.status is RunStatus.UNKNOWN
     assert "may have been done" in outcome.why
     assert executors.run(call(path), "k", 1.0) == outcome
+    while not service.heard():  # it has the request, if not yet written it down
+        assert time.monotonic() - began < 60
+        time.sleep(0.02)
     assert len(service.heard()) == 1
 
 
 def test_an_answer_is_bounded_and_a_refusal_is_a_failure(executors: Executors) -> None:
-    assert len(executors.run(call("/huge"), "a", 20).output) <= web.MOST_BODY + 4
-    outcome = executors.run(call("/no"), "b", 10)
+    assert len(executors.run(call("/huge"), "a", 60).output) <= web.MOST_BODY + 4
+    outcome = executors.run(call("/no"), "b", 60)
     assert (outcome.status, outcome.exit_code, outcome.output) == (RunStatus.FAILED, 409, '409 {"error": "no"}')
 
 
@@ -142,7 +145,7 @@ def test_a_token_is_sent_and_never_shown(service: Service, tmp_path: Path) -> No
     (tmp_path / "token").write_text("s3cret-token\n")
     url = f"http://127.0.0.1:{service.where}"
     there = made(tmp_path, scaler=web.target("scaler", url, METHODS, [".*"], LOOPBACK, str(tmp_path / "token")))
-    outcome = there.run(call("/echo"), "k", 10)
+    outcome = there.run(call("/echo"), "k", 60)
     assert service.heard()[0]["headers"]["Authorization"] == "Bearer s3cret-token"
     assert outcome.output == "200 Bearer ***"
 
@@ -251,7 +254,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_used(
         return connect(address, *more)
 
     monkeypatch.setattr(web.socket, "create_connection", noted)
-    assert there.run(call("/x"), "k", 5).status is RunStatus.OK
+    assert there.run(call("/x"), "k", 60).status is RunStatus.OK
     assert connected == ["127.0.0.1"]
     assert service.heard()[0]["headers"]["Host"] == f"friendly.example:{service.where}"
 
@@ -263,7 +266,7 @@ def test_a_silence_ends_by_itself(service: Service, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{service.where}"
     there = made(tmp_path, alertmanager=web.target("alertmanager", url, ["POST"], ["/api/v2/silences"], LOOPBACK))
     arguments = {"target": "alertmanager", "label": "service", "value": "cart", "for": "1h", "comment": 'a "b" {c}'}
-    assert there.run(Act(verb="alertmanager.silence", arguments=arguments), "k", 5).status is RunStatus.OK
+    assert there.run(Act(verb="alertmanager.silence", arguments=arguments), "k", 60).status is RunStatus.OK
     body = json.loads(service.heard()[0]["body"])
     assert body["matchers"] == [{"name": "service", "value": "cart", "isRegex": False, "isEqual": True}]
     assert body["comment"] == 'a "b" {c}'
@@ -278,9 +281,9 @@ def test_a_container_is_restarted_and_looked_at(tmp_path: Path) -> None:
             "docker", f"unix:{tmp_path}/docker.sock", ["GET", "POST"], [r"/containers/shop-[a-z]+/(restart|json)"]
         )
         there = made(tmp_path, docker=docker)
-        good = there.run(Act(verb="docker.restart", arguments={"container": "shop-cart"}), "a", 5)
+        good = there.run(Act(verb="docker.restart", arguments={"container": "shop-cart"}), "a", 60)
         assert good.status is RunStatus.OK
-        bad = there.run(Act(verb="docker.restart", arguments={"container": "shop-broken"}), "b", 5)
+        bad = there.run(Act(verb="docker.restart", arguments={"container": "shop-broken"}), "b", 60)
         assert (bad.status, bad.why) == (RunStatus.FAILED, "the container does not run after it")
         assert [one["path"] for one in service.heard()][:2] == [
             "/containers/shop-cart/restart",
@@ -299,8 +302,8 @@ def test_a_deployment_is_patched(service: Service, tmp_path: Path) -> None:
         tmp_path, kubernetes=web.target("kubernetes", url, ["PATCH"], ["/apis/apps/v1/namespaces/shop/.*"], LOOPBACK)
     )
     where = {"namespace": "shop", "deployment": "cart"}
-    assert there.run(Act(verb="kubernetes.restart", arguments=where), "a", 5).status is RunStatus.OK
-    assert there.run(Act(verb="kubernetes.scale", arguments={**where, "replicas": "4"}), "b", 5).status is RunStatus.OK
+    assert there.run(Act(verb="kubernetes.restart", arguments=where), "a", 60).status is RunStatus.OK
+    assert there.run(Act(verb="kubernetes.scale", arguments={**where, "replicas": "4"}), "b", 60).status is RunStatus.OK
     restart, scale = service.heard()
     assert restart["path"] == "/apis/apps/v1/namespaces/shop/deployments/cart"
     assert restart["headers"]["Content-Type"] == "application/strategic-merge-patch+json"
@@ -344,13 +347,13 @@ def test_a_unit_is_restarted_and_looked_at(tmp_path: Path, systemctl: Path) -> N
     assert there.rehearse(act).output == "would restart web-1.service, which is inactive"
     state = tmp_path / "web-1.service"
     assert not state.exists()
-    outcome = there.run(act, "a", 10)
+    outcome = there.run(act, "a", 60)
     try:
         assert (outcome.status, outcome.output) == (RunStatus.OK, "web-1.service is active")
         first = state.read_text()
-        assert there.run(act, "a", 10) == outcome
+        assert there.run(act, "a", 60) == outcome
         assert state.read_text() == first
-        assert there.run(act, "b", 10).status is RunStatus.OK
+        assert there.run(act, "b", 60).status is RunStatus.OK
         assert state.read_text() != first
     finally:
         os.kill(int(state.read_text()), 9)
@@ -425,7 +428,7 @@ def test_many_at_once_do_it_once(executors: Executors, service: Service) -> None
 
     def one() -> None:
         together.wait()
-        told.append(executors.run(call("/x"), "k", 5).status)
+        told.append(executors.run(call("/x"), "k", 60).status)
 
     threads = [threading.Thread(target=one) for _ in range(8)]
     for thread in threads:

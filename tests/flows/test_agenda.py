@@ -104,7 +104,7 @@ def test_abnormal_is_what_left_its_band() -> None:
 
 
 def test_what_may_run_together_does_and_the_order_is_kept() -> None:
-    together = threading.Barrier(2, timeout=20)
+    together = threading.Barrier(2, timeout=120)
     seen: list[str] = []
 
     def perform(one: Task) -> tuple[Report, Panel]:

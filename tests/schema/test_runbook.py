@@ -166,17 +166,17 @@ def test_a_script_that_is_a_link_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_yaml_that_is_more_than_data_is_refused(text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(DataError):
         schema.load(text, "book", nothing)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_matching_takes_linear_time() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     for pattern in ("(a+)+", "(a|a)*b", "(a|aa)+c", "(.*)*x", "a?" * 50 + "a" * 50):
         fill.fits(pattern, "a" * 5000)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("pattern", ["cart", "^cart$", "cart|x", "(?i)CART"])

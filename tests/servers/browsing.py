@@ -7,19 +7,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from servers.axe import axe
 from servers.parts import binary, environment
 
 # What axe calls a barrier that many people can't get over.
 GRAVE = ("serious", "critical")
+SOON_MS = 120_000  # what is expected of a page is there at once, but not on a machine that does much else
 
 
 @contextmanager
 def browsing() -> Iterator[Browser]:
     """Raises `Missing`."""
     program = binary("chromium")
+    expect.set_options(timeout=SOON_MS)
     with sync_playwright() as playwright:
         # Root has no sandbox to run in, and the pages are our own.
         browser = playwright.chromium.launch(
@@ -45,6 +47,7 @@ class Watched:
 def watched(browser: Browser, **options: Any) -> Iterator[Watched]:
     """A page of its own, with these options of a context (viewport, color_scheme, locale, java_script_enabled)."""
     context = browser.new_context(**options)
+    context.set_default_timeout(SOON_MS)
     found = Watched(context.new_page())
     page = found.page
     page.on("request", lambda request: found.asked.append(request.url))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from aiops.service.worker import Terms
 
 BODY_LIMIT = 2 * 2**20
 INSIDE = Terms()
+PATIENCE_S = 120.0  # what takes a second takes many on a machine that does much else
 Serve = Callable[..., httpx.Client]
 
 
@@ -33,14 +35,23 @@ def serving(
     thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(PATIENCE_S)
         with httpx.Client(base_url=server.url(opened), timeout=60, trust_env=False) as client:
             yield client
     finally:
         running.should_exit = True
-        thread.join(30)
+        thread.join(PATIENCE_S)
         opened.close()
         assert not thread.is_alive()
+
+
+def figures(client: httpx.Client, *lines: str) -> str:
+    """/metrics, once these lines are among it: an end is counted a moment after it is told."""
+    give_up = time.monotonic() + PATIENCE_S
+    while not set(lines) <= set((page := client.get("/metrics").text).splitlines()):
+        assert time.monotonic() < give_up, (lines, page)
+        time.sleep(0.05)
+    return page
 
 
 @pytest.fixture

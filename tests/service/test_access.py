@@ -88,12 +88,12 @@ def serving(ops: Ops, tokens: Tokens) -> Iterator[httpx.Client]:
     thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(120)
         with httpx.Client(base_url=server.url(opened), timeout=60, trust_env=False) as client:
             yield client
     finally:
         running.should_exit = True
-        thread.join(30)
+        thread.join(120)
         opened.close()
 
 

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from service.conftest import figures
 
 import aiops
 from aiops import recording
@@ -100,9 +101,8 @@ def test_an_alert_becomes_a_report(client: httpx.Client, ops: Ops, symptom: Symp
 
     assert client.get("/v1/diagnoses").json()["diagnoses"][0]["id"] == diagnosis
     assert diagnosis in client.get("/").text
-    counted = client.get("/metrics").text
+    counted = figures(client, f'aiops_diagnoses_total{{status="{end["status"]}"}} 1')
     assert 'aiops_alerts_total{fate="accepted"} 1' in counted
-    assert f'aiops_diagnoses_total{{status="{end["status"]}"}} 1' in counted
     assert 'aiops_http_requests_total{code="202",route="/v1/webhooks/alertmanager"} 1' in counted
 
 

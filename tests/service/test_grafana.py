@@ -138,11 +138,11 @@ def client(tmp_path_factory: pytest.TempPathFactory, demo_case: Any) -> Iterator
         )
         thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
         thread.start()
-        assert ready.wait(30)
+        assert ready.wait(120)
         with httpx.Client(base_url=server.url(opened), timeout=60, trust_env=False) as made:
             yield made
         running.should_exit = True
-        thread.join(30)
+        thread.join(120)
 
 
 def test_a_signed_notification_is_taken_and_another_is_not(client: httpx.Client) -> None:

@@ -38,13 +38,13 @@ def people(ops: Ops, tmp_path: Path) -> Iterator[dict[str, httpx.Client]]:
         for name, (token, _) in made.items()
     }
     try:
-        assert ready.wait(30)
+        assert ready.wait(120)
         yield clients
     finally:
         for client in clients.values():
             client.close()
         running.should_exit = True
-        thread.join(30)
+        thread.join(120)
         opened.close()
 
 
@@ -81,7 +81,7 @@ def test_a_question_its_task_and_its_diagnosis_are_one_trail(ops: Ops, people: d
     answer = ask(people["ann"], "why is the gateway service slow?", plan=False)
     ask(people["bob"], "why is the gateway slow? my password is hunter2x")
     started = answer["diagnosis"]["id"]
-    for _ in range(600):
+    for _ in range(1200):
         if people["ann"].get(f"/v1/diagnoses/{started}").json()["status"] not in ("queued", "running"):
             break
         time.sleep(0.1)

@@ -20,6 +20,8 @@ from aiops.flows.watch import Watch
 from aiops.schema import exposition
 from aiops.service import server, watching
 
+MANY = 1200  # looks, a twentieth of a second apart
+
 
 class Clock:
     """Time as a test wants it."""
@@ -40,19 +42,19 @@ def serving(watched: Watch, clock: Clock) -> Iterator[httpx.Client]:
     thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
     thread.start()
     try:
-        assert ready.wait(30)
-        with httpx.Client(base_url=server.url(opened), trust_env=False) as client:
+        assert ready.wait(60)
+        with httpx.Client(base_url=server.url(opened), timeout=60, trust_env=False) as client:
             yield client
     finally:
         running.should_exit = True
-        thread.join(30)
+        thread.join(60)
         opened.close()
 
 
 def test_the_pages_tell_of_the_stream(tmp_path: Path) -> None:
     source, file, clock = fleet(4), tmp_path / "watch.npz", Clock(70)
     with serving(watch(source, 70, file, catch_up_s=3600), clock) as client:
-        for _ in range(100):
+        for _ in range(MANY):
             if client.get("/readyz").status_code == 200:
                 break
             threading.Event().wait(0.05)
@@ -84,7 +86,7 @@ def test_a_source_that_does_not_answer_is_counted_and_not_ready() -> None:
     source = fleet(1)
     source.fails = SourceUnreachable("metrics", "http://prometheus", "connection refused")
     with serving(watch(source, 20), Clock(20)) as client:
-        for _ in range(100):
+        for _ in range(MANY):
             page = client.get("/metrics").text
             if 'aiops_watch_errors_total{source="metrics"} 1' in page:
                 break
@@ -103,7 +105,7 @@ def test_an_error_nobody_foresaw_ends_the_service_and_saves_nothing(tmp_path: Pa
     ended = threading.Event()
     watcher = watching.Watcher(watch(source, 20, file), 600, Clock(20), ended.set)
     watcher.start()
-    assert ended.wait(30)
+    assert ended.wait(60)
     watcher.stop()
     assert isinstance(watcher.failure, ZeroDivisionError)
     assert not watcher.up
@@ -182,7 +184,7 @@ def test_hostile_labels_survive_the_page() -> None:
     source.add({"__name__": "m", "x": "\u2028</script>{}='"}, scraped(1, 90, noise(1)))
     clock = Clock(60)
     with serving(watch(source, 60, catch_up_s=3000), clock) as client:
-        for _ in range(100):
+        for _ in range(MANY):
             if "aiops_anomaly_score" in (page := client.get("/metrics").text):
                 break
             threading.Event().wait(0.05)

@@ -22,7 +22,7 @@ ZH = {"accept-language": "zh-CN,zh;q=0.9"}
 
 def follow(client: httpx.Client, path: str) -> httpx.Response:
     """The report, once the diagnosis at `path` has led there."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         answer = client.get(path)
         if answer.status_code == 302:

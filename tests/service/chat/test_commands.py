@@ -151,12 +151,12 @@ def house(demo_case: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
         thread.start()
         try:
-            assert ready.wait(30)
+            assert ready.wait(120)
             with httpx.Client(base_url=server.url(opened), timeout=60, trust_env=False) as client:
                 yield House(client, chat, ops)
         finally:
             running.should_exit = True
-            thread.join(30)
+            thread.join(120)
             opened.close()
             chat.close()
 
