@@ -78,6 +78,10 @@ lint: dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.PHONY: dashboards
+dashboards: dev ## write the dashboards for Grafana again, after a change of deploy/grafana/dashboards.py
+	@$(BIN)/python deploy/grafana/dashboards.py
+
 INCIDENTS ?= ../shared/incidents
 .PHONY: bench
 bench: dev ## accuracy and speed on the recorded incidents in INCIDENTS, and the pages by Lighthouse

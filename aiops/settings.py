@@ -131,6 +131,9 @@ TABLE = (
         "service", "route_by", "", "labels of alerts that workers must have: env sends env=prod to those with env:prod"
     ),
     Setting("service", "attempts", 5, "workers that may die over a job before it is given up"),
+    Setting("grafana", "url", "", "http(s)://HOST[:PORT], where onsets and verdicts are annotated; empty = nowhere"),
+    Setting("grafana", "token_file", "", "file with the token of a service account of Grafana that may annotate"),
+    Setting("grafana", "ca_file", "", "certificates of the authorities to trust instead of the usual ones, for Grafana"),
     Setting(
         "worker", "labels", "", "what a worker has, for example env:prod region:eu; jobs that need more are not its"
     ),

@@ -3,6 +3,8 @@
 #   tokens/tokens                          hashes, for aiops serve
 #   alertmanager/token, prometheus/token   their tokens
 #   graph/auth, graph/password             for Neo4j, and for aiops
+#   grafana/secret                         with which Grafana signs what it sends to aiops
+#   grafana-admin/password                 of Grafana's user admin, for Grafana alone
 # Each folder is a volume of its own, mounted only where it is needed; a file is readable by whoever that service runs as.
 set -eu
 umask 022
@@ -22,8 +24,15 @@ token() { # FOLDER ROLE
 token alertmanager operator
 token prometheus viewer
 
+word() { python -c 'import secrets; print(secrets.token_urlsafe(24), end="")'; }
+for file in grafana/secret grafana-admin/password; do
+    [ -s "$file" ] && continue
+    word > "$file.part"
+    mv "$file.part" "$file"
+done
+
 if ! [ -s graph/auth ]; then
-    password=$(python -c 'import secrets; print(secrets.token_urlsafe(24))')
+    password=$(word)
     printf '%s' "$password" > graph/password
     printf 'neo4j/%s' "$password" > graph/auth.part
     mv graph/auth.part graph/auth

@@ -14,6 +14,7 @@ COUNTERS = {
     "aiops_alerts_total": "Alerts received, by what became of them.",
     "aiops_episodes_total": "What happened to episodes, by event.",
     "aiops_alerts_truncated_total": "Alerts that a sender left out of its notifications.",
+    "aiops_annotations_total": "Annotations sent to Grafana, by outcome.",
     "aiops_diagnoses_total": "Diagnoses that ended, by status.",
     "aiops_http_requests_total": "HTTP requests, by route and status code.",
     "aiops_notifications_refused_total": "Notifications that were not taken, by status code.",
@@ -33,7 +34,7 @@ HISTOGRAMS = {
     "aiops_stage_seconds": "Time a stage of a diagnosis took, by stage.",
 }
 GAUGES = {
-    "aiops_build_info": "Version, as a label.",
+    "aiops_build_info": "Version, and where people reach it, as labels.",
     "aiops_episodes": "Episodes that are open, and that wait for their diagnosis.",
     "aiops_queue_depth": "Jobs that wait for a worker.",
     "aiops_queue_oldest_seconds": "How long the job has waited that waits longest; 0 = none waits.",

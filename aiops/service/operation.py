@@ -55,7 +55,8 @@ def _part(name: str, ping: Any) -> http.Part:
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(desk: At) -> Response:
     """What this server counts about itself, for Prometheus."""
-    gauges = {gauge("aiops_build_info", version=__version__): 1.0} | process.figures() | _queue(desk)
+    about = gauge("aiops_build_info", version=__version__, external_url=desk.external_url.rstrip("/"))
+    gauges = {about: 1.0} | process.figures() | _queue(desk)
     if desk.ops.model is not None:
         gauges |= desk.ops.model.counters()
     gauges |= desk.folder.figures()
