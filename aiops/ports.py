@@ -521,6 +521,20 @@ class Chat(Protocol):
     def ping(self, timeout: float) -> str: ...
 
 
+class ChatApp(Protocol):
+    """An app of ours at a chat platform, to which people write. Raises SourceError."""
+
+    def answer(self, address: str, message: Message, timeout: float, *, key: str) -> None:
+        """To where a question came from, as the platform named it; `key` as for `Chat.post`.
+
+        SourceRefused, and nothing sent, for an address that is not the platform's own."""
+
+    def senders(self, timeout: float) -> tuple[str, ...]:
+        """The addresses and networks (101.226.103.0/25) from which the platform calls us; none where it does not tell."""
+
+    def ping(self, timeout: float) -> str: ...
+
+
 class Replies(Protocol):
     """Answers to what came in from a chat platform. Raises SourceError."""
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 FRESH_S = 300  # how far a signed moment may lie from ours, on either side
 REMEMBERED_S = 30 * 86_400  # how long a request that binds no time is known
+REPEATED_S = 86_400  # how long a message is known that a platform may send again, signed anew; Feishu does for 7 h
 AES_BLOCK = 16
 WECOM_BLOCK = 32  # its padding fills blocks of this size
 RANDOM = 16  # bytes before a message of WeCom
@@ -36,6 +37,11 @@ class Proof:
     ends: float
 
 
+def digest(*parts: bytes) -> bytes:
+    """Of what may come but once; no two lists of parts have the same."""
+    return hashlib.sha256(b"".join(struct.pack(">I", len(part)) + part for part in parts)).digest()
+
+
 # ---------------------------------------------------------------- Slack, https://docs.slack.dev/authentication/verifying-requests-from-slack
 
 
@@ -45,7 +51,7 @@ def slack(secret: bytes, headers: Headers, body: bytes, now: float) -> Proof:
     ends = _fresh(moment, now)
     due = b"v0=" + _hexadecimal(secret, b"v0:" + moment + b":" + body)
     _same(due, headers.get(b"x-slack-signature", b""))
-    return Proof(_digest(b"slack", due), ends)
+    return Proof(digest(b"slack", due), ends)
 
 
 # ---------------------------------------------------------------- Mattermost, https://developers.mattermost.com/integrate/slash-commands/custom
@@ -57,7 +63,7 @@ def mattermost(token: bytes, given: bytes, trigger: bytes, now: float) -> Proof:
     _same(token, given)
     if not trigger:
         raise Distrusted("the trigger_id is missing")
-    return Proof(_digest(b"mattermost", trigger), now + REMEMBERED_S)
+    return Proof(digest(b"mattermost", trigger), now + REMEMBERED_S)
 
 
 # ---------------------------------------------------------------- WeCom and WeChat, https://developer.work.weixin.qq.com/document/path/90968
@@ -74,9 +80,17 @@ class WeCom:
     def check(self, given: bytes, moment: bytes, nonce: bytes, encrypted: bytes, now: float) -> Proof:
         """`msg_signature`: SHA-1 over the sorted token, time, nonce and ciphertext."""
         ends = _fresh(moment, now)
-        due = hashlib.sha1(b"".join(sorted((self.token, moment, nonce, encrypted)))).hexdigest()  # noqa: S324 - theirs
-        _same(due.encode(), given)
-        return Proof(_digest(b"wecom", self.receiver, moment, nonce, due.encode()), ends)
+        due = self.sign(moment, nonce, encrypted)
+        _same(due, given)
+        return Proof(digest(b"wecom", self.receiver, moment, nonce, due), ends)
+
+    def check_plain(self, given: bytes, moment: bytes, nonce: bytes, now: float) -> Proof:
+        """`signature`, by which WeChat asks whether an address is ours: it covers no message, so none may be believed by it."""
+        return self.check(given, moment, nonce, b"", now)
+
+    def sign(self, moment: bytes, nonce: bytes, encrypted: bytes) -> bytes:
+        """What `check` wants to see, for answers too."""
+        return hashlib.sha1(b"".join(sorted((self.token, moment, nonce, encrypted)))).hexdigest().encode()  # noqa: S324 - theirs
 
     def open(self, encrypted: bytes) -> bytes:
         """The message: AES-256-CBC, 16 random bytes, its length, itself, whom it is for, PKCS#7 in blocks of 32."""
@@ -110,7 +124,12 @@ def feishu(key: bytes, headers: Headers, body: bytes, now: float) -> Proof:
     ends = _fresh(moment, now)
     due = hashlib.sha256(moment + nonce + key + body).hexdigest().encode()
     _same(due, headers.get(b"x-lark-signature", b""))
-    return Proof(_digest(b"feishu", due), ends)
+    return Proof(digest(b"feishu", due), ends)
+
+
+def feishu_token(due: bytes, given: bytes) -> None:
+    """The verification token, which stands inside an event, and alone proves the question whether an address is ours."""
+    _same(due, given)
 
 
 def feishu_open(key: bytes, encrypted: bytes) -> bytes:
@@ -124,14 +143,14 @@ def feishu_open(key: bytes, encrypted: bytes) -> bytes:
 
 
 def dingtalk(secret: bytes, headers: Headers, body: bytes, now: float) -> Proof:
-    """HMAC-SHA256 over the time in milliseconds and the secret. It does not cover the body, so a time may come but once."""
+    """HMAC-SHA256 over the time in milliseconds and the secret. It does not cover the body, so a signature may come but once."""
     moment = headers.get(b"timestamp", b"")
     ends = _fresh(moment, now, per_second=1000)
     due = base64.b64encode(hmac.new(secret, moment + b"\n" + secret, hashlib.sha256).digest())
     _same(due, headers.get(b"sign", b""))
     if not body:
         raise Distrusted("the body is missing")
-    return Proof(_digest(b"dingtalk", moment), ends)
+    return Proof(digest(b"dingtalk", due), ends)
 
 
 # ---------------------------------------------------------------- webhooks of others, https://www.standardwebhooks.com
@@ -145,7 +164,7 @@ def webhook(secret: bytes, headers: Headers, body: bytes, now: float) -> Proof:
     fits = [hmac.compare_digest(due, one) for one in headers.get(b"webhook-signature", b"").split(b" ")[:8]]
     if not name or not any(fits):
         raise Distrusted("the signature does not fit")
-    return Proof(_digest(b"webhook", name), ends)
+    return Proof(digest(b"webhook", name), ends)
 
 
 def sign_webhook(secret: bytes, name: bytes, moment: bytes, body: bytes) -> bytes:
@@ -174,11 +193,6 @@ def _fresh(moment: bytes, now: float, per_second: int = 1) -> float:
 
 def _hexadecimal(secret: bytes, text: bytes) -> bytes:
     return hmac.new(secret, text, hashlib.sha256).hexdigest().encode()
-
-
-def _digest(*parts: bytes) -> bytes:
-    """No two lists of parts have the same."""
-    return hashlib.sha256(b"".join(struct.pack(">I", len(part)) + part for part in parts)).digest()
 
 
 def _base64(text: bytes, what: str) -> bytes:
