@@ -189,6 +189,23 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
+class Thread:
+    """What one chat was told of one episode, under its first post there.
+
+    latest: the newest diagnosis, which is to be told by now; post: the id of the first post, "" = there is none yet; report: the
+    diagnosis that was told last; closed: whether its end was; tries: in vain since; due: when there is something to tell."""
+
+    chat: str
+    episode: str
+    latest: str
+    post: str = ""
+    report: str = ""
+    closed: bool = False
+    tries: int = 0
+    due: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Silence:
     """What an Alertmanager keeps quiet for a while: alerts that all `matchers` (label, operator, value) fit."""
 

@@ -39,6 +39,7 @@ from aiops.domain import (
     Silence,
     Spans,
     Symptom,
+    Thread,
     TimeRange,
 )
 
@@ -375,6 +376,22 @@ class Store(Protocol):
 
     def once(self, key: bytes, ends: datetime) -> bool:
         """Whether `key` was not used before; it is known until `ends`, and longer than that nobody may believe what it came with."""
+
+    def threads(self, chat: str, now: datetime, limit: int) -> tuple[Thread, ...]:
+        """In which there is something to tell by now, the longest due first: a diagnosis of an episode that was stored, the end of
+        one, what `stir` said. A chat that is asked for the first time hears of what comes after that."""
+
+    def threads_of(self, episode: str) -> tuple[Thread, ...]:
+        """What each chat was told of one episode, by chat."""
+
+    def save_thread(self, thread: Thread, again: datetime | None) -> None:
+        """As it now is, due `again`; what has made it due since it was read stays."""
+
+    def stir(self, episode: str, now: datetime) -> None:
+        """Something that the threads of the episode show has changed."""
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes, the same under the same name for as long as this store lives."""
 
     def tell(self, feedback: Feedback) -> bool:
         """Keeps what was told about a report in the place of what was told before, and audits it, in one transaction.

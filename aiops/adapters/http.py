@@ -2,7 +2,7 @@
 deadline (`Session`) in which every failure is a SourceError that says what was asked, of whom, and what came back.
 
 What another try may mend is tried again while the time lasts: no connection, one that broke, 502, 503, 504, and 429 where the
-server says when. All of it is reading, so that nothing happens twice. `gate` bounds how much is asked at once, and of whom.
+server says when. Nearly all of it is reading, so that nothing happens twice; what is not says `tries=1`. `gate` bounds how much is asked at once, and of whom.
 """
 
 from __future__ import annotations
@@ -114,9 +114,10 @@ class Access:
         basic = base64.b64encode(f"{self.user}:{self.password}".encode()).decode() if self.user else ""
         return tuple(secret for secret in (self.token.rpartition(" ")[2], self.password, basic) if secret)
 
-    def session(self, what: str, timeout: float) -> Session:
-        """A conversation about `what` that is over in `timeout` seconds."""
-        session = Session(what, self, timeout)
+    def session(self, what: str, timeout: float, tries: int = TRIES) -> Session:
+        """A conversation about `what` that is over in `timeout` seconds. tries: of each request; 1 where a second one, after an
+        answer that broke off, could do again what was done."""
+        session = Session(what, self, timeout, tries)
         session.headers.update(self.headers)
         session.auth = self.auth
         return session
@@ -199,8 +200,9 @@ class Session(requests.Session):
     the array that the answer stays in.
     """
 
-    def __init__(self, what: str, access: Access, timeout: float) -> None:
+    def __init__(self, what: str, access: Access, timeout: float, tries: int = TRIES) -> None:
         super().__init__()
+        self._tries = tries
         self.trust_env = False
         self.what, self._access, self._timeout = what, access, timeout
         self._ends = time.monotonic() + timeout
@@ -296,7 +298,7 @@ class Session(requests.Session):
     def _answer(self, request: requests.PreparedRequest) -> _Answer:
         """What came back at last, after as many tries as are worth it. Raises SourceError."""
         pause = FIRST_PAUSE_S
-        for left in reversed(range(TRIES)):
+        for left in reversed(range(self._tries)):
             wait = random.uniform(0, pause)  # noqa: S311 - jitter: those who failed together don't return together
             try:
                 answer = self._once(request)

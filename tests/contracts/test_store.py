@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aiops.adapters.sqlite import StoreDB
-from aiops.domain import Alert, Episode, Feedback, Known, Mode, TimeRange
+from aiops.domain import Alert, Episode, Feedback, Known, Mode, Thread, TimeRange
 from aiops.errors import DataError, Overloaded, StoreError
 from aiops.ports import Ledger, Store
 
@@ -502,6 +502,79 @@ def test_what_json_cannot_hold_is_refused_and_leaves_no_entry(store: Store):
         with pytest.raises(DataError):
             store.audit("turn", {"value": value})
     assert store.audit_head() == (0, "00" * 32)
+
+
+# ---------------------------------------------------------------- what chats were told
+
+
+def diagnosed(store: Store, name: str = "e", rounds: int = 1) -> str:
+    """An episode of which a diagnosis has begun and been stored; its id."""
+    one = episode(name, rounds=rounds, begun=NOON)
+    store.fold(lambda ledger: ledger.begin(one), NOON)
+    store.save(one.diagnosis, b"{}", b"", {})
+    return one.diagnosis
+
+
+def test_a_chat_hears_of_what_comes_after_it_did(opened: Callable[[], Store]):
+    store = opened()
+    diagnosed(store, "old")
+    assert store.threads("console:", NOON, 10) == ()
+    report = diagnosed(store, "new")
+    store.save("asked by somebody", b"{}", b"", {})
+    assert store.threads("console:", NOON, 10) == (Thread("console:", "new", report, due=NOON),)
+    assert store.threads("slack:C1", NOON, 10) == ()
+    store.close()
+    again = opened()
+    assert again.threads("console:", NOON, 10) == (Thread("console:", "new", report, due=NOON),)
+
+
+def test_a_thread_is_due_for_each_diagnosis_and_once_more_at_the_end(store: Store):
+    store.threads("c", NOON, 1)
+    first = diagnosed(store)
+    (thread,) = store.threads("c", NOON, 10)
+    told = replace(thread, post="p", report=first)
+    store.save_thread(told, None)
+    assert store.threads("c", NOON, 10) == ()
+    second = diagnosed(store, rounds=2)
+    (thread,) = store.threads("c", NOON, 10)
+    assert thread == replace(told, latest=second, due=NOON)
+    store.save_thread(replace(thread, report=second, tries=3), NOON + HOUR)
+    assert store.threads("c", NOON, 10) == ()
+    (thread,) = store.threads("c", NOON + HOUR, 10)
+    assert thread.tries == 3
+    store.save_thread(thread, None)
+    store.fold(lambda ledger: ledger.save([episode("e", rounds=2, begun=NOON, closed=NOON)]), NOON)
+    (thread,) = store.threads("c", NOON, 10)
+    store.save_thread(replace(thread, closed=True), None)
+    assert store.threads("c", NOON, 10) == ()
+    assert store.threads_of("e") == (Thread("c", "e", second, "p", second, True, 3),)
+
+
+def test_what_stirs_a_thread_while_it_is_told_is_not_lost(store: Store):
+    store.threads("c", NOON, 1)
+    diagnosed(store)
+    (thread,) = store.threads("c", NOON, 10)
+    store.stir("e", NOON + HOUR)
+    store.save_thread(replace(thread, post="p"), None)
+    assert store.threads("c", NOON + HOUR, 10) == (replace(thread, post="p", due=NOON + HOUR),)
+
+
+def test_threads_go_with_their_episodes(store: Store):
+    store.threads("c", NOON, 1)
+    diagnosed(store)
+    store.fold(lambda ledger: ledger.save([episode("e", rounds=1, begun=NOON, closed=NOON)]), NOON)
+    assert len(store.threads("c", NOON, 10)) == 1
+    store.purge(FUTURE)
+    assert store.threads("c", FUTURE, 10) == store.threads_of("e") == ()
+
+
+def test_a_secret_stays_and_is_no_other(opened: Callable[[], Store]):
+    store = opened()
+    one = store.secret("buttons")
+    assert len(one) == 32
+    assert one != store.secret("other")
+    store.close()
+    assert opened().secret("buttons") == one
 
 
 # ---------------------------------------------------------------- life

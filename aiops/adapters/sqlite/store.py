@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from aiops.adapters.sqlite import chain, episodes, repairs
+from aiops.adapters.sqlite import chain, episodes, repairs, threads
 from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
 from aiops.adapters.sqlite.episodes import LedgerDB
-from aiops.domain import Alert, Episode, Experience, Feedback, Repair, RepairState, TimeRange
+from aiops.domain import Alert, Episode, Experience, Feedback, Repair, RepairState, Thread, TimeRange
 from aiops.errors import DataError
 from aiops.ports import Ledger, RepairBook
 from aiops.schema.audit import CHECKPOINT, canonical
@@ -71,6 +71,7 @@ SCHEMA = Schema(
             "CREATE INDEX used_by_end ON used (ends)",
         ),
         repairs.MIGRATION,
+        threads.MIGRATION,
     ),
 )
 
@@ -258,6 +259,30 @@ class StoreDB:
             for report, about, cause, wrong, note, at in rows
         )
 
+    # ------------------------------------------------------------ chats
+
+    def threads(self, chat: str, now: datetime, limit: int) -> tuple[Thread, ...]:
+        """In which there is something to tell by now."""
+        if threads.news(self._db.read, chat):
+            self._db.write(lambda connection: threads.take_up(connection, chat, to_ms(now)))
+        return threads.due(self._db.read, chat, to_ms(now), limit)
+
+    def threads_of(self, episode: str) -> tuple[Thread, ...]:
+        """What each chat was told of one episode."""
+        return threads.find(self._db.read, episode)
+
+    def save_thread(self, thread: Thread, again: datetime | None) -> None:
+        """As it now is; what has made it due since it was read stays."""
+        self._db.write(lambda connection: threads.save(connection, thread, again))
+
+    def stir(self, episode: str, now: datetime) -> None:
+        """Makes its threads due."""
+        self._db.write(lambda connection: threads.stir(connection, episode, to_ms(now)))
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes that are kept under the name."""
+        return self._db.write(lambda connection: threads.secret(connection, name))
+
     # ------------------------------------------------------------ repairs
 
     def govern(self, run: Callable[[RepairBook], T]) -> T:
@@ -323,6 +348,7 @@ class StoreDB:
             connection.execute("DELETE FROM sessions WHERE expires < ?", limit)
             episodes.purge(connection, *limit)
             repairs.purge(connection, *limit)
+            threads.purge(connection)
             return connection.execute("DELETE FROM reports WHERE created < ?", limit).rowcount
 
         return self._db.write(run)
