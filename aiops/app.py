@@ -31,6 +31,7 @@ from aiops.pipeline import Sources
 from aiops.ports import (
     ChangeSource,
     Chat,
+    ChatApp,
     Executor,
     GraphStore,
     JobQueue,
@@ -49,6 +50,8 @@ from aiops.schema.alerting import Alerting
 from aiops.settings import Settings
 
 if TYPE_CHECKING:
+    from aiops.adapters.alertmanager import Alertmanager, Hook
+    from aiops.adapters.chat.apps import AppsFile
     from aiops.adapters.ed25519 import Checker, Signer
     from aiops.adapters.http import Access
     from aiops.adapters.llm.models import Shelf
@@ -256,6 +259,11 @@ def replies(config: Settings, setting: str) -> Replies:
     from aiops.adapters.replies import WebReplies
 
     return WebReplies(Access.to(config.text(setting), "", f"chat platform ({setting})"))
+
+
+def chat_app(config: Settings, platform: str, name: str) -> ChatApp:
+    """The app that [platform.name] of `chat.apps_file` is about: wecom, wechat, feishu, dingtalk. Raises ConfigError."""
+    return _apps_file(config).app(platform, name)
 
 
 def known_rules(config: Settings) -> rules.Rules:
@@ -692,6 +700,19 @@ def _console(url: str, config: Settings) -> Chat:  # noqa: ARG001 - as above
     return ConsoleChat()
 
 
+def _room(url: str, config: Settings) -> Chat:
+    return _apps_file(config).chat(url)
+
+
+def _apps_file(config: Settings) -> AppsFile:
+    from aiops.adapters.chat.apps import AppsFile
+
+    named = config.text("chat.apps_file")
+    if not named:
+        raise ConfigError("chat.apps_file must name the file of the apps that chat.url names")
+    return AppsFile(Path(named).expanduser())
+
+
 def _llamacpp(url: str, config: Settings) -> LanguageModel:
     from aiops.adapters.llm import LlamaCpp
 
@@ -741,7 +762,7 @@ CHANGES: Table[ChangeSource] = {"sqlite": _sqlite_changes}
 GRAPHS: Table[GraphStore] = {"sqlite": _sqlite_graph, "neo4j": _neo4j, "neo4j+s": _neo4j}
 QUEUES: Table[JobQueue] = {"sqlite": _sqlite_queue, "redis": _redis, "rediss": _redis}
 STORES: Table[Store] = {"sqlite": _sqlite_store}
-CHATS: Table[Chat] = {"console": _console}
+CHATS: Table[Chat] = {"console": _console, "dingtalk": _room, "feishu": _room, "wecom": _room}
 MODELS: Table[LanguageModel] = {
     "llamacpp": _llamacpp,
     "openai+http": _openai,

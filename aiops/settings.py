@@ -115,6 +115,12 @@ TABLE = (
         "chat", "mattermost_token_file", "", "file with the token of a Mattermost slash command, which is then answered"
     ),
     Setting(
+        "chat",
+        "apps_file",
+        "",
+        "TOML file with our apps at WeCom, WeChat, Feishu and DingTalk, and the files of their secrets (docs/chat-apps.md)",
+    ),
+    Setting(
         "chat", "mattermost_url", "", "the Mattermost server, where answers to its commands may go, and nowhere else"
     ),
     Setting("service", "listen", "127.0.0.1:8642", "HOST:PORT of aiops serve"),

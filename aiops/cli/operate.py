@@ -75,6 +75,7 @@ def serve(listen: str | None, external_url: str | None, home: str | None) -> int
 def _platforms(settings: Settings) -> Platforms:
     """The chat platforms that are set up."""
     from aiops import app
+    from aiops.service.chat import setup
     from aiops.service.chat.commands import Platform, Platforms
 
     def known(secret: str, address: str) -> Platform | None:
@@ -84,6 +85,7 @@ def _platforms(settings: Settings) -> Platforms:
     return Platforms(
         slack=known("chat.slack_secret_file", "chat.slack_url"),
         mattermost=known("chat.mattermost_token_file", "chat.mattermost_url"),
+        apps=setup.apps(settings),
     )
 
 

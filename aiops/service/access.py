@@ -59,6 +59,10 @@ RULES: tuple[tuple[str, str, Role | None], ...] = (
     ("POST", "/v1/webhooks/", Role.OPERATOR),
     ("POST", "/v1/chat/slack$", None),  # signed by the platform
     ("POST", "/v1/chat/mattermost$", None),
+    ("GET POST", "/v1/chat/wecom$", None),
+    ("GET POST", "/v1/chat/wechat$", None),
+    ("POST", "/v1/chat/feishu$", None),
+    ("POST", "/v1/chat/dingtalk$", None),
     ("POST", "/v1/ask$", Role.OPERATOR),
     ("POST", "/v1/tasks$", Role.OPERATOR),
     ("POST", "/v1/changes$", Role.OPERATOR),

@@ -23,8 +23,9 @@ from aiops.ops import Ops
 from aiops.schema import alertmanager, grafana
 from aiops.service import asking, events, failures, hooks, logs, looking, operation, web, worker
 from aiops.service.access import Access, Principal
-from aiops.service.chat import commands
+from aiops.service.chat import apps, commands, dingtalk, feishu, wechat, wecom
 from aiops.service.chat.commands import Platforms
+from aiops.service.chat.signatures import Distrusted
 from aiops.service.collect import Collector
 from aiops.service.desk import Desk
 from aiops.service.folder import Folder
@@ -47,6 +48,10 @@ ROUTERS = (
     web.router,
     operation.router,
     commands.router,
+    wecom.router,
+    wechat.router,
+    feishu.router,
+    dingtalk.router,
 )
 PARSERS = 2  # large bodies parsed at once
 
@@ -73,6 +78,7 @@ def create(
     purger = Purger(ops, registry)
     desk = Desk(ops, registry, inside, intake, folder, access, external_url)
     agents = Door(desk)
+    known = platforms or Platforms()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -80,11 +86,15 @@ def create(
         folder.start()
         collector.start()
         purger.start()
+        for senders in known.apps.senders():
+            senders.start()
         if inside:
             inside.start()
         with logs.Counted(registry):
             yield
         await agents.stop()
+        for senders in known.apps.senders():
+            senders.stop()
         await anyio.to_thread.run_sync(intake.stop)
         await anyio.to_thread.run_sync(folder.stop)
         if inside:
@@ -103,12 +113,13 @@ def create(
     )
     app.state.desk = desk
     app.state.signature = signature
-    app.state.platforms = platforms or Platforms()
+    app.state.platforms = known
     app.state.parsing = anyio.CapacityLimiter(PARSERS)
     for router in ROUTERS:
         app.include_router(router)
     app.router.routes.append(Route(MCP, agents, methods=["POST"]))
     app.add_exception_handler(AiopsError, _failed)
+    app.add_exception_handler(Distrusted, apps.distrusted)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _strayed)
     app.add_exception_handler(Exception, _broken)

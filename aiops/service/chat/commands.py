@@ -28,6 +28,7 @@ from aiops.render import language
 from aiops.render.headline import summary
 from aiops.render.language import say
 from aiops.service.chat import signatures
+from aiops.service.chat.apps import Apps
 from aiops.service.chat.signatures import Distrusted, Proof
 from aiops.service.desk import PROBLEM, Desk
 
@@ -61,6 +62,7 @@ class Platforms:
 
     slack: Platform | None = None
     mattermost: Platform | None = None
+    apps: Apps = field(default_factory=Apps)
     room: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST))
 
 
