@@ -24,6 +24,7 @@ from aiops import __version__, resources, rules, settings
 from aiops.domain import Actor, Task
 from aiops.errors import ConfigError, DataError
 from aiops.flows.episodes import Folding
+from aiops.flows.repair import Governance, Terms, Workshop
 from aiops.flows.retention import Retention
 from aiops.flows.work import Hand
 from aiops.ops import Ops
@@ -106,6 +107,7 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         deadline_s=config.number("diagnosis.deadline_s"),
         model_timeout_s=config.number("model.timeout_s"),
         timezone=config.text("diagnosis.timezone"),
+        governance=governance(config),
         closers=tuple(closers),
         priors=config.truth("diagnosis.priors"),
         graph_keep=timedelta(days=config.number("stores.graph_keep_days")),
@@ -273,18 +275,29 @@ def known_rules(config: Settings) -> rules.Rules:
 
 def executor(config: Settings) -> Executor:
     """What acts outside the sandbox: only what `targets.yaml` among the rules lists can be reached. Raises ConfigError."""
+    return _executor(config, _targets(config))
+
+
+def _targets(config: Settings) -> bytes:
+    file = _folder("rules", config) / "targets.yaml"
+    try:
+        return file.read_bytes() if file.exists() else b"{}"
+    except OSError as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def _executor(config: Settings, listed: bytes) -> Executor:
     from aiops.adapters.executors import Executors, Journal, Systemd, door, web
     from aiops.schema import targets
 
-    file = _folder("rules", config) / "targets.yaml"
     try:
-        known = targets.load(file.read_text(encoding="utf-8") if file.exists() else "{}", str(file))
+        known = targets.load(listed.decode(), "targets.yaml")
         reached = {
             name: web.target(name, one.url, one.methods, one.paths, one.networks, one.token_file, one.ca_file)
             for name, one in known.targets.items()
         }
     except (DataError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: {error}") from error
+        raise ConfigError(f"{_folder('rules', config) / 'targets.yaml'}: {error}") from error
     systemctl = shutil.which("systemctl")
     return Executors(
         reached,
@@ -292,6 +305,28 @@ def executor(config: Settings) -> Executor:
         Journal(config.home / "executed"),
         door.users(int(config.number("sandbox.uid"))),
     )
+
+
+def workshop(config: Settings) -> Workshop:
+    """What repairs are made of and with, as it lies on the disk now. Raises ConfigError."""
+    listed = _targets(config)
+    made = _executor(config, listed)
+    return Workshop(known_rules(config).runbooks, hashlib.sha256(listed).hexdigest(), made, sandbox(config))
+
+
+def governance(config: Settings) -> Governance:
+    """What the settings say of repairs. Raises ConfigError."""
+    from aiops.adapters.premises import Machine
+
+    terms = Terms(
+        mode=config.text("repairs.mode"),
+        self_approval=config.truth("approvals.self"),
+        per_hour=int(config.number("repairs.per_hour")),
+        storm=int(config.number("repairs.storm")),
+        free=int(config.number("repairs.free_mib")) << 20,
+        condition=None,
+    )
+    return Governance(lambda: workshop(config), Machine(config.home), terms)
 
 
 def sandbox(config: Settings) -> Sandbox:

@@ -31,6 +31,7 @@ from aiops.domain import (
     Panel,
     Prior,
     Recording,
+    Repair,
     Report,
     Result,
     Symptom,
@@ -42,6 +43,7 @@ from aiops.errors import AiopsError, NotFound, SourceError, UsageError
 from aiops.flows import agenda as agendas
 from aiops.flows import fold, retention, turns, work
 from aiops.flows.episodes import Folding
+from aiops.flows.repair import Governance, Repairs, called_for
 from aiops.flows.retention import Retention
 from aiops.pipeline import Sources
 from aiops.ports import Chat, JobQueue, LanguageModel, Silences, Store
@@ -57,6 +59,7 @@ from aiops.telemetry import stage
 log = logging.getLogger(__name__)
 
 QUEUE_PATIENCE_S = 900.0  # how long a task of an agenda waits for a worker
+HELP_S = 10.0  # seconds for one message
 MOST_NAMED = 40  # nodes that an error lists
 
 
@@ -77,6 +80,7 @@ class Ops:
     deadline_s: float
     model_timeout_s: float
     timezone: str
+    governance: Governance
     closers: tuple[Callable[[], None], ...] = ()
     priors: bool = True  # whether feedback counts in the next diagnosis
     graph_keep: timedelta = timedelta(days=30)
@@ -369,6 +373,24 @@ class Ops:
     def _stamp(self, report: Report) -> Report:
         volatile = {"computed_at": datetime.now(UTC).isoformat(timespec="seconds")}
         return dataclasses.replace(report, run=volatile | ({"trace_id": self.trace_id} if self.trace_id else {}))
+
+    # ------------------------------------------------ repairing
+
+    @property
+    def repairs(self) -> Repairs:
+        """Plans, approvals and runs of repairs, in the name of whoever asks."""
+        sources = self.sources
+        return Repairs(self.store, sources.metrics, sources.graph, self.governance, self.actor, self._call_for_help)
+
+    def _call_for_help(self, repair: Repair) -> None:
+        """A chat that is away costs the message alone: the report, the list and the figures tell it as well."""
+        message = called_for(repair)
+        log.error("%s", " ".join(message.lines))
+        for chat in self.chats:
+            try:
+                chat.post(message, HELP_S, key=f"repair {repair.id} {len(repair.steps)}")
+            except SourceError as error:
+                log.warning("%s can't be told: %s", chat.name, error)
 
     # ------------------------------------------------ life
 

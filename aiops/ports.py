@@ -23,6 +23,7 @@ from aiops.domain import (
     Experience,
     Feedback,
     FloatArray,
+    Instant,
     Job,
     JobState,
     Known,
@@ -294,7 +295,8 @@ class RepairBook(Protocol):
         """Those whose act has begun since, and those that are under way."""
 
     def save(self, repair: Repair, told: Mapping[str, object], output: str = "") -> None:
-        """As it now is, with what its last run printed; the audit chain gets an entry of kind `repair` with what is `told`."""
+        """As it now is, with what the run printed that its last step ended; the audit chain gets an entry of kind `repair` with
+        what is `told`."""
 
     def audit(self, told: Mapping[str, object]) -> None:
         """Such an entry alone."""
@@ -419,7 +421,7 @@ class Store(Protocol):
         """How many are in each state; all states."""
 
     def repair_output(self, repair_id: str, digest: str) -> str | None:
-        """What a run printed, by the hash in its step; None where it is not kept, or not what it was."""
+        """What a run printed, by the hash in its step, which is the caller's to check; None where it is not kept."""
 
     def experience(self) -> tuple[Experience, ...]:
         """What repairs have taught, by runbook, then by fault."""
@@ -573,6 +575,28 @@ class Executor(Protocol):
 
     def door(self, verbs: tuple[str, ...], key: str) -> AbstractContextManager[str]:
         """A Unix socket through which a script may ask for these verbs: `Command.door`. Gone when the context ends."""
+
+
+class Premises(Protocol):
+    """What repairs need of the machine that they are governed on: two clocks, a switch that stops them all, locks, and room."""
+
+    def now(self) -> Instant:
+        """By the calendar, and by the clock that nobody can set."""
+
+    def stopped(self) -> str:
+        """Why everything is stopped, "" = it isn't. What can't be told is stopped."""
+
+    def stop(self, why: str) -> None:
+        """From now on, for every process here, until `resume`. StoreError."""
+
+    def resume(self) -> bool:
+        """False where nothing was stopped. StoreError."""
+
+    def held(self, repair_id: str) -> AbstractContextManager[bool]:
+        """Whether the repair is now ours alone, among all processes here, until the context ends or this process does."""
+
+    def room(self) -> int:
+        """Bytes that are free where repairs are kept."""
 
 
 class Sandbox(Protocol):

@@ -181,6 +181,16 @@ TABLE = (
     ),
     Setting("diagnosis", "priors", True, "whether what `aiops feedback` taught counts in later diagnoses"),
     Setting("diagnosis", "timezone", "UTC", "time zone of people's words, for example Asia/Shanghai"),
+    Setting(
+        "repairs",
+        "mode",
+        "suggest",
+        "at most: off, suggest (people ask for plans), approve (diagnoses make them), auto (and run them)",
+    ),
+    Setting("repairs", "per_hour", 6, "repairs that may begin within an hour"),
+    Setting("repairs", "storm", 20, "open episodes from which on no repair begins"),
+    Setting("repairs", "free_mib", 64, "MiB that must be free where what repairs print is kept"),
+    Setting("approvals", "self", False, "whether people may approve what they asked for; only without tokens_file"),
     Setting("sandbox", "bubblewrap", "", "the program bwrap; empty = from PATH, else what `make sandbox` fetched"),
     Setting("sandbox", "uid", 64642, "user id that runs of a service that is root have on this machine"),
     Setting("sandbox", "cgroup", "", "delegated subtree of control groups; empty = the first that can be limited"),
@@ -193,7 +203,11 @@ TABLE = (
     Setting("folders", "models", "", "instead of the models that ship"),
     Setting("folders", "prompts", "", "instead of the prompts that ship"),
 )
-CHOICES = {"log.form": ("auto", "text", "json"), "log.level": ("debug", "info", "warning", "error")}
+CHOICES = {
+    "repairs.mode": ("off", "suggest", "approve", "auto"),
+    "log.form": ("auto", "text", "json"),
+    "log.level": ("debug", "info", "warning", "error"),
+}
 _BY_NAME = {s.name: s for s in TABLE}
 MAY_BE_ZERO = {"model.temperature", "episodes.hops"}
 
@@ -362,6 +376,10 @@ def _check(values: Mapping[str, Value]) -> None:
         raise ConfigError(f"model.timeout_s: {values['model.timeout_s']} is above 120")
     if not 0.0 <= float(values["model.temperature"]) <= 1.0:
         raise ConfigError(f"model.temperature: {values['model.temperature']} is not between 0 and 1")
+    if values["approvals.self"] and values["service.tokens_file"]:
+        raise ConfigError(
+            "approvals.self: where tokens tell people apart (service.tokens_file), nobody approves their own"
+        )
     try:
         ZoneInfo(str(values["diagnosis.timezone"]))
     except (ZoneInfoNotFoundError, ValueError) as error:
