@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from aiops import pipeline
 from aiops.domain import (
@@ -51,10 +52,12 @@ from aiops.recording import pack, unpack
 from aiops.rules import Rules
 from aiops.schema import wire
 from aiops.schema.alerting import Alerting
-from aiops.stages import interpret
 from aiops.stages.priors import nodes_of, recall
 from aiops.stages.scope import LOOK_BACK, LOOK_ON
 from aiops.telemetry import stage
+
+if TYPE_CHECKING:
+    from aiops.stages.interpret import Plan
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +114,7 @@ class Ops:
 
     # ------------------------------------------------ asking
 
-    def plan(self, text: str, *, session: str = "", now: datetime | None = None) -> interpret.Plan:
+    def plan(self, text: str, *, session: str = "", now: datetime | None = None) -> Plan:
         """Words -> a validated Task with the origin of each value; runs nothing. The language model is asked only when
         the rules are not sure. A `session` makes the text a possible follow-up of this actor's turn before in it."""
         with self.turn("ask", text=text, session=session) as notes:
@@ -119,11 +122,13 @@ class Ops:
             notes.task, notes.agenda, notes.route = plan.task, plan.agenda, turns.route_of(plan.task, plan.route)
         return plan
 
-    def _plan(self, text: str, key: str, now: datetime | None) -> interpret.Plan:
+    def _plan(self, text: str, key: str, now: datetime | None) -> Plan:
+        from aiops.stages.interpret import interpret  # its patterns take a while to compile, and only words need them
+
         now, noticed = work.moments(self.sources.metrics, now)
         before = self.store.session(key) if key else None
         catalog = pipeline.catalog(self.sources, self.rules, timeout=self.deadline_s)
-        plan = interpret.interpret(
+        plan = interpret(
             text,
             catalog,
             now=now,

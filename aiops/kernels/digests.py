@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from aiops.domain import IntArray
+from aiops.kernels.compiled import njit
 
 Digests = NDArray[np.uint64]  # (N, 2)
 Words = NDArray[np.uint64]

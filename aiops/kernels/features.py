@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from aiops.domain import FloatArray
+from aiops.kernels.compiled import njit
 
 NAMES = (
     "sum_values",

@@ -20,7 +20,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from aiops.kernels.compiled import njit
 
 BATCH = 20_000  # lines masked at once: bounds the memory, costs nothing
 CODE = (

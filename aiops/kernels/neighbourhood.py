@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from aiops.kernels.compiled import njit
 
 Index: TypeAlias = npt.NDArray[np.int64]
 
@@ -33,18 +34,22 @@ class Adjacency:
     def build(tails: Index, heads: Index, nodes: int) -> Adjacency:
         """From edges tails[i] -> heads[i] with `tails` ascending."""
         into = _offsets(heads, nodes)
-        return Adjacency(heads, _offsets(tails, nodes), _by_head(tails, heads, into), into)
+        # Opening an empty graph is to load no kernel.
+        return Adjacency(heads, _offsets(tails, nodes), _by_head(tails, heads, into) if len(tails) else tails, into)
 
     def within(self, seeds: Index, hops: int) -> Index:
         """Nodes at most `hops` edges from any of `seeds`, either way, ascending."""
+        if not len(seeds):
+            return seeds
         return np.flatnonzero(_reached(self.heads, self.out, self.tails, self.into, seeds, hops))
 
     def inside(self, members: Index) -> Index:
         """Edges with both ends among `members` (ascending), ascending."""
+        if not len(members):
+            return members
         chosen = np.zeros(len(self.out) - 1, np.bool_)
         chosen[members] = True
-        edges: Index = _inside(self.heads, self.out, members, chosen)
-        return edges
+        return _inside(self.heads, self.out, members, chosen)
 
 
 def _offsets(ends: Index, nodes: int) -> Index:
@@ -52,7 +57,7 @@ def _offsets(ends: Index, nodes: int) -> Index:
 
 
 @njit(cache=True, nogil=True)
-def _by_head(tails, heads, into):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _by_head(tails: Index, heads: Index, into: Index) -> Index:
     """`tails` in the order of `heads`: a counting sort, stable."""
     place, out = into.copy(), np.empty_like(tails)
     for edge in range(len(heads)):
@@ -63,7 +68,7 @@ def _by_head(tails, heads, into):  # type: ignore[no-untyped-def]  # noqa: ANN00
 
 
 @njit(cache=True, nogil=True)
-def _reached(heads, out, tails, into, seeds, hops):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _reached(heads: Index, out: Index, tails: Index, into: Index, seeds: Index, hops: int) -> npt.NDArray[np.bool_]:
     """(N,) bool. Each hop goes through the nodes met by the last in ascending order, which memory likes better than a queue."""
     count = len(out) - 1
     met, last, following = np.zeros(count, np.bool_), np.zeros(count, np.bool_), np.zeros(count, np.bool_)
@@ -90,7 +95,7 @@ def _reached(heads, out, tails, into, seeds, hops):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def _inside(heads, out, members, chosen):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _inside(heads: Index, out: Index, members: Index, chosen: npt.NDArray[np.bool_]) -> Index:
     most = 0
     for node in members:
         most += out[node + 1] - out[node]

@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from aiops.domain import NS, BoolArray, FloatArray, IntArray
+from aiops.kernels.compiled import njit
 
 Seconds = NDArray[np.uint32]  # since the epoch: half the bytes, until 2106
 

@@ -30,11 +30,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from aiops.domain import BoolArray, FloatArray
 from aiops.errors import DataError
+from aiops.kernels.compiled import njit
 from aiops.kernels.views import (
     BINS,
     BLOCK,

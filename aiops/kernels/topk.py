@@ -17,9 +17,9 @@ from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from aiops.domain import FloatArray, IntArray
+from aiops.kernels.compiled import njit
 
 MAX_DEPTH = 8  # edges; the bound of one node fills a cache line
 _SLACK = 1.0 - 1e-13  # a sum in another order may be larger by rounding; a bound must not

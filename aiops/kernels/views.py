@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from aiops.domain import FloatArray
+from aiops.kernels.compiled import njit
 
 Single = NDArray[np.float32]
 Counts = NDArray[np.uint16]

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import posixpath
 import re
+import struct
 from collections.abc import Mapping
 from functools import lru_cache
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from aiops.domain import Act, Parameter, Runbook
 from aiops.errors import DataError
@@ -36,10 +34,17 @@ def fits(pattern: str, text: str) -> bool:
 
 @lru_cache(4096)
 def _match(pattern: str, text: str) -> bool:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     if len(pattern) > LONGEST_PATTERN:
         raise DataError(f"a pattern has {len(pattern)} characters; at most {LONGEST_PATTERN} are allowed")
     try:
-        found = pc.match_substring_regex(pa.array([text]), pattern=rf"(?s)\A(?:{pattern})\z")
+        data = text.encode()
+        ends = struct.pack("=2i", 0, len(data))
+        # By its bytes: for `pa.array` all of pandas would be loaded, at every start.
+        held = pa.StringArray.from_buffers(1, pa.py_buffer(ends), pa.py_buffer(data))
+        found = pc.match_substring_regex(held, pattern=rf"(?s)\A(?:{pattern})\z")
     except (pa.ArrowInvalid, UnicodeEncodeError) as error:
         raise DataError(f"{pattern!r} is no pattern of RE2: {error}") from error
     return bool(found[0].as_py())

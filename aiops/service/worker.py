@@ -18,6 +18,7 @@ from typing import TypeAlias
 from aiops.domain import Actor, Job, JobState, Presence, Report, Result, Verdict
 from aiops.errors import AiopsError, SourceError, SourceUnreachable, StoreError
 from aiops.flows.work import Hand
+from aiops.kernels import compiled
 from aiops.ops import Ops
 from aiops.ports import Chat, JobQueue, Message
 from aiops.schema import wire
@@ -168,6 +169,7 @@ class Worker:
         return not self.up
 
     def _work(self) -> None:
+        compiled.load()  # the server answers meanwhile, and the first diagnosis needs not wait for it
         while not self._stopping.is_set():
             self._wake.clear()
             try:

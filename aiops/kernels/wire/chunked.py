@@ -6,8 +6,7 @@ standard library spends some four microseconds on every chunk.
 
 from __future__ import annotations
 
-from numba import njit
-
+from aiops.kernels.compiled import njit
 from aiops.kernels.wire import Bytes
 
 MALFORMED = -2  # what `join` says instead of a position

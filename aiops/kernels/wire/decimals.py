@@ -8,10 +8,10 @@ at a gigabyte per second, Software: Practice and Experience 51, 2021). What neit
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from aiops.domain import FloatArray, IntArray
+from aiops.kernels.compiled import njit
 from aiops.kernels.wire import Bytes
 
 HARD = -1  # instead of where the number ends: `float` has to look

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import overload
 
-from numba import njit
-
 from aiops.domain import Labels
 from aiops.errors import DataError
+from aiops.kernels.compiled import njit
 from aiops.kernels.wire import Bytes
 from aiops.kernels.wire.protobuf import field, next_field
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
 from aiops.domain import FloatArray, IntArray
+from aiops.kernels.compiled import njit
 from aiops.kernels.wire import Bytes
 from aiops.kernels.wire.decimals import DIGITS, EXACT, EXACT_POWER, EXACT_POWERS, HARD, SIGN, nearest, number
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from aiops.kernels.compiled import njit
 from aiops.kernels.wire import Bytes
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from aiops.domain import Gap, IntArray, Samples, series_key
 from aiops.errors import DataError
+from aiops.kernels.compiled import njit
 from aiops.kernels.wire import Bytes
 from aiops.kernels.wire.labels import decode, sound
 from aiops.kernels.wire.protobuf import field, integer, next_field, uvarint

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from aiops.domain import FloatArray, Gap, IntArray, Samples
+from aiops.kernels.compiled import njit
 from aiops.kernels.wire.labels import Decoded
 
 FARTHEST_MS = (1 << 63) // 1_000_000 - 1  # whose nanoseconds are an int64

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from aiops.errors import DataError
+from aiops.kernels.compiled import njit
 from aiops.kernels.wire import Bytes
 from aiops.kernels.wire.protobuf import uvarint, varint
 

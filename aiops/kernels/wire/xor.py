@@ -6,10 +6,10 @@ T. Pelkonen et al., Gorilla, VLDB 2015, in the layout of Prometheus' tsdb/docs/f
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from aiops.domain import IntArray
+from aiops.kernels.compiled import njit
 from aiops.kernels.wire import Bytes
 from aiops.kernels.wire.protobuf import uvarint
 
