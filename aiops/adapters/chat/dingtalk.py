@@ -121,7 +121,7 @@ def sign(secret: str, moment: str) -> str:
 def message_of(message: Message, picture: str = "") -> Body:
     """Markdown, with the link as the button of a card where there is one. At most 20,000 bytes: the latest lines give way."""
     first, *rest = [harmless(line) for line in message.lines] or ["-"]
-    title = clean(message.lines[0] if message.lines else "-", TITLE)
+    title = clean(message.lines[0] if message.lines else "", TITLE) or "-"
     last = f"![{harmless(message.link_name) or '-'}]({target(picture)})" if picture else ""
     most = BODY
     while True:  # what JSON adds for quotes and the like is only known when it is written
@@ -135,7 +135,12 @@ def message_of(message: Message, picture: str = "") -> Body:
 def _body(title: str, text: str, message: Message) -> Body:
     if not message.link:
         return {"msgtype": "markdown", "markdown": {"title": title, "text": text}}
-    card = {"title": title, "text": text, "singleTitle": clean(message.link_name, TITLE), "singleURL": message.link}
+    card = {
+        "title": title,
+        "text": text,
+        "singleTitle": clean(message.link_name, TITLE) or "-",
+        "singleURL": message.link,
+    }
     return {"msgtype": "actionCard", "actionCard": card}
 
 

@@ -30,6 +30,7 @@ CODES = Codes(
     frozenset({99991661, 99991663, 99991664, 99991665, 99991668}),
     frozenset({99991400, 230020, 11232, 11233, 11247}),
 )
+_NO_WORDS = "-"  # a text may not be empty
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 Card = Mapping[str, object]
@@ -129,38 +130,43 @@ class FeishuChat:
 
 def card_of(message: Message, picture: str) -> Card:
     """At most 30,000 bytes, however Feishu counts them: the latest lines give way."""
-    lines = [cut(clean(line), LINE) for line in message.lines] or ["-"]
-    while True:
-        card = _card(lines, message, picture)
-        if len(json.dumps(card).encode()) <= CARD or len(lines) == 1:
-            return card
-        lines = lines[:-1]
-
-
-def _card(lines: list[str], message: Message, picture: str) -> Card:
-    first, *rest = lines
-    shown: list[Card] = [{"tag": "div", "text": _plain(line)} for line in rest]
+    first, *rest = [_plain(cut(clean(line), LINE)) for line in message.lines] or [_plain("")]
+    shown: list[Card] = []
     if picture:
-        shown.append({"tag": "img", "img_key": picture, "alt": _plain(clean(first, 100))})
+        shown.append({"tag": "img", "img_key": picture, "alt": _plain(_NO_WORDS)})
     actions = [_button(one) for one in message.buttons[:MOST_BUTTONS]]
     if message.link:
-        actions.append({"tag": "button", "text": _plain(message.link_name), "type": "default", "url": message.link})
+        actions.append(
+            {"tag": "button", "text": _plain(clean(message.link_name)), "type": "default", "url": message.link}
+        )
     if actions:
         shown.append({"tag": "action", "actions": actions})
+    room = CARD - len(json.dumps(_card(first, shown)))
+    lines: list[Card] = []
+    for line in rest:
+        lines.append({"tag": "div", "text": line})
+        room -= len(json.dumps(lines[-1])) + 2  # with the comma and the blank before the next
+        if room < 0:
+            lines.pop()
+            break
+    return _card(first, lines + shown)
+
+
+def _card(title: Card, shown: list[Card]) -> Card:
     return {
         "config": {"wide_screen_mode": True, "update_multi": True},
-        "header": {"title": _plain(first), "template": "blue"},
-        "elements": shown or [{"tag": "div", "text": _plain(first)}],
+        "header": {"title": title, "template": "blue"},
+        "elements": shown or [{"tag": "div", "text": title}],
     }
 
 
 def _button(button: Button) -> Card:
     style = {"good": "primary", "bad": "danger"}.get(button.style, "default")
-    return {"tag": "button", "text": _plain(button.label), "type": style, "value": {"press": button.value}}
+    return {"tag": "button", "text": _plain(clean(button.label)), "type": style, "value": {"press": button.value}}
 
 
 def _plain(text: str) -> Card:
-    return {"tag": "plain_text", "content": clean(text) or "-"}
+    return {"tag": "plain_text", "content": text or _NO_WORDS}
 
 
 def _message(post: str, whom: str) -> str:
