@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -51,6 +52,7 @@ from aiops.schema.alerting import Alerting
 from aiops.settings import Settings
 
 if TYPE_CHECKING:
+    from aiops.adapters.alertmanager import Alertmanager, Hook
     from aiops.adapters.alertmanager import Alertmanager, Hook
     from aiops.adapters.chat.apps import AppsFile
     from aiops.adapters.ed25519 import Checker, Signer
@@ -633,6 +635,34 @@ def _http(url: str, scheme: str, source: str, config: Settings) -> Access:
 
 def _entities(config: Settings) -> rules.Entities:
     return rules.load(_folder("rules", config)).entities
+
+
+def clocks(config: Settings) -> Iterator[tuple[str, Callable[[float], float | None]]]:
+    """Of each source that speaks HTTP its name, and what asks how many seconds its clock is ahead of ours. Raises ConfigError."""
+    from aiops.adapters.http import skew_s
+
+    for source in ("metrics", "logs", "traces", "silences"):
+        scheme, plus, address = config.text(f"sources.{source}").partition("+")
+        if plus and address.startswith("http"):
+            yield source, partial(skew_s, _http(f"{scheme}+{address}", scheme, source, config))
+
+
+def alertmanager(config: Settings) -> Alertmanager | None:
+    """The Alertmanager of `sources.silences`; None where none is set. Raises ConfigError."""
+    from aiops.adapters.alertmanager import Alertmanager
+
+    url = config.text("sources.silences")
+    return Alertmanager(_http(url, "alertmanager", "silences", config)) if url.startswith("alertmanager+") else None
+
+
+def own_webhook(config: Settings, token: str = "") -> Hook:
+    """The webhook of the `aiops serve` that runs with these settings, on this machine. Raises ConfigError."""
+    from aiops.adapters.alertmanager import Hook
+    from aiops.adapters.http import Access
+
+    host, _, port = config.text("service.listen").rpartition(":")
+    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - to be reached, not bound
+    return Hook(Access.to(f"http://{here}:{port}", "", "webhook (service.listen)", token=token))
 
 
 def _loki(url: str, config: Settings) -> LogSource:

@@ -267,6 +267,10 @@ class Session(requests.Session):
         super().close()
         self._hang_up()
 
+    def any_answer(self, url: str) -> _Answer:
+        """What is said to a GET, whatever its status. Raises SourceError."""
+        return self._answer(self.prepare_request(requests.Request("GET", url)))
+
     # ------------------------------------------------ trying
 
     def _exchange(self, request: requests.Request) -> _Answer:
@@ -458,6 +462,20 @@ class Session(requests.Session):
         for secret in self._access.secrets:
             text = text.replace(secret, "***")
         return _printable(text)
+
+
+def skew_s(access: Access, timeout: float) -> float | None:
+    """Seconds by which a server's clock is ahead of ours, to about one: by the date of whatever it answers (RFC 9110, 6.6.1).
+
+    None where it tells none. Raises SourceError."""
+    with access.session("its clock", timeout) as session:
+        answer = session.any_answer(f"{access.url}/")
+        try:
+            told = parsedate_to_datetime(answer.headers.get("Date", ""))
+        except (TypeError, ValueError):
+            return None
+    # It tells whole seconds: half of one is what is cut off on average.
+    return told.timestamp() + 0.5 - time.time()
 
 
 class _Broken(Exception):

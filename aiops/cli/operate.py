@@ -82,11 +82,7 @@ def _platforms(settings: Settings) -> Platforms:
         held = settings.secret(secret)
         return Platform(held.encode(), app.replies(settings, address)) if held else None
 
-    return Platforms(
-        slack=known("chat.slack_secret_file", "chat.slack_url"),
-        mattermost=known("chat.mattermost_token_file", "chat.mattermost_url"),
-        apps=setup.apps(settings),
-    )
+    return setup.platforms(settings)
 
 
 def _leave(code: int) -> NoReturn:
@@ -154,21 +150,40 @@ def _terms(settings: Settings) -> Iterator[Terms]:
 
 
 @click.command()
-@click.option("--live", is_flag=True, help="Also read from the metrics source and ask the language model.")
+@click.option("--live", is_flag=True, help="Also ask each part what a diagnosis asks of it, and time it.")
+@click.option(
+    "--send-test-alert", is_flag=True, help="Instead send an alert to the running server, and follow it to its report."
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="An operator's token, for a test alert that goes straight to a server with tokens.",
+)
 @click.option("--format", "form", type=click.Choice(("text", "json", "yaml")), default="text", show_default=True)
 @common.sources
-def doctor(live: bool, form: str, home: str | None) -> int:
+def doctor(live: bool, send_test_alert: bool, token_file: Path | None, form: str, home: str | None) -> int:
     """Say what is there, what is missing, and how to mend it.
 
-    The exit code is not 0 when a part that is needed does not work."""
-    from aiops.cli import check
+    A test alert goes by the Alertmanager of sources.silences, where one is set, else straight to service.listen. It is a real one,
+    named AiopsTest and a number, about a service that there is: it is diagnosed, told in the chat, and resolved again.
 
-    parts = check.parts(lambda: common.config(home), live=live)
-    if form == "text":
-        common.put("\n".join(part.line() for part in parts), None)
-    else:
-        common.put(common.dumped([part.plain() for part in parts], form), None)
-    return next((part.exit_code for part in parts if part.exit_code), 0)
+    Exit code: 0 when all that is needed works (what is poor or missing costs a diagnosis something, and is told), 2 for a setting or
+    a rule that is wrong, 3 for a source, the queue's workers or a test alert that did not arrive, 4 for a sandbox that can't confine,
+    5 for a store."""
+    from aiops.cli import check, testalert
+
+    def load() -> Settings:
+        return common.config(home)
+
+    told = testalert.parts(load, token_file) if send_test_alert else check.parts(load, live=live)
+    seen = []
+    for part in told:
+        seen.append(part)
+        if form == "text":
+            common.put(part.line(), None)
+    if form != "text":
+        common.put(common.dumped([part.plain() for part in seen], form), None)
+    return next((part.exit_code for part in seen if part.exit_code), 0)
 
 
 # ---------------------------------------------------------------- config
