@@ -18,10 +18,12 @@ import pytest
 import yaml
 
 from aiops import cli
+from aiops.render import png
 from aiops.service import access, hooks
 
 import servers
 from conftest import needed
+from servers import parts
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DEPLOY = CHECKOUT / "deploy"
@@ -41,10 +43,10 @@ def mounts(service: dict[str, Any]) -> dict[str, str]:
 
 def test_the_composition_follows_the_specification() -> None:
     schema = json.loads((CHECKOUT / "tests/data/compose-spec/compose-spec.json").read_text())
-    jsonschema.Draft201909Validator(schema).validate(COMPOSITION)
+    jsonschema.Draft202012Validator(schema).validate(COMPOSITION)
     slipped = {**COMPOSITION, "services": {"aiops": {"imagee": "x"}}}
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.Draft201909Validator(schema).validate(slipped)
+        jsonschema.Draft202012Validator(schema).validate(slipped)
 
 
 def test_what_a_service_names_is_there() -> None:
@@ -102,11 +104,20 @@ def test_what_is_read_from_a_file_is_mounted() -> None:
 def test_the_image_is_of_an_unprivileged_user() -> None:
     lines = (CHECKOUT / "Dockerfile").read_text().splitlines()
     users = [line.split()[1] for line in lines if line.startswith("USER ")]
-    assert users[-1:] == ["aiops"]
+    assert users[-1:] == ["10001"]  # a number, so that a cluster can see that it is not root
     assert any("--uid 10001 aiops" in line for line in lines)
     copied = {word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1] if word[0] != "-"}
     sent = set(re.findall(r"^!(.+)$", (CHECKOUT / ".dockerignore").read_text(), re.MULTILINE))
     assert {path.strip("/") for path in copied if not path.startswith("/")} <= sent
+
+
+def test_the_image_can_draw_and_confine() -> None:
+    """It has a font that a picture can be drawn with, one for Chinese, and what runs are confined with, from Debian, as the tests do."""
+    last = (CHECKOUT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    (installed,) = re.findall(r"apt-get install ((?:[\w.-]+ ?)+)", last)
+    packages = {word for word in installed.split() if not word.startswith("-")}
+    assert packages == {"bubblewrap", *re.findall(r"fonts-[\w-]+", Path(png.__file__).read_text())}
+    assert packages <= {package for part in parts.PARTS.values() for package in part.packages}
 
 
 def test_alertmanager_takes_its_configuration_and_sends_to_us() -> None:
