@@ -31,6 +31,7 @@ from aiops.flows.work import Hand
 from aiops.ops import Ops
 from aiops.pipeline import Sources
 from aiops.ports import (
+    Annotations,
     ChangeSource,
     Chat,
     ChatApp,
@@ -268,6 +269,18 @@ def replies(config: Settings, setting: str) -> Replies:
 def chat_app(config: Settings, platform: str, name: str) -> ChatApp:
     """The app that [platform.name] of `chat.apps_file` is about: wecom, wechat, feishu, dingtalk. Raises ConfigError."""
     return _apps_file(config).app(platform, name)
+
+
+def grafana(config: Settings) -> Annotations | None:
+    """Where onsets and verdicts are annotated; None where nowhere. Raises ConfigError."""
+    from aiops.adapters.grafana import Grafana
+    from aiops.adapters.http import Access
+
+    url = config.text("grafana.url")
+    if not url:
+        return None
+    token, authorities = config.secret("grafana.token_file"), config.text("grafana.ca_file")
+    return Grafana(Access.to(url, "", "Grafana (grafana.url)", token=token, ca_file=authorities))
 
 
 def known_rules(config: Settings) -> rules.Rules:

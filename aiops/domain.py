@@ -206,6 +206,33 @@ class Thread:
 
 
 @dataclass(frozen=True, slots=True)
+class Annotation:
+    """A mark about one diagnosis on dashboards elsewhere: at `start`, or from there to `end`, in plain lines, with a link to more.
+
+    tags: by which it is found, the first of them ours. dashboard, panel: where an alert says that it belongs; "" and 0 where none
+    does."""
+
+    about: str
+    start: datetime
+    end: datetime | None
+    lines: tuple[str, ...]
+    tags: tuple[str, ...]
+    link: str = ""
+    dashboard: str = ""
+    panel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A diagnosis of which more is to be annotated: the `annotation` so far, "" where what was sent had no answer, None where nothing
+    was sent; the `version` of its report, 0 while there is none."""
+
+    diagnosis: str
+    annotation: str | None = None
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Silence:
     """What an Alertmanager keeps quiet for a while: alerts that all `matchers` (label, operator, value) fit."""
 

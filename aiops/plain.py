@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from urllib.parse import urlsplit
 
 # CSI (colours, cursor), OSC (titles, links; ended by BEL or ST) and two-character escapes, in their 7- and 8-bit forms.
 # The bodies are bounded by what may stand in them, so that an unfinished sequence eats no more than itself.
@@ -32,6 +33,18 @@ def _visible(char: str) -> str:
     if char.isspace():
         return " "
     return "" if unicodedata.category(char)[0] == "C" and char not in JOINERS else char
+
+
+def link(url: str) -> str:
+    """The address if it is a plain web address, else "": `javascript:`, `data:` and relative ones are no links."""
+    # What `clean` would change is not an address somebody meant.
+    if not url or clean(url) != url or " " in url:
+        return ""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return url if parts.scheme in {"http", "https"} and parts.netloc else ""
 
 
 def markdown(text: str, limit: int = 2000) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from aiops.domain import (
     Act,
     Alert,
+    Annotation,
     Call,
     Calls,
     Change,
@@ -42,6 +43,7 @@ from aiops.domain import (
     Symptom,
     Thread,
     TimeRange,
+    Untold,
 )
 
 A = TypeVar("A")
@@ -308,6 +310,21 @@ class RepairBook(Protocol):
         """Takes back what was learnt of a runbook, "" = of all; how many kinds of fault that was about."""
 
 
+class Annotations(Protocol):
+    """Marks on the dashboards of somebody else. Raises SourceError."""
+
+    def add(self, annotation: Annotation, timeout: float) -> str:
+        """A new one; its id."""
+
+    def change(self, known: str, annotation: Annotation, timeout: float) -> bool:
+        """Makes the one of that id say this instead; False where there is none any more."""
+
+    def find(self, annotation: Annotation, timeout: float) -> str:
+        """The id of one about the same diagnosis in the same time, "" = none: whether what was sent without an answer is there."""
+
+    def ping(self, timeout: float) -> str: ...
+
+
 class Silences(Protocol):
     """Raises SourceError."""
 
@@ -394,6 +411,14 @@ class Store(Protocol):
 
     def secret(self, name: str) -> bytes:
         """32 random bytes, the same under the same name for as long as this store lives."""
+
+    def untold(self, since: datetime, limit: int) -> tuple[Untold, ...]:
+        """Diagnoses of episodes begun since then of which not all has been annotated, oldest first: neither a report, by its
+        latest version, nor that there will be none."""
+
+    def annotated(self, diagnosis: str, annotation: str, told: int) -> None:
+        """Under which id ("" = none that is known of) a diagnosis was annotated with what: the version of its report, 0 that it
+        has begun, -1 that there will be no report."""
 
     def tell(self, feedback: Feedback) -> bool:
         """Keeps what was told about a report in the place of what was told before, and audits it, in one transaction.

@@ -27,6 +27,16 @@ def episode(report: Report) -> str:
     return ", ".join([*counted, say("came back {n} times", n=recurrences)] if recurrences else counted)
 
 
+def onset(report: Report) -> datetime | None:
+    """When the first cause began: its onset on its path, else its first anomaly; None where there is no cause."""
+    if not report.root_causes:
+        return None
+    cause = report.root_causes[0]
+    if cause.path.onsets and cause.path.onsets[0]:
+        return cause.path.onsets[0]
+    return min((a.onset for a in report.anomalies if a.node == cause.node), default=None)
+
+
 def local(line: str, report: Report, tz: tzinfo) -> str:
     """A sentence of ours with its moments told in `tz`. One without a date is the one nearest to the symptom's."""
     near = report.symptom.at

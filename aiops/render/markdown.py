@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, tzinfo
 
-from aiops.domain import Event, Evidence, Gap, Remediation, Report, RootCause, Verdict
+from aiops.domain import Alert, Event, Evidence, Gap, Remediation, Report, RootCause, Verdict
 from aiops.plain import markdown as escape
 from aiops.render import figures, forecast
 from aiops.render.clean import clean, link
@@ -15,9 +15,11 @@ from aiops.render.language import ENGLISH, said, say, speaking
 from aiops.render.path import cut_edges, one_line, sum_of_costs, telling
 from aiops.render.shell import command
 from aiops.render.values import percent
+from aiops.schema import links
 from aiops.units import clock, stamp
 
 _MOST = 30
+_ALERTS = 5
 
 
 def markdown(report: Report, *, tz: tzinfo = UTC, language: str = ENGLISH) -> str:
@@ -36,6 +38,7 @@ def _markdown(report: Report, tz: tzinfo) -> str:
         list(_causes(report, tz)),
         list(_cut(report)),
         list(_events(report.events, tz)),
+        list(_alerts(report.task.inputs.alerts, tz)),
         list(_gaps(report.gaps)),
         list(_remediation(report.remediation)),
         [f"## {say('Same report again')}", "", f"{say('Reads only the recording:')} {replay}"],
@@ -133,6 +136,22 @@ def _events(events: tuple[Event, ...], tz: tzinfo) -> Iterable[str]:
         yield say("First at {when}.", when=stamp(min(event.at for event in events), tz))
     if len(events) > len(shown):
         yield say("And {n} more in the JSON form.", n=len(events) - len(shown))
+
+
+def _alerts(alerts: tuple[Alert, ...], tz: tzinfo) -> Iterable[str]:
+    """What was asked: each alert, since when, and where it points."""
+    if not alerts:
+        return
+    yield f"## {say('What was asked')}"
+    yield ""
+    for alert in alerts[:_ALERTS]:
+        told = alert.annotations.get("summary") or alert.annotations.get("description") or ""
+        yield f"- {code(alert.name or say('unnamed'), 120)} {say('since')} {stamp(alert.starts_at, tz)} {escape(told, 400)}".rstrip()
+        if pairs := links.of(alert):
+            yield f"  - {', '.join(f'[{say(words)}]({_target(url)})' for words, url in pairs)}"
+    if len(alerts) > _ALERTS:
+        yield ""
+        yield say("And {n} more in the JSON form.", n=len(alerts) - _ALERTS)
 
 
 def _gaps(gaps: tuple[Gap, ...]) -> Iterable[str]:

@@ -1,7 +1,7 @@
 """What Grafana-managed alerting sends: the webhook body, version 1, as `domain.Notification`.
 
-It is Alertmanager's body with more in each alert. Of that, the values that made the rule fire and the link that silences it
-are kept as annotations of these names, where the rule has none of the same name. Field names and meaning: Grafana's
+It is Alertmanager's body with more in each alert. Of that, the values that made the rule fire and the addresses of its dashboard,
+of its panel and of the page that silences it are kept as annotations of these names, where the rule has none of the same name. Field names and meaning: Grafana's
 documentation, "Configure webhook notifications".
 """
 
@@ -15,13 +15,15 @@ from aiops.domain import Notification as Noun
 from aiops.errors import DataError
 from aiops.schema.alertmanager import NOT_JSON, WireAlert, alert
 
-VALUES, SILENCE = "values", "silence_url"
+VALUES, SILENCE, DASHBOARD, PANEL = "values", "silence_url", "dashboardURL", "panelURL"
 
 
 class GrafanaAlert(WireAlert, rename="camel", gc=False):
     values: dict[str, float | None] | None = None
     value_string: str = ""
     silence_url: str = msgspec.field(default="", name="silenceURL")
+    dashboard_url: str = msgspec.field(default="", name="dashboardURL")
+    panel_url: str = msgspec.field(default="", name="panelURL")
 
 
 class GrafanaNotification(msgspec.Struct, rename="camel"):
@@ -49,5 +51,10 @@ def notification(body: bytes) -> Noun:
 
 def _told(sent: GrafanaAlert) -> dict[str, str]:
     values = ", ".join(f"{name}={value:g}" for name, value in sorted((sent.values or {}).items()) if value is not None)
-    told = {VALUES: values or sent.value_string, SILENCE: sent.silence_url}
+    told = {
+        VALUES: values or sent.value_string,
+        SILENCE: sent.silence_url,
+        DASHBOARD: sent.dashboard_url,
+        PANEL: sent.panel_url,
+    }
     return {name: text for name, text in told.items() if text}

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from aiops.domain import Alert, Call, CausalPath, Change, Event, Gap, Prior, Report, Scope, Task
+from aiops.domain import Alert, Call, CausalPath, Change, Event, Experience, Gap, Prior, Report, Scope, Task
+from aiops.schema import links
 
 T = TypeVar("T")
 Invalid = msgspec.ValidationError
@@ -84,9 +85,11 @@ def index(report: Report) -> dict[str, str]:
 def public_report(report: Report) -> dict[str, Any]:
     """`aiops-report/1`: what `--format json`, `/reports/{id}.json` and scripts outside rely on.
 
-    The report of a forecast has `forecasts` as well, that of a query or a check `figures`."""
+    The report of a forecast has `forecasts` as well, that of a query or a check `figures`; `links` has
+    what alerts point to, web addresses only."""
     told = {"forecasts": plain(report.forecasts)} if report.forecasts else {}
     told |= {"figures": plain(report.figures)} if report.figures else {}
+    told |= {"links": found} if (found := links.told(report.task.inputs.alerts)) else {}
     return told | {
         "schema": REPORT_SCHEMA,
         "id": report.id,

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from aiops.adapters.sqlite import chain, episodes, repairs, threads
+from aiops.adapters.sqlite import annotating, chain, episodes, repairs, threads
 from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
 from aiops.adapters.sqlite.episodes import LedgerDB
-from aiops.domain import Alert, Episode, Experience, Feedback, Repair, RepairState, Thread, TimeRange
+from aiops.domain import Alert, Episode, Experience, Feedback, Repair, RepairState, Thread, TimeRange, Untold
 from aiops.errors import DataError
 from aiops.ports import Ledger, RepairBook
 from aiops.schema.audit import CHECKPOINT, canonical
@@ -72,6 +72,7 @@ SCHEMA = Schema(
         ),
         repairs.MIGRATION,
         threads.MIGRATION,
+        annotating.MIGRATION,
     ),
 )
 
@@ -309,6 +310,16 @@ class StoreDB:
         """By runbook, then by fault."""
         return repairs.experience(self._db.read)
 
+    # ------------------------------------------------------------ annotations
+
+    def untold(self, since: datetime, limit: int) -> tuple[Untold, ...]:
+        """Diagnoses of episodes of which not all has been annotated."""
+        return annotating.untold(self._db.read, since, limit)
+
+    def annotated(self, diagnosis: str, annotation: str, told: int) -> None:
+        """What has been told of one."""
+        self._db.write(lambda connection: annotating.save(connection, diagnosis, annotation, told))
+
     # ------------------------------------------------------------ audit
 
     def audit(self, kind: str, entry: Mapping[str, object]) -> None:
@@ -349,6 +360,7 @@ class StoreDB:
             episodes.purge(connection, *limit)
             repairs.purge(connection, *limit)
             threads.purge(connection)
+            annotating.purge(connection)
             return connection.execute("DELETE FROM reports WHERE created < ?", limit).rowcount
 
         return self._db.write(run)
