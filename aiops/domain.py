@@ -991,7 +991,8 @@ class Runbook:
     """A repair that may be proposed: what it mends, what it does, what must hold before and after, and how far it may reach.
 
     node, metric, labels: patterns of RE2 that must fit wholly, "" = any. most_targets and most_percent: of the nodes of its kind,
-    how many one cool-down may see repaired, 0 = no limit of that sort. hash: of the file and of every script that it names."""
+    how many one cool-down may see repaired, 0 = no limit of that sort. mends: whether the metric that alerted must be back in
+    its band afterwards, too. hash: of the file and of every script that it names."""
 
     name: str
     title: str
@@ -1013,6 +1014,7 @@ class Runbook:
     most_percent: int
     cool_down_s: float
     approvers: int
+    mends: bool
     examples: tuple[Example, ...]
     hash: str
 

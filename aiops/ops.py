@@ -44,7 +44,7 @@ from aiops.errors import AiopsError, NotFound, SourceError, UsageError
 from aiops.flows import agenda as agendas
 from aiops.flows import fold, retention, turns, work
 from aiops.flows.episodes import Folding
-from aiops.flows.repair import Governance, Repairs, called_for
+from aiops.flows.repair import HOUSE, Governance, Repairs, called_for
 from aiops.flows.retention import Retention
 from aiops.pipeline import Sources
 from aiops.ports import Chat, JobQueue, LanguageModel, Silences, Store
@@ -268,7 +268,8 @@ class Ops:
 
     def _run(self, task: Task, report_id: str, progress: Callable[[int, int], None] | None) -> Report:
         recording = pipeline.record(report_id, task, self.sources, self.rules, self.deadline_s)
-        recording = dataclasses.replace(recording, priors=self._taught(recording))
+        taught = self._taught(recording)
+        recording = dataclasses.replace(recording, priors=taught, experience=self.store.experience())
         report = self._stamp(pipeline.conclude(recording, self.rules, self.versions, progress))
         report = self._with_episode(report)
         self._keep(recording, report, pack(recording))
@@ -279,7 +280,10 @@ class Ops:
         knows have a say. Twice does no harm."""
         with self.by(Actor("worker", result.worker)).turn("run", task=job.task) as notes:
             recording, report = unpack(result.recording, job.id), wire.decode(result.report, Report)
-            known = work.completed(recording, self._taught(recording), self.sources.changes, self.deadline_s)
+            learnt = tuple(
+                one for one in self.store.experience() if one.fault in {c.fault for c in report.root_causes[:1]}
+            )
+            known = work.completed(recording, self._taught(recording), learnt, self.sources.changes, self.deadline_s)
             if known is not recording:
                 report = self._stamp(pipeline.conclude(known, self.rules, self.versions))
             report = self._with_episode(report)
@@ -294,6 +298,7 @@ class Ops:
     def _keep(self, recording: Recording, report: Report, packed: bytes) -> None:
         about = recording.task.inputs.alerts, recording.scope.incident
         self.store.save(report.id, wire.encode(report), packed, wire.index(report), *about)
+        self.by(HOUSE).repairs.propose(report)
         self._remember(recording, report)
 
     def _remember(self, recording: Recording, report: Report) -> None:

@@ -95,5 +95,5 @@ def conclude(
         if recording.task.intent in RANKED
         else nothing_to_rank(findings)
     )
-    remediation = prescribe(causes, rules.runbooks)
+    remediation = prescribe(causes, rules.runbooks, recording.experience, recording.task.inputs.alerts)
     return redacted(explain(recording, findings, graph, causes, remediation, versions))

@@ -222,6 +222,7 @@ def pack(recording: Recording) -> bytes:
             "nodes": list(observation.panel.nodes),
             "hashes": dict(recording.hashes),
             "priors": wire.plain(recording.priors),
+            "experience": wire.plain(recording.experience),
         },
     }
     edges = [[c.caller, c.callee, c.source, c.kind] for c in observation.calls]
@@ -261,7 +262,7 @@ def unpack(data: bytes, name: str = "recording") -> Recording:
         head.alert_nodes,
         head.gaps,
     )
-    return Recording(head.id, head.task, head.scope, observation, head.hashes, head.priors)
+    return Recording(head.id, head.task, head.scope, observation, head.hashes, head.priors, head.experience)
 
 
 # ---------------------------------------------------------------- columns

@@ -33,6 +33,7 @@ COMMANDS = {
     "serve": ("aiops.cli.operate", "Take alerts over HTTP and diagnose them."),
     "worker": ("aiops.cli.operate", "Make the diagnoses that wait in a queue."),
     "mcp": ("aiops.cli.operate", "Let an agent ask, over standard input and output."),
+    "remediate": ("aiops.cli.remediate", "Plan, approve, run and take back repairs."),
     "rules": ("aiops.cli.rules", "Show, check and test the runbooks."),
     "sandbox": ("aiops.cli.sandbox", "Try the sandbox that repairs run in."),
     "doctor": ("aiops.cli.operate", "Say what is there, what is missing, and how to mend it."),

@@ -17,7 +17,20 @@ from types import TracebackType
 from typing import TypeAlias
 
 from aiops import pipeline, telemetry
-from aiops.domain import Alert, Change, Intent, Job, Presence, Prior, Recording, Result, Symptom, Task, Verdict
+from aiops.domain import (
+    Alert,
+    Change,
+    Experience,
+    Intent,
+    Job,
+    Presence,
+    Prior,
+    Recording,
+    Result,
+    Symptom,
+    Task,
+    Verdict,
+)
 from aiops.errors import AiopsError, ConfigError, Refused, UsageError
 from aiops.pipeline import Sources
 from aiops.ports import ChangeSource, JobQueue, MetricsSource
@@ -100,11 +113,15 @@ def pinned(task: Task, now: datetime, noticed: datetime | None = None) -> Task:
 
 
 def completed(
-    recording: Recording, priors: tuple[Prior, ...], changes: ChangeSource | None, timeout: float
+    recording: Recording,
+    priors: tuple[Prior, ...],
+    experience: tuple[Experience, ...],
+    changes: ChangeSource | None,
+    timeout: float,
 ) -> Recording:
-    """The recording with `priors` and with the changes that `changes` knows; the same object where that adds nothing."""
-    if priors != recording.priors:
-        recording = dataclasses.replace(recording, priors=priors)
+    """The recording with `priors`, `experience` and the changes that `changes` knows; the same object where that adds nothing."""
+    if (priors, experience) != (recording.priors, recording.experience):
+        recording = dataclasses.replace(recording, priors=priors, experience=experience)
     if changes is None or recording.task.intent is Intent.FORECAST:
         return recording
     seen = recording.observation.changes

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from aiops.domain import JobState
+from aiops.domain import JobState, RepairState
 from aiops.schema import moments
 
 Moment = Annotated[AwareDatetime, AfterValidator(moments.utc)]
@@ -95,6 +95,50 @@ class ChangeNotice(Body):
     kind: Annotated[str, Field(min_length=1, max_length=64)] = "change"
     summary: Annotated[str, Field(max_length=1000)] = ""
     link: Annotated[str, Field(max_length=2000, pattern="^(https?://.*)?$")] = ""
+
+
+class RepairAsked(Body):
+    """Which report's first cause is to be repaired, by which runbook ("" = the one that the report proposes), with what values."""
+
+    report_id: Annotated[str, Field(min_length=1, max_length=64)]
+    runbook: Annotated[str, Field(max_length=64)] = ""
+    parameters: Annotated[dict[str, str], Field(max_length=20)] = {}
+
+
+class Decision(Body):
+    """`hash`: of the plan that is meant, "" = the one that the id stands for."""
+
+    hash: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    why: Annotated[str, Field(max_length=1000)] = ""
+
+
+class Approved(BaseModel):
+    by: str
+    at: datetime
+    note: str | None = None
+
+
+class Remediation(BaseModel):
+    """A plan, whose `hash` covers all of it, and what has become of it: `steps`, the last of which is its `state`."""
+
+    id: str
+    state: RepairState
+    why: str | None = None
+    mode: str
+    hash: str
+    requester: str
+    planned: datetime
+    report_url: str
+    plan: dict[str, Any]
+    approvals: list[Approved]
+    steps: list[dict[str, Any]]
+
+
+class Remediations(BaseModel):
+    """Newest first. `stopped`: why none may act."""
+
+    stopped: str | None = None
+    remediations: list[Remediation]
 
 
 class Part(BaseModel):

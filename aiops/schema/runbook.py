@@ -244,6 +244,7 @@ class RunbookModel(_Model):
     blast: BlastModel
     cool_down: Duration = Field(description="how long the same target is left alone afterwards, as 30m")
     approvers: int = Field(1, ge=1, le=2, description="how many must approve")
+    mends: bool = Field(True, description="whether the metric that alerted must be back in its band afterwards, too")
     tests: tuple[ExampleModel, ...] = Field(
         min_length=1, max_length=50, description="given, parameters, words or refused"
     )
@@ -282,6 +283,7 @@ class RunbookModel(_Model):
             most_percent=self.blast.percent,
             cool_down_s=float(fill.seconds(self.cool_down)),
             approvers=self.approvers,
+            mends=self.mends,
             examples=tuple(one.example() for one in self.tests),
             hash=digest,
         )

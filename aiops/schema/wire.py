@@ -36,6 +36,7 @@ class RecordingHead:
     nodes: tuple[str, ...]
     hashes: dict[str, str]
     priors: tuple[Prior, ...] = ()  # recordings of before there was feedback have none
+    experience: tuple[Experience, ...] = ()  # as before repairs taught anything
 
 
 def encode(noun: object) -> bytes:

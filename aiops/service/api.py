@@ -21,7 +21,7 @@ from aiops import __version__
 from aiops.errors import AiopsError, SourceError
 from aiops.ops import Ops
 from aiops.schema import alertmanager, grafana
-from aiops.service import asking, events, failures, hooks, logs, looking, operation, web, worker
+from aiops.service import asking, events, failures, hooks, logs, looking, operation, remediations, web, worker
 from aiops.service.access import Access, Principal
 from aiops.service.chat import apps, commands, dingtalk, feishu, wechat, wecom
 from aiops.service.chat.commands import Platforms
@@ -35,6 +35,7 @@ from aiops.service.intake import Intake
 from aiops.service.mcp import PATH as MCP
 from aiops.service.mcp import Door
 from aiops.service.metrics import Registry
+from aiops.service.repairing import Repairing
 from aiops.service.upkeep import Purger
 from aiops.service.worker import Terms
 
@@ -46,6 +47,7 @@ ROUTERS = (
     looking.v1,
     looking.people,
     web.router,
+    remediations.router,
     operation.router,
     commands.router,
     wecom.router,
@@ -76,7 +78,8 @@ def create(
     folder = Folder(ops, registry, inside.wake if inside else lambda: None)
     intake, collector = Intake(folder.accept), Collector(ops, registry, external_url)
     purger = Purger(ops, registry)
-    desk = Desk(ops, registry, inside, intake, folder, access, external_url)
+    repairing = Repairing(ops, registry)
+    desk = Desk(ops, registry, inside, intake, folder, access, repairing, external_url)
     agents = Door(desk)
     known = platforms or Platforms()
 
@@ -86,6 +89,7 @@ def create(
         folder.start()
         collector.start()
         purger.start()
+        repairing.start()
         for senders in known.apps.senders():
             senders.start()
         if inside:
@@ -100,6 +104,7 @@ def create(
         if inside:
             await anyio.to_thread.run_sync(inside.stop, DRAIN_S)
         await anyio.to_thread.run_sync(collector.stop)
+        await anyio.to_thread.run_sync(repairing.stop)
         await anyio.to_thread.run_sync(purger.stop)
 
     app = FastAPI(

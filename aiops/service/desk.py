@@ -18,6 +18,7 @@ from aiops.service.access import Access
 from aiops.service.folder import Folder
 from aiops.service.intake import Intake
 from aiops.service.metrics import Registry
+from aiops.service.repairing import Repairing
 from aiops.service.worker import Worker
 
 MAX_OFFSET = 2_000
@@ -77,6 +78,7 @@ class Desk:
     intake: Intake
     folder: Folder
     access: Access
+    repairing: Repairing
     external_url: str
     streams: Streams = field(default_factory=Streams)
 

@@ -59,7 +59,7 @@ def metrics(desk: At) -> Response:
     gauges = {about: 1.0} | process.figures() | _queue(desk)
     if desk.ops.model is not None:
         gauges |= desk.ops.model.counters()
-    gauges |= desk.folder.figures()
+    gauges |= desk.folder.figures() | desk.repairing.figures()
     return Response(desk.registry.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from aiops.domain import Act, CausalPath, Example, Labels, Remediation, RootCause, RootCauses, Runbook, Verdict
+from aiops.domain import (
+    Act,
+    Alert,
+    CausalPath,
+    Check,
+    Example,
+    Experience,
+    Labels,
+    Remediation,
+    RootCause,
+    RootCauses,
+    Runbook,
+    Verdict,
+)
 from aiops.errors import DataError
 from aiops.schema import fill
 from aiops.telemetry import stage
 
 
 @stage("prescribe")
-def prescribe(causes: RootCauses, runbooks: tuple[Runbook, ...]) -> Remediation | None:
-    """The runbook that mends the first root cause and says most about when it fits; among equals the first by name.
+def prescribe(
+    causes: RootCauses,
+    runbooks: tuple[Runbook, ...],
+    experience: Iterable[Experience] = (),
+    alerts: Iterable[Alert] = (),
+) -> Remediation | None:
+    """The runbook for the first root cause that has helped most often, else that says most about when it fits; among equals the
+    first by name.
 
     None when the verdict is inconclusive: a repair of a guess is not offered."""
     if causes.verdict is not Verdict.FOUND or not causes.candidates:
         return None
-    cause = causes.candidates[0]
-    ordered = sorted(runbooks, key=lambda r: (-_narrowness(r), r.name))
-    return next((p for r in ordered if r.mode != "off" and (p := propose(r, cause)) is not None), None)
+    cause, labels = causes.candidates[0], common_labels(alerts)
+    known = {one.runbook: one for one in experience if one.fault == cause.fault}
+    ordered = sorted(runbooks, key=lambda r: (-_trust(known.get(r.name)), -_narrowness(r), r.name))
+    fitting = (propose(r, cause, labels, known.get(r.name)) for r in ordered if r.mode != "off")
+    return next((proposal for proposal in fitting if proposal is not None), None)
+
+
+def common_labels(alerts: Iterable[Alert]) -> Labels:
+    """The labels in which all alerts agree."""
+    first, *others = [alert.labels for alert in alerts] or [{}]
+    return {name: value for name, value in first.items() if all(one.get(name) == value for one in others)}
+
+
+def _trust(known: Experience | None) -> float:
+    """The share of tries that worked, as if one more had and one had not (Laplace's rule): a half where there was none."""
+    return (known.worked + 1) / (known.tried + 2) if known else 0.5
 
 
 def _narrowness(runbook: Runbook) -> int:
@@ -38,18 +70,20 @@ def matches(runbook: Runbook, cause: RootCause, labels: Labels | None = None) ->
     )
 
 
-def propose(runbook: Runbook, cause: RootCause, labels: Labels | None = None) -> Remediation | None:
+def propose(
+    runbook: Runbook, cause: RootCause, labels: Labels | None = None, known: Experience | None = None
+) -> Remediation | None:
     """What the runbook would do about the cause; None when it is not for it, or the node is no value for its parameter.
 
-    A value that a person must give stands as `<name>`."""
+    A value that a person must give stands as `<name>`. known: what its earlier runs have led to."""
     if not matches(runbook, cause, labels):
         return None
     values: dict[str, str] = {}
     try:
         for one in runbook.parameters:
             by_itself = one.source == "node" or one.default
-            known = cause.node if one.source == "node" else one.default
-            values[one.name] = fill.value(one, known) if by_itself else f"<{one.name}>"
+            text = cause.node if one.source == "node" else one.default
+            values[one.name] = fill.value(one, text) if by_itself else f"<{one.name}>"
         act = fill.filled(runbook.act, values)
     except DataError:  # the value is none of this runbook's, and another may fit
         return None
@@ -60,10 +94,25 @@ def propose(runbook: Runbook, cause: RootCause, labels: Labels | None = None) ->
         argv=fill.words(act),
         parameters=values,
         why=f"mends {cause.fault} faults; {cause.node} is the first root cause",
-        check=fill.text(f"{runbook.effect.query} {runbook.effect.holds}", values),
+        check=_said(runbook.effect, values),
         undo=_undo(runbook, values),
         mode=runbook.mode,
+        script=not act.verb,
+        verbs=act.verbs,
+        before=tuple(_said(check, values) for check in runbook.before),
+        within_s=runbook.effect.within_s,
+        limits=None if act.verb else runbook.limits,
+        most_targets=runbook.most_targets,
+        most_percent=runbook.most_percent,
+        cool_down_s=runbook.cool_down_s,
+        approvers=runbook.approvers,
+        worked=known.worked if known else 0,
+        tried=known.tried if known else 0,
     )
+
+
+def _said(check: Check, values: Mapping[str, str]) -> str:
+    return fill.text(f"{check.query} {check.holds}", values)
 
 
 def failures(runbook: Runbook) -> tuple[str, ...]:

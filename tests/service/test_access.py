@@ -66,9 +66,17 @@ MATRIX: dict[tuple[str, str], Role | None] = {
     ("POST", "/v1/diagnoses/{diagnosis_id}/start"): Role.OPERATOR,
     ("POST", HOOK): Role.OPERATOR,
     ("POST", "/v1/webhooks/grafana"): Role.OPERATOR,
-    # Not there yet, and what nobody has thought of: closed all the same.
-    ("POST", "/v1/remediations/x/approve"): Role.APPROVER,
-    ("POST", "/v1/remediations/x/reject"): Role.APPROVER,
+    ("GET", "/v1/remediations"): Role.VIEWER,
+    ("POST", "/v1/remediations"): Role.OPERATOR,
+    ("GET", "/v1/remediations/{repair_id}"): Role.VIEWER,
+    ("GET", "/v1/remediations/{repair_id}/output/{step}"): Role.VIEWER,
+    ("POST", "/v1/remediations/{repair_id}/approve"): Role.APPROVER,
+    ("POST", "/v1/remediations/{repair_id}/reject"): Role.APPROVER,
+    ("POST", "/v1/remediations/{repair_id}/run"): Role.APPROVER,
+    ("POST", "/v1/remediations/{repair_id}/undo"): Role.APPROVER,
+    ("POST", "/v1/remediations/stop"): Role.ADMIN,
+    ("POST", "/v1/remediations/resume"): Role.ADMIN,
+    # What nobody has thought of: closed all the same.
     ("DELETE", "/v1/diagnoses/x"): Role.ADMIN,
     ("PUT", "/mcp"): Role.ADMIN,
     ("POST", "/healthz"): Role.ADMIN,
@@ -123,7 +131,7 @@ def bearer(token: str) -> dict[str, str]:
 @pytest.mark.parametrize(("method", "path"), MATRIX)
 def test_each_route_asks_for_its_role(guarded: httpx.Client, method: str, path: str) -> None:
     least = MATRIX[method, path]
-    url = path.format(name="none", diagnosis_id="none")
+    url = path.format(name="none", diagnosis_id="none", repair_id="none", step=0)
     for role in (None, *ROLES):
         headers = bearer(TOKENS[role]) if role else {}
         status = guarded.request(method, url, headers=headers, content=EMPTY).status_code

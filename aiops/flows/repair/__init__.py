@@ -11,6 +11,7 @@ Every change of state is in the store, and in its audit chain, in one transactio
 from aiops.flows.repair.brakes import Terms
 from aiops.flows.repair.calling import called_for
 from aiops.flows.repair.desk import Governance, Repairs
-from aiops.flows.repair.plan import Workshop
+from aiops.flows.repair.machine import HOUSE
+from aiops.flows.repair.plan import BY_ITSELF, Workshop
 
-__all__ = ["Governance", "Repairs", "Terms", "Workshop", "called_for"]
+__all__ = ["BY_ITSELF", "HOUSE", "Governance", "Repairs", "Terms", "Workshop", "called_for"]

@@ -94,6 +94,19 @@ class Repairs:
             notes.result = kept.id
             return kept
 
+    def propose(self, report: Report) -> Repair | None:
+        """The plan that a diagnosis makes by itself, where its runbook's mode and the settings say so; None = none.
+
+        A plan that can't be made costs the diagnosis nothing: the log says why."""
+        proposed = report.remediation
+        if proposed is None or plan.mode_of(proposed.mode, self.governance.terms.mode) not in plan.BY_ITSELF:
+            return None
+        try:
+            return None if self.metrics.window() else self.plan(report.id)
+        except AiopsError as error:
+            log.warning("no repair is planned for report %s: %s", report.id, error)
+            return None
+
     def approve(self, repair_id: str, digest: str = "", note: str = "") -> Repair:
         """One approval more, of the plan with this hash ("" = the one it has: what an id stands for never changes)."""
         now = self.governance.premises.now()
@@ -137,6 +150,12 @@ class Repairs:
             repair = self._hands(asked, cancelled).undo(asked, why)
             notes.result = str(repair.state)
         return self._told(repair)
+
+    def undoable(self, repair_id: str) -> Repair:
+        """The repair, where it can be taken back by its state. Raises NotFound, Refused."""
+        found = self.get(repair_id)
+        machine.undoing(found, self.actor, "", self.governance.premises.now())
+        return found
 
     def stop(self, why: str) -> None:
         """No repair acts from now on, in any process here; a script that runs is killed. Until `resume`."""

@@ -104,7 +104,9 @@ def approved(repair: Repair, given: Approval, *, self_approval: bool, now: Insta
     if not is_person(given.actor):
         raise Refused("only a person can approve")
     if own(repair, given.actor) and not self_approval:
-        raise Refused(f"{_named(given.actor)} asked for {repair.id}, so that somebody else must approve it")
+        raise Refused(
+            f"{_named(given.actor)} asked for {repair.id}, so that somebody else must approve it (see approvals.self)"
+        )
     if any(same(given.actor, before.actor) for before in repair.approvals):
         raise Refused(f"{_named(given.actor)} may have approved {repair.id} already; a second person must")
     repair = dataclasses.replace(repair, approvals=(*repair.approvals, given))

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiops.domain import (
     Act,
-    Alert,
     Anomaly,
     Check,
     Direction,
-    Labels,
     Panel,
     Recording,
     RepairPlan,
@@ -30,10 +28,11 @@ from aiops.domain import (
 from aiops.errors import NotFound, Refused
 from aiops.ports import Executor, Sandbox
 from aiops.schema import fill, wire
-from aiops.stages.prescribe import matches
+from aiops.stages.prescribe import common_labels, matches
 
 RATE_OVER = "2m"  # of a counter that alerted by its rate
 MODES = ("off", "suggest", "approve", "auto")
+BY_ITSELF = ("approve", "auto")  # the modes in which a diagnosis makes the plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def make(
         undo_words=" ".join(fill.words(undo)) if undo else book.undo_words,
         before=tuple(_filled(check, values) for check in book.before),
         effect=_filled(book.effect, values),
-        alerted=_alerted(report, recording, cause),
+        alerted=_alerted(report, recording, cause) if book.mends else None,
         limits=book.limits,
         most_targets=book.most_targets,
         most_percent=book.most_percent,
@@ -111,12 +110,6 @@ def digest(plan: RepairPlan) -> str:
 def mode_of(runbook: str, of_house: str) -> str:
     """What both the runbook and the settings allow."""
     return MODES[min(MODES.index(runbook), MODES.index(of_house))]
-
-
-def common_labels(alerts: Iterable[Alert]) -> Labels:
-    """The labels in which all alerts agree."""
-    first, *others = [alert.labels for alert in alerts] or [{}]
-    return {name: value for name, value in first.items() if all(one.get(name) == value for one in others)}
 
 
 def _chosen(report: Report, workshop: Workshop, name: str) -> Runbook:

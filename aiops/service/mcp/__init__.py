@@ -23,6 +23,7 @@ from aiops.service.desk import Desk
 from aiops.service.folder import Folder
 from aiops.service.intake import Intake
 from aiops.service.metrics import Registry
+from aiops.service.repairing import Repairing
 from aiops.service.worker import Terms
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def stdio(ops: Ops, external_url: str, terms: Terms | None) -> None:
     registry = Registry()
     inside = worker.embedded(ops, registry, external_url, terms) if terms else None
     folder = Folder(ops, registry, inside.wake if inside else lambda: None)
-    desk = Desk(ops, registry, inside, Intake(folder.accept), folder, Access(None), external_url)
+    repairing = Repairing(ops, registry)
+    desk = Desk(ops, registry, inside, Intake(folder.accept), folder, Access(None), repairing, external_url)
     if inside:
         inside.start()
     try:
