@@ -148,10 +148,24 @@ def _sources(ops: Ops, settings: Settings) -> Iterator[Part]:
             yield _pinged(name, source.ping, _mend(name, settings))
     if ops.silences is not None:
         yield _pinged("silences", ops.silences.ping, _mend("silences", settings))
+    yield from _annotations(settings)
     if ops.model is None:
         yield Part("model", "missing", "model.url is empty: rules alone read questions", "aiops config show model.url")
     else:
         yield _pinged("model", ops.model.ping, "make llm", needed=False)
+
+
+def _annotations(settings: Settings) -> Iterator[Part]:
+    """Where onsets and verdicts are annotated, if anywhere: no diagnosis needs it."""
+    from aiops import app
+
+    try:
+        marks = app.grafana(settings)
+    except AiopsError as error:
+        yield Part("annotations", "failed", str(error), "aiops config check", error.exit_code)
+        return
+    if marks is not None:
+        yield _pinged("annotations", marks.ping, f"curl {settings.text('grafana.url')}/api/health", needed=False)
 
 
 def _mend(name: str, settings: Settings) -> str:

@@ -311,6 +311,44 @@ def test_a_clock_that_was_put_back_leaves_nothing_in_the_future(store: Store):
     assert store.begun(NOON) == 0
 
 
+# ---------------------------------------------------------------- what is told elsewhere
+
+
+def test_what_is_annotated_is_told_once_and_again_when_it_changes(opened: Callable[[], Store]):
+    store = opened()
+    episode = Episode("e", Mode.AUTO, opened=NOON, grown=NOON, heard=NOON, rounds=1, begun=NOON)
+    store.fold(lambda ledger: ledger.begin(episode), NOON)
+
+    def untold() -> list[tuple[str, str | None, bool]]:
+        return [(one.diagnosis, one.annotation, one.version > 0) for one in store.untold(NOON - HOUR, 10)]
+
+    assert untold() == [("e", None, False)]
+    assert store.untold(NOON, 10) == ()
+    assert store.untold(NOON - HOUR, 0) == ()
+    store.annotated("e", "", 0)
+    assert untold() == [("e", "", False)]
+    store.annotated("e", "7", 0)
+    store = opened()
+    assert untold() == [("e", "7", False)]
+    for again in (False, True):
+        store.save("e", b"{}", b"r", {"verdict": "found"})
+        assert untold() == [("e", "7", True)], again
+        store.annotated("e", "7", store.untold(NOON - HOUR, 10)[0].version)
+        assert untold() == []
+    store.annotated("e", "7", -1)
+    assert untold() == [("e", "7", True)]  # there was none, and now there is
+    store.save("x", b"{}", b"r", {})  # nobody's alert led to it
+    assert [one for one, _, _ in untold()] == ["e"]
+
+
+def test_that_there_will_be_no_report_is_told_once(store: Store):
+    store.fold(
+        lambda ledger: ledger.begin(Episode("e", Mode.AUTO, opened=NOON, grown=NOON, heard=NOON, rounds=1)), NOON
+    )
+    store.annotated("e", "7", -1)
+    assert store.untold(NOON - HOUR, 10) == ()
+
+
 # ---------------------------------------------------------------- what may come once
 
 
