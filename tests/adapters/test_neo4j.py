@@ -146,7 +146,7 @@ def test_an_old_server_is_refused_with_its_version(graph: Neo4jGraph, monkeypatc
 
 def test_a_server_that_dies_is_told(server: servers.Server):
     """The last test of this server."""
-    with contextlib.closing(Neo4jGraph(server.url, timeout_s=5)) as graph:
+    with contextlib.closing(Neo4jGraph(server.url, timeout_s=120, patience_s=5)) as graph:
         graph.upsert([CALL])
         server.process.kill()
         server.process.wait()

@@ -211,7 +211,7 @@ def test_those_who_wait_share_the_next_commit(file: Path):
 
         def slow(connection: sqlite3.Connection) -> None:
             entered.set()
-            assert release.wait(10)
+            assert release.wait(60)
             add("slow")(connection)
 
         def write(number: int) -> None:
@@ -223,7 +223,7 @@ def test_those_who_wait_share_the_next_commit(file: Path):
 
         first = threading.Thread(target=db.write, args=(slow,))
         first.start()
-        assert entered.wait(10)
+        assert entered.wait(60)
         threads = []
         for number in range(6):
             threads.append(threading.Thread(target=write, args=(number,)))

@@ -48,7 +48,7 @@ def ops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ops]:
             yield house
 
 
-def understood(ops: Ops, text: str, seconds: float = 30.0) -> Intent:
+def understood(ops: Ops, text: str, seconds: float = 120.0) -> Intent:
     """What the words are taken for, as soon as they are understood."""
     give_up = time.monotonic() + seconds
     while (plan := ops.plan(text)).task.intent is Intent.CLARIFY and time.monotonic() < give_up:

@@ -73,7 +73,7 @@ def alert(number: int, now: datetime) -> dict[str, Any]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while not true():
         assert time.monotonic() < end
         time.sleep(0.02)

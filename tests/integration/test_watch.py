@@ -122,7 +122,7 @@ def watching(url: str, home: Path, port: int = 0, *more: str, **env: str) -> Ite
         process.wait()
 
 
-def until(seen: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def until(seen: Callable[[], Any], what: str, seconds: float = 180) -> Any:
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         try:
@@ -135,7 +135,7 @@ def until(seen: Callable[[], Any], what: str, seconds: float = 60) -> Any:
 
 
 def ask(url: str, path: str, **params: str) -> Any:
-    return httpx.get(f"{url}{path}", params=params, trust_env=False, timeout=10).json()["data"]
+    return httpx.get(f"{url}{path}", params=params, trust_env=False, timeout=60).json()["data"]
 
 
 def test_the_example_rules_are_valid() -> None:
@@ -191,13 +191,14 @@ def test_an_anomaly_raises_the_score_and_the_alert_fires(tmp_path: Path) -> None
                 )
 
             until(firing, "the alert")
-            assert scores()[victim] > 1
+            raised = f'max_over_time(aiops_anomaly_score{{instance="{victim}"}}[10m]) > 1'
+            assert ask(prometheus.url, "/api/v1/query", query=raised)["result"]
             page = httpx.get(f"{own}/metrics", trust_env=False).text
             assert servers_check(page) == ""
             lag = float(re.findall(r"^aiops_watch_lag_seconds\{.*\} (.*)$", page, re.MULTILINE)[0])
-            assert lag < 30
+            assert lag < 120
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            assert process.wait(120) == 0
         assert (home / FILE).exists()
 
 
@@ -222,7 +223,7 @@ def test_killed_and_started_again_it_knows_what_it_would_have_known(tmp_path: Pa
             with watching(prometheus.url, one, AIOPS_WATCH__SAVE_S="1") as process:
                 until(lambda: saved(one), "saved")
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(30) == 0
+                assert process.wait(120) == 0
             shutil.copytree(one, other, ignore=shutil.ignore_patterns("log"))
             with watching(prometheus.url, one) as whole:
                 with watching(prometheus.url, other, AIOPS_WATCH__SAVE_S="1") as killed:
@@ -234,11 +235,13 @@ def test_killed_and_started_again_it_knows_what_it_would_have_known(tmp_path: Pa
                     until(lambda: (other / "log").read_text().count("aiops watch tells") == 2, "started again")
                     time.sleep(1)
                     again.send_signal(signal.SIGTERM)
-                    assert again.wait(30) == 0
+                    assert again.wait(120) == 0
                 whole.send_signal(signal.SIGTERM)
-                assert whole.wait(30) == 0
+                assert whole.wait(120) == 0
             watched = []
             now = time.time()
+            later = f"min(timestamp({SELECT})) > {now}"  # so that no scrape is under way between the two that look
+            until(lambda: ask(prometheus.url, "/api/v1/query", query=later)["result"], "scraped once more")
             for home in (one, other):
                 with app.metrics(
                     settings.load({"sources.metrics": f"prometheus+{prometheus.url}"}, str(home))
@@ -258,4 +261,4 @@ def test_a_second_watch_of_a_home_is_refused(tmp_path: Path, capsys: pytest.Capt
         assert command(["watch", "--metrics", "prometheus+http://127.0.0.1:9", "--home", str(home)]) == 4
         assert f"another aiops watch (process {first.pid})" in capsys.readouterr().err
         first.send_signal(signal.SIGTERM)
-        assert first.wait(30) == 0
+        assert first.wait(120) == 0

@@ -26,7 +26,7 @@ from aiops.adapters.llm.models import Shelf
 from aiops.errors import ModelError
 from aiops.ports import Prompt
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {
