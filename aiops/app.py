@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import pwd
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -457,7 +458,8 @@ def restore(config: Settings, file: Path) -> dict[str, Any]:
     _make_home(config.home)
     kept = _kept(config)
     schemas = {name: schema for name, (_, schema) in kept.items()}
-    return sqlite.read(file, {name: path for name, (path, _) in kept.items()} | _state(config), schemas)
+    targets = {name: path for name, (path, _) in kept.items()} | _state(config)
+    return sqlite.read(file, targets, schemas, lambda name: config.home / name if _STATE.fullmatch(name) else None)
 
 
 def _kept(config: Settings) -> dict[str, tuple[Path, Schema]]:
@@ -477,9 +479,16 @@ def _kept(config: Settings) -> dict[str, tuple[Path, Schema]]:
     return kept
 
 
+# What is kept beside the databases: what `aiops watch` and its shards have learnt, which acts outside were done, and that repairs
+# are stopped.
+_STATE = re.compile(r"watch(-\d+-of-\d+)?\.npz|executed/[0-9a-f]{64}|stopped")
+
+
 def _state(config: Settings) -> dict[str, Path]:
-    """What is kept beside the databases: what `aiops watch` has learnt."""
-    return {"watch.npz": config.home / "watch.npz"}
+    """The files of that kind that there are, by their names in a back-up."""
+    found = [path for pattern in ("*", "executed/*") for path in config.home.glob(pattern)]
+    named = {str(path.relative_to(config.home)): path for path in sorted(found)}
+    return {name: path for name, path in named.items() if _STATE.fullmatch(name)}
 
 
 def versions() -> dict[str, str]:

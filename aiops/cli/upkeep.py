@@ -15,8 +15,9 @@ from aiops.cli import common
 def backup(file: Path, home: str | None) -> int:
     """Write all that is kept here into one file, also while it is served.
 
-    Reports, recordings, the audit log, jobs, changes, dependencies and what `aiops watch` has learnt, all of one moment. What
-    stands on other machines (Redis, Neo4j) and config.toml with the files that it names have back-ups of their own."""
+    Reports, recordings, the audit log, jobs, changes, dependencies, repairs with the acts that were done outside, and what `aiops
+    watch` and its shards have learnt. What stands on other machines (Redis, Neo4j, shards there) and config.toml with the files that
+    it names have back-ups of their own."""
     from aiops import app
 
     written = app.backup(common.config(home), file)

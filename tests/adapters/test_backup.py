@@ -9,9 +9,11 @@ import threading
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aiops import app, settings
 from aiops.adapters.sqlite import backup
 from aiops.adapters.sqlite.database import Database, Schema
 from aiops.errors import DataError, Refused, StoreError
@@ -173,3 +175,57 @@ def test_one_of_a_newer_program_is_refused(house: dict[str, Path], tmp_path: Pat
     with pytest.raises(StoreError, match="newer"):
         backup.read(tmp_path / "b.tar", targets, SCHEMAS)
     assert not any(path.exists() for path in targets.values())
+
+
+def test_a_file_that_is_replaced_meanwhile_travels_whole(
+    house: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt, pack = tmp_path / "learnt", backup._pack
+    learnt.write_bytes(b"old")
+
+    def meanwhile(*args: Any) -> None:
+        learnt.with_suffix(".new").write_bytes(b"newer")
+        learnt.with_suffix(".new").replace(learnt)
+        pack(*args)
+
+    monkeypatch.setattr(backup, "_pack", meanwhile)
+    backup.write(tmp_path / "b.tar", house, {"learnt": learnt}, about())
+    targets = empty(tmp_path) | {"learnt": tmp_path / "other" / "learnt"}
+    backup.read(tmp_path / "b.tar", targets, SCHEMAS)
+    assert targets["learnt"].read_bytes() == b"old"
+
+
+def test_all_that_a_home_keeps_travels(tmp_path: Path) -> None:
+    home, other = (settings.load({"model.url": ""}, str(tmp_path / name)) for name in ("home", "other"))
+    app.build(home).close()
+    act = f"executed/{'0af3' * 16}"
+    kept = {
+        "watch.npz": b"w",
+        "watch-1-of-2.npz": b"1",
+        "watch-12-of-12.npz": b"12",
+        act: b"{}",
+        "stopped": b"a storm\n",
+    }
+    left = ("watch.npz.aside-1", "watch.lock", "watch-1-of-2.npz.part", "config.toml", f"{act}.part")
+    (home.home / "executed").mkdir()
+    for name in (*kept, *left):
+        (home.home / name).write_bytes(kept.get(name, b"not this"))
+    assert kept.keys() < app.backup(home, tmp_path / "b.tar").keys()
+    app.restore(other, tmp_path / "b.tar")
+    assert {name: (other.home / name).read_bytes() for name in kept} == kept
+    assert not any((other.home / name).exists() for name in left)
+    app.build(other).close()
+    for path in other.home.glob("*.db*"):
+        path.unlink()
+    with pytest.raises(Refused, match=r"watch-1-of-2\.npz"):
+        app.restore(other, tmp_path / "b.tar")
+
+
+def test_a_shard_s_home_of_its_own_has_a_back_up(tmp_path: Path) -> None:
+    """It holds what that shard has learnt, and no store."""
+    home, other = (settings.load({}, str(tmp_path / name)) for name in ("home", "other"))
+    home.home.mkdir()
+    (home.home / "watch-2-of-3.npz").write_bytes(b"what was learnt")
+    assert app.backup(home, tmp_path / "b.tar") == {"watch-2-of-3.npz": 15}
+    app.restore(other, tmp_path / "b.tar")
+    assert (other.home / "watch-2-of-3.npz").read_bytes() == b"what was learnt"

@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -26,7 +26,7 @@ FORMAT = "aiops-backup/1"
 MANIFEST = "manifest.json"
 BUSY_S = 10.0  # how long a lock is waited for
 _CHUNK = 1 << 20
-LARGEST_MANIFEST = 1 << 16
+LARGEST_MANIFEST = 1 << 24
 
 
 def write(
@@ -38,16 +38,18 @@ def write(
     if file.exists():
         raise Refused(f"{file} is there already: name another file")
     here = {name: path for name, path in databases.items() if path.exists()}
-    if not here:
+    if not here and not any(path.exists() for path in others.values()):
         raise StoreError(f"there is nothing to back up: {', '.join(map(str, databases.values()))} do not exist")
     part = file.with_name(f"{file.name}.part")
     try:
         with tempfile.TemporaryDirectory(prefix=".aiops-backup-", dir=file.parent) as folder:
-            copies = {name: Path(folder) / name for name in here}
+            files = {name: Path(folder) / name for name in here}
             with _moment(here) as readers:
                 for name, reader in readers.items():
-                    _copy(reader, copies[name])
-            files = copies | {name: path for name, path in others.items() if path.exists()}
+                    _copy(reader, files[name])
+            for number, (name, path) in enumerate(others.items()):
+                if path.exists():  # copied, since who writes it puts another in its place at any moment
+                    files[name] = Path(shutil.copyfile(path, Path(folder) / f"other-{number}"))
             sums = {name: _digest(path) for name, path in files.items()}
             _pack(part, files, {"format": FORMAT, **about, "files": sums})
         os.replace(part, file)  # noqa: PTH105 - as pathlib's, and beside fsync
@@ -57,36 +59,49 @@ def write(
     return {name: int(told["bytes"]) for name, told in sums.items()}
 
 
-def read(file: Path, targets: Mapping[str, Path], schemas: Mapping[str, Schema]) -> dict[str, Any]:
+def read(
+    file: Path,
+    targets: Mapping[str, Path],
+    schemas: Mapping[str, Schema],
+    others: Callable[[str], Path | None] = lambda name: None,  # noqa: ARG005 - there are none
+) -> dict[str, Any]:
     """Puts the files of a back-up where they belong; its manifest. Nothing is put anywhere unless all of it is sound.
 
-    Refused where any of `targets` exists. DataError for what is no back-up, a damaged one, or one with a file that `targets`
-    does not name; StoreError for files of a newer program, or that can't be written."""
-    if there := sorted(str(path) for path in targets.values() if path.exists()):
-        raise Refused(f"{', '.join(there)} would be overwritten: restore into an empty home directory, or move it away")
+    others: where a file belongs that `targets` does not name, if anywhere. Refused where any of them exists. DataError for what is
+    no back-up, a damaged one, or one with a file that belongs nowhere; StoreError for files of a newer program, or that can't be
+    written."""
+    _vacant(targets.values())
     with ExitStack() as stack:
         try:
             archive = stack.enter_context(tarfile.open(file, "r:"))
             manifest = _manifest(archive, file)
             folders: dict[Path, Path] = {}
+            goes = {name: targets.get(name) or others(name) for name in manifest["files"]}
+            if strange := [name for name, path in goes.items() if path is None]:
+                raise DataError(f"{file} holds {strange[0]!r}, which this program does not know")
+            put = {name: path for name, path in goes.items() if path}
+            _vacant(put.values())
             for name, told in manifest["files"].items():
-                if name not in targets:
-                    raise DataError(f"{file} holds {name!r}, which this program does not know")
-                place = targets[name].parent
+                place = put[name].parent
                 if place not in folders:
                     place.mkdir(parents=True, exist_ok=True, mode=0o700)
                     made = stack.enter_context(tempfile.TemporaryDirectory(prefix=".aiops-restore-", dir=place))
                     folders[place] = Path(made)
-                _take(archive, name, told, folders[place] / name, file)
+                _take(archive, name, told, folders[place] / put[name].name, file)
                 if name in schemas:
-                    _sound(folders[place] / name, schemas[name])
-            for name in manifest["files"]:
-                os.link(folders[targets[name].parent] / name, targets[name])  # unlike a rename it never overwrites
+                    _sound(folders[place] / put[name].name, schemas[name])
+            for path in put.values():
+                os.link(folders[path.parent] / path.name, path)  # unlike a rename it never overwrites
         except (tarfile.TarError, KeyError, TypeError, ValueError, EOFError) as error:
             raise DataError(f"{file} is no back-up, or a damaged one: {error}") from error
         except OSError as error:
             raise StoreError(f"can't restore {file}: {error.strerror or error}") from error
     return manifest
+
+
+def _vacant(places: Iterable[Path]) -> None:
+    if there := sorted(str(path) for path in places if path.exists()):
+        raise Refused(f"{', '.join(there)} would be overwritten: restore into an empty home directory, or move it away")
 
 
 # ---------------------------------------------------------------- taking it
