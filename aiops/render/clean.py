@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
-from urllib.parse import urlsplit
 
-from aiops.plain import JOINERS, clean
+from aiops.plain import JOINERS, clean, link
 
-__all__ = ("cell", "clean", "link", "width", "wrap")
+__all__ = ("FORMULA", "cell", "clean", "link", "width", "wrap")
 
-_FORMULA = ("=", "+", "-", "@")
+FORMULA = tuple("=+-@＝＋－＠")  # the wide ones begin a formula, too, where people write with them
 
 
 def cell(text: str, limit: int = 2000) -> str:
     """`clean`, and never the start of a formula, should the table be pasted into a spreadsheet."""
     line = clean(text, limit)
-    return f"'{line}" if line.startswith(_FORMULA) else line
-
-
-def link(url: str) -> str:
-    """The address if it is a plain web address, else "": `javascript:`, `data:` and relative ones are no links."""
-    # What `clean` would change is not an address somebody meant.
-    if not url or clean(url) != url or " " in url:
-        return ""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    return url if parts.scheme in {"http", "https"} and parts.netloc else ""
+    return f"'{line}" if line.startswith(FORMULA) else line
 
 
 def width(text: str) -> int:

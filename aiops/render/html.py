@@ -1,4 +1,4 @@
-"""The report as one self-contained page: no script, no request, works from disk, on paper and on a phone."""
+"""The report as one self-contained page: no request, works from disk, on paper and on a phone, and without its one script."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from functools import cache
 from typing import TYPE_CHECKING
 
-from aiops.domain import Alert, Event, EventKind, Report, Verdict
+from aiops.domain import Event, EventKind, Report, Verdict
 from aiops.render import engine, figures, forecast
-from aiops.render.clean import clean, link
-from aiops.render.headline import episode, summary
+from aiops.render.clean import clean
+from aiops.render.headline import episode, onset, summary
 from aiops.render.language import ENGLISH, speaking
-from aiops.render.path import GUESSED, ROLES, cut_edges, hops, one_line, sum_of_costs, telling
+from aiops.render.path import GUESSED, ROLES, cut_edges, hops, one_line, spoken, sum_of_costs, telling
 from aiops.render.picture import chart_svg, small_svg
+from aiops.render.readings import readings
 from aiops.render.scale import from_s
 from aiops.render.shell import command
+from aiops.schema import links
 from aiops.units import zone
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ MOST = {
     "gaps": 20,
     "alerts": 5,
 }
-_ALERT_LINKS = (("runbook_url", "Runbook"), ("dashboardURL", "Dashboard"), ("panelURL", "Panel"))
+# Where it is served it has other forms, too: ending, words.
+_FORMS = (("md", "Markdown"), ("json", "JSON"), ("csv", "CSV"), ("svg", "Picture"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +63,33 @@ def html(report: Report, *, tz: tzinfo = UTC, home: str = "", language: str = EN
             tz=tz,
             home=home,
             css=style(),
+            script=script(),
+            forms=_FORMS,
             csp=content_security_policy(),
             found=report.verdict is Verdict.FOUND,
             groups=_occurrences(report.events),
-            onset=_onset(report),
+            onset=onset(report),
         )
 
 
+@cache
 def style() -> str:
     """The one inline style sheet."""
     return "".join(engine.source("aiops.render", name) for name in ("report.css", "picture.css"))
 
 
+@cache
+def script() -> str:
+    """The one inline script, which reads charts; nothing needs it."""
+    return engine.source("aiops.render", "report.js")
+
+
 def content_security_policy() -> str:
-    """What the page may do, for its own meta element and for the header that serves it: its style sheet, nothing else."""
-    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    """What the page may do, for its own meta element and for the header that serves it: its style sheet and its script."""
+    css, js = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style(), script()))
+    return (
+        f"default-src 'none'; style-src 'sha256-{css}'; script-src 'sha256-{js}'; base-uri 'none'; form-action 'none'"
+    )
 
 
 @cache
@@ -96,11 +110,13 @@ def _environment() -> Environment:
         "ROLES": ROLES,
         "cut_edges": cut_edges,
         "telling": telling,
+        "spoken": spoken,
+        "readings": readings,
         "command": lambda argv: escape(command(argv)),
         # `picture` escapes every text it draws.
-        "chart_svg": lambda chart, tz, key: Markup(chart_svg(chart, tz, key)),  # noqa: S704
+        "chart_svg": lambda chart, tz, key: Markup(chart_svg(chart, tz, key, titles=False)),  # noqa: S704
         "small_svg": lambda chart: Markup(small_svg(chart, (220, 48))),  # noqa: S704
-        "alert_links": _alert_links,
+        "alert_links": links.of,
         "zone_at": lambda moment, tz: zone(moment.astimezone(tz)),
     }
     return environment
@@ -129,19 +145,3 @@ def _occurrences(events: tuple[Event, ...]) -> tuple[Occurrences, ...]:
             shown = tuple(ranked[: MOST["events"]])
             groups.append(Occurrences(title, shown, len(ranked) - len(shown)))
     return tuple(groups)
-
-
-def _onset(report: Report) -> datetime | None:
-    """When the first cause began: its onset on its path, else its first anomaly."""
-    if not report.root_causes:
-        return None
-    cause = report.root_causes[0]
-    if cause.path.onsets and cause.path.onsets[0]:
-        return cause.path.onsets[0]
-    return min((a.onset for a in report.anomalies if a.node == cause.node), default=None)
-
-
-def _alert_links(alert: Alert) -> list[tuple[str, str]]:
-    """Where the alert itself points: (words, address), web addresses only."""
-    pairs = [(words, link(alert.annotations.get(name, ""))) for name, words in _ALERT_LINKS]
-    return [(words, url) for words, url in [("Source", link(alert.generator_url)), *pairs] if url]

@@ -11,9 +11,10 @@ HIGH = 900  # pixels; the frame scrolls
 
 
 def frame(report: Report) -> str:
-    """What IPython asks for as `_repr_html_`. The page may run nothing, in the frame or out of it."""
+    """What IPython asks for as `_repr_html_`. The page may run its own script in the frame, which has no origin, and nothing out
+    of it."""
     page, title = escape(html(report)), escape(f"Report {report.id}")
-    return f'<iframe srcdoc="{page}" title="{title}" width="100%" height="{HIGH}" sandbox="allow-popups" frameborder="0"></iframe>'
+    return f'<iframe srcdoc="{page}" title="{title}" width="100%" height="{HIGH}" sandbox="allow-scripts allow-popups" frameborder="0"></iframe>'
 
 
 def attach() -> None:

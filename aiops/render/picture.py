@@ -4,82 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import tzinfo
 from html import escape
 
 from aiops.domain import Chart
 from aiops.render.clean import clean, width
-from aiops.render.language import say
-from aiops.render.scale import Stretch, TimeAxis, ValueAxis, from_s, time_axis, time_ticks, value_axis
+from aiops.render.language import listed, say
+from aiops.render.readings import readings
+from aiops.render.samples import HIGH, PLOT_BOTTOM, PLOT_TOP, WIDE, Samples, extreme, onset, ordinate, plot, samples
+from aiops.render.scale import Stretch, TimeAxis, ValueAxis, from_s, time_axis, time_ticks
 from aiops.render.values import between, quantity
-from aiops.units import Unit, stamp, unit, zone
+from aiops.units import Unit, stamp, unit
 
-WIDE, HIGH = 520, 224
-_PLOT_TOP, _PLOT_BOTTOM = 46.0, 194.0
-_MOST_POINTS = 240
-_LARGEST = 1e200  # infinities, and what becomes one when an axis is computed from it
-_MOST_HOVERS = 60
 _LETTER = 0.56  # mean width of a sans-serif letter, of its size
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """What is drawn of a chart: at most a few hundred samples that keep every extreme."""
-
-    times: tuple[int, ...]
-    values: tuple[float, ...]
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
-    mean: tuple[float, ...] = ()
-
-    def outside(self, index: int) -> bool:
-        """Whether a sample lies outside its band; a gap or a missing band is not outside."""
-        value = self.values[index]
-        return value < self.lower[index] or value > self.upper[index]
-
-
-def samples(chart: Chart) -> Samples:
-    """Keeps the lowest and the highest of each bucket of samples, in their order; all when there are few. O(points)."""
-    size = min(len(chart.times), len(chart.values))
-    columns = (chart.values, chart.lower, chart.upper, chart.mean)
-    values, lower, upper, mean = (_numbers(column, size) for column in columns)
-    per_bucket = math.ceil(2 * size / _MOST_POINTS) if size > _MOST_POINTS else 1
-    keep: list[int] = []
-    for start in range(0, size, per_bucket):
-        bucket = range(start, min(start + per_bucket, size))
-        known = [i for i in bucket if math.isfinite(values[i])] or [start]
-        keep.extend(sorted({min(known, key=values.__getitem__), max(known, key=values.__getitem__)}))
-    return Samples(
-        tuple(chart.times[i] for i in keep),
-        tuple(values[i] for i in keep),
-        tuple(lower[i] for i in keep),
-        tuple(upper[i] for i in keep),
-        tuple(mean[i] for i in keep),
-    )
-
-
-def _numbers(column: Sequence[float | None], size: int) -> Sequence[float]:
-    """A column of a chart with NaN for what cannot be drawn; a column that is too short is missing as a whole."""
-    if len(column) < size:
-        return (math.nan,) * size
-    return tuple(math.nan if value is None or not abs(value) <= _LARGEST else value for value in column)
-
-
-def extreme(drawn: Samples, onset: float = -math.inf) -> int | None:
-    """The sample farthest outside its band, in widths of the band, since `onset` if any is; None when none is outside."""
-    outside = [i for i in range(len(drawn.values)) if drawn.outside(i)]
-    outside = [i for i in outside if drawn.times[i] >= onset] or outside
-
-    def departure(i: int) -> float:
-        breadth = max(drawn.upper[i] - drawn.lower[i], 1e-12)
-        return max(drawn.lower[i] - drawn.values[i], drawn.values[i] - drawn.upper[i]) / breadth
-
-    return max(outside, key=departure, default=None)
-
-
-def _onset(chart: Chart) -> float:
-    return next((at for label, at in chart.marks if label == "onset"), -math.inf)
 
 
 def describe(chart: Chart, tz: tzinfo) -> str:
@@ -93,7 +30,7 @@ def describe(chart: Chart, tz: tzinfo) -> str:
     words = [say("{metric} of {node} from {first} to {last}", first=first, last=last, **of)]
     for label, at in chart.marks:
         words.append(say("{what} at {when}", what=clean(say(label), 80), when=stamp(from_s(at), tz)))
-    far = extreme(drawn, _onset(chart))
+    far = extreme(drawn, onset(chart))
     if math.isfinite(drawn.upper[-1]) and not math.isfinite(drawn.values[-1]):
         band = between(drawn.lower[-1], drawn.upper[-1], chart.metric)
         words.append(say("at its end {band} is expected", band=band))
@@ -108,14 +45,15 @@ def describe(chart: Chart, tz: tzinfo) -> str:
     return "; ".join(words) + "."
 
 
-def chart_svg(chart: Chart, tz: tzinfo, key: str, place: tuple[float, float] | None = None) -> str:
-    """One series with its band, marks and axes. `key` makes its ids unique; `place` puts it into another picture.
+def chart_svg(
+    chart: Chart, tz: tzinfo, key: str, place: tuple[float, float] | None = None, *, titles: bool = True
+) -> str:
+    """One series with its band, marks and axes. `key` makes its ids unique; `place` puts it into another picture; `titles` tell
+    its values under the pointer.
 
     Every text in it is escaped, so the result may stand in HTML and XML as it is.
     """
-    drawn = samples(chart)
-    across = time_axis(drawn.times, 8.0, WIDE - 8.0, 22.0)
-    up = _value_axis(chart, drawn, _PLOT_BOTTOM, _PLOT_TOP)
+    drawn, across, up = plot(chart)
     scale = unit(chart.metric, max((abs(v) for v in (up.low, up.high)), default=1.0))
     where = f' x="{place[0]:.0f}" y="{place[1]:.0f}" width="{WIDE}" height="{HIGH}"' if place else ""
     return "".join(
@@ -128,7 +66,7 @@ def chart_svg(chart: Chart, tz: tzinfo, key: str, place: tuple[float, float] | N
             *_limit_line(chart, up),
             *_mark_lines(chart, across),
             _extreme_label(chart, drawn, across, up),
-            *_hovers(chart, drawn, across, up, tz),
+            *(_hovers(chart, tz) if titles else ()),
             "</svg>",
         ]
     )
@@ -139,19 +77,12 @@ def small_svg(chart: Chart, size: tuple[int, int], place: tuple[float, float] | 
     wide, high = size
     drawn = samples(chart)
     across = time_axis(drawn.times, 2.0, wide - 2.0, 5.0)
-    up = _value_axis(chart, drawn, high - 2.0, 3.0)
+    up = ordinate(chart, drawn, high - 2.0, 3.0)
     where = f' x="{place[0]:.0f}" y="{place[1]:.0f}" width="{wide}" height="{high}"' if place else ""
-    onset = next((across.place(at) for label, at in chart.marks if label == "onset"), None)
-    mark = f'<path class="c-onset" d="M{onset:.1f} 0V{high}"/>' if onset is not None else ""
+    begun = next((across.place(at) for label, at in chart.marks if label == "onset"), None)
+    mark = f'<path class="c-onset" d="M{begun:.1f} 0V{high}"/>' if begun is not None else ""
     head = f'<svg class="small" viewBox="0 0 {wide} {high}" preserveAspectRatio="none" aria-hidden="true"{where}>'
     return "".join([head, *_shapes(drawn, across, up), mark, "</svg>"])
-
-
-def _value_axis(chart: Chart, drawn: Samples, bottom: float, top: float) -> ValueAxis:
-    """Holds what was measured and is expected, and the band and the limit as far as they don't flatten these."""
-    band = [v for pair in zip(drawn.lower, drawn.upper, strict=True) for v in pair]
-    limit = [chart.limit] if chart.limit is not None else []
-    return value_axis([*drawn.values, *drawn.mean], [*band, *limit], bottom, top)
 
 
 def _limit_line(chart: Chart, up: ValueAxis) -> Iterable[str]:
@@ -177,14 +108,14 @@ def _time_labels(across: TimeAxis, tz: tzinfo) -> Iterable[str]:
         for at, word in time_ticks(stretch, max(1, round(5 * share)), tz):
             x = stretch.place(at)
             anchor = "start" if x < 30 else "end" if x > WIDE - 30 else "middle"
-            yield f'<path class="c-grid" d="M{x:.1f} {_PLOT_BOTTOM}v4"/>'
-            yield f'<text class="c-tick" x="{x:.1f}" y="{_PLOT_BOTTOM + 18}" text-anchor="{anchor}">{escape(word)}</text>'
+            yield f'<path class="c-grid" d="M{x:.1f} {PLOT_BOTTOM}v4"/>'
+            yield f'<text class="c-tick" x="{x:.1f}" y="{PLOT_BOTTOM + 18}" text-anchor="{anchor}">{escape(word)}</text>'
         if len(days) > 1:
             day = from_s(stretch.start).astimezone(tz)
-            yield f'<text class="c-tick" x="{stretch.left:.1f}" y="{_PLOT_BOTTOM + 29}">{day:%Y-%m-%d}</text>'
+            yield f'<text class="c-tick" x="{stretch.left:.1f}" y="{PLOT_BOTTOM + 29}">{day:%Y-%m-%d}</text>'
         if index:
             x = stretch.left - 11
-            yield f'<path class="c-break" d="M{x - 5:.1f} {_PLOT_BOTTOM + 5}l4 -10M{x + 1:.1f} {_PLOT_BOTTOM + 5}l4 -10"/>'
+            yield f'<path class="c-break" d="M{x - 5:.1f} {PLOT_BOTTOM + 5}l4 -10M{x + 1:.1f} {PLOT_BOTTOM + 5}l4 -10"/>'
 
 
 def _shapes(drawn: Samples, across: TimeAxis, up: ValueAxis) -> Iterable[str]:
@@ -238,17 +169,20 @@ def _polyline(run: Sequence[int], stretch: Stretch, drawn: Samples, up: ValueAxi
 
 
 def _mark_lines(chart: Chart, across: TimeAxis) -> Iterable[str]:
-    """Labelled moments in two rows above the plot, so that they do not cover each other."""
+    """Labelled moments in two rows above the plot, so that they do not cover each other; the last in the upper row, where a
+    label to its left crosses no line of the one before."""
     placed = [(label, x) for label, at in chart.marks if (x := across.place(at)) is not None]
     placed.sort(key=lambda mark: mark[1])
     taken: list[tuple[int, float, float]] = []  # (row, left, right) of each label
     for index, (label, x) in enumerate(placed):
         words = fit(clean(say(label), 80), 0.55 * WIDE, 12)
-        row, left, right = _room(taken, x, width(words) * _LETTER * 12, index % 2, last=index == len(placed) - 1)
+        row, left, right = _room(
+            taken, x, width(words) * _LETTER * 12, (len(placed) - 1 - index) % 2, last=index == len(placed) - 1
+        )
         taken.append((row, left, right))
         y, anchor, at = 14 + 16 * row, *(("start", left) if left > x else ("end", right))
         kind = "c-onset" if label == "onset" else "c-mark"
-        yield f'<path class="{kind}" d="M{x:.1f} {y - 9}V{_PLOT_BOTTOM}"/>'
+        yield f'<path class="{kind}" d="M{x:.1f} {y - 9}V{PLOT_BOTTOM}"/>'
         yield f'<text class="{kind}-label" x="{at:.1f}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
@@ -265,14 +199,14 @@ def _room(
 
 
 def _extreme_label(chart: Chart, drawn: Samples, across: TimeAxis, up: ValueAxis) -> str:
-    far = extreme(drawn, _onset(chart))
+    far = extreme(drawn, onset(chart))
     if far is None:
         return ""
     stretch = next(s for s in across.stretches if s.first <= far < s.last)
     x, y = stretch.place(drawn.times[far]), up.place(drawn.values[far])
     anchor = "end" if x > 0.8 * WIDE else "start" if x < 0.2 * WIDE else "middle"
     # Away from the band, unless the axis is in the way.
-    beyond = y + 18 if drawn.values[far] < drawn.lower[far] and y + 22 < _PLOT_BOTTOM else y - 9
+    beyond = y + 18 if drawn.values[far] < drawn.lower[far] and y + 22 < PLOT_BOTTOM else y - 9
     words = escape(quantity(drawn.values[far], chart.metric))
     return (
         f'<circle class="c-dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
@@ -280,33 +214,17 @@ def _extreme_label(chart: Chart, drawn: Samples, across: TimeAxis, up: ValueAxis
     )
 
 
-def _hovers(chart: Chart, drawn: Samples, across: TimeAxis, up: ValueAxis, tz: tzinfo) -> Iterable[str]:
+def _hovers(chart: Chart, tz: tzinfo) -> Iterable[str]:
     """Invisible columns whose titles tell time, value and band under the pointer; no script needed."""
-    every = math.ceil(len(drawn.times) / _MOST_HOVERS) or 1
-    for stretch in across.stretches:
-        shown = range(stretch.first, stretch.last, every)
-        column = max((stretch.right - stretch.left) / max(len(shown), 1), 4.0)
-        for i in shown:
-            words, value = _hover_words(chart, drawn, i)
-            if not words:
-                continue
-            x = stretch.place(drawn.times[i])
-            local = from_s(drawn.times[i]).astimezone(tz)
-            words = f"{local:%H:%M:%S} {zone(local)}: {words}"
-            yield (
-                f'<g class="c-hit"><rect x="{x - column / 2:.1f}" y="{_PLOT_TOP}" width="{column:.1f}" '
-                f'height="{_PLOT_BOTTOM - _PLOT_TOP}"/><circle cx="{x:.1f}" cy="{up.place(value):.1f}" r="3"/>'
-                f"<title>{escape(words)}</title></g>"
-            )
-
-
-def _hover_words(chart: Chart, drawn: Samples, i: int) -> tuple[str, float]:
-    """(what was measured and expected at a sample, where its dot stands); "" where nothing is known."""
-    measured, banded = math.isfinite(drawn.values[i]), math.isfinite(drawn.lower[i]) and math.isfinite(drawn.upper[i])
-    words = [quantity(drawn.values[i], chart.metric)] if measured else []
-    words += [say("expected {band}", band=between(drawn.lower[i], drawn.upper[i], chart.metric))] if banded else []
-    middle = drawn.mean[i] if math.isfinite(drawn.mean[i]) else (drawn.lower[i] + drawn.upper[i]) / 2
-    return ", ".join(words), drawn.values[i] if measured else middle
+    told = readings(chart, tz)
+    size = max((WIDE - 16) / max(len(told), 1), 4.0)
+    for one in told:
+        words = ": ".join(filter(None, (one.when, listed(one.words()))))
+        yield (
+            f'<g class="c-hit"><rect x="{one.x - size / 2:.1f}" y="{PLOT_TOP}" width="{size:.1f}" '
+            f'height="{PLOT_BOTTOM - PLOT_TOP}"/><circle cx="{one.x:.1f}" cy="{one.y:.1f}" r="3"/>'
+            f"<title>{escape(words)}</title></g>"
+        )
 
 
 def fit(text: str, room: float, size: float) -> str:

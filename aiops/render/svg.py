@@ -14,7 +14,8 @@ from aiops.render.clean import clean
 from aiops.render.headline import summary
 from aiops.render.language import ENGLISH, say, speaking
 from aiops.render.path import Hop, hops
-from aiops.render.picture import HIGH, WIDE, chart_svg, fit, small_svg
+from aiops.render.picture import chart_svg, fit, small_svg
+from aiops.render.samples import HIGH, WIDE
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', 'Noto Sans CJK SC', sans-serif"
 _MARGIN, _PER_ROW, _GAP, _CARD_HIGH = 32, 4, 100, 132

@@ -234,7 +234,7 @@ def _desk(request: Request) -> Desk:
 
 At = Annotated[Desk, Depends(_desk)]
 Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET)]
-Limit = Annotated[int, Query(ge=1, le=200)]
+Limit = Annotated[int, Query(ge=1, le=500)]
 From = Annotated[str, Query(alias="from", description="epoch ms or RFC 3339")]
 To = Annotated[str, Query(alias="to", description="epoch ms or RFC 3339")]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,10 +11,10 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Red
 
 from aiops.domain import JobState, Report
 from aiops.errors import ConfigError, NotFound, UsageError
-from aiops.render import html, markdown, png, svg
+from aiops.render import html, markdown, png, sheet, svg
 from aiops.render.language import say, speaking
 from aiops.schema import http, wire
-from aiops.service import pages, web
+from aiops.service import pages, sheets, web
 from aiops.service.access import COOKIE, SESSION_S
 from aiops.service.desk import PROBLEM, At, From, Limit, Offset, To, Wanted, window
 from aiops.service.pages import Reader
@@ -25,7 +25,7 @@ v1 = APIRouter(prefix="/v1", tags=["v1"])
 people = APIRouter(tags=["people"])
 
 
-@v1.get("/diagnoses", responses=PROBLEM)
+@v1.get("/diagnoses", response_model=http.Diagnoses, responses=PROBLEM | {200: {"content": {"text/csv": {}}}})
 def diagnoses(
     desk: At,
     offset: Offset = 0,
@@ -36,9 +36,14 @@ def diagnoses(
     fingerprint: str = "",
     start: From = "",
     end: To = "",
-) -> http.Diagnoses:
+    form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+) -> Response | http.Diagnoses:
     """Newest first; with filters, those of the newest 500 that fit. `from` and `to` are when it was asked for."""
-    return desk.page(offset, limit, Wanted(status, service, alertname, fingerprint, window(start, end)))
+    listed = desk.page(offset, limit, Wanted(status, service, alertname, fingerprint, window(start, end)))
+    if form == "json":
+        return listed
+    columns = tuple(http.Diagnosis.model_fields)
+    return sheets.answer("diagnoses", columns, ([getattr(one, c) for c in columns] for one in listed.diagnoses))
 
 
 @v1.get("/diagnoses/{diagnosis_id}", responses=PROBLEM)
@@ -60,7 +65,8 @@ def report(
     desk: At,
     zone: Annotated[str, Query(max_length=64, description="a time zone, as Asia/Shanghai")] = "",
 ) -> Response:
-    """A report as a page; `{id}.md`, `{id}.json`, `{id}.svg` and `{id}.png` are its other forms. `lang` says in which language."""
+    """A report as a page; `{id}.md`, `{id}.json`, `{id}.csv`, `{id}.svg` and `{id}.png` are its other forms. `lang` says in which
+    language."""
     report_id, dot, ending = name.partition(".")
     form = _FORMS.get(dot + ending)
     if form is None:
@@ -86,6 +92,10 @@ def _json(found: Report, zone: ZoneInfo, language: str) -> Response:  # noqa: AR
     return Response(wire.encode(wire.public_report(found)), media_type="application/json")
 
 
+def _csv(found: Report, zone: ZoneInfo, language: str) -> Response:  # noqa: ARG001 - its names never change
+    return sheets.download(f"report-{found.id}", sheet.of_report(found))
+
+
 def _svg(found: Report, zone: ZoneInfo, language: str) -> Response:
     policy = f"{svg.content_security_policy()}; frame-ancestors 'none'"
     picture = svg.svg(found, tz=zone, language=language)
@@ -103,6 +113,7 @@ _FORMS: dict[str, Callable[[Report, ZoneInfo, str], Response]] = {
     "": _html,
     ".md": _markdown,
     ".json": _json,
+    ".csv": _csv,
     ".svg": _svg,
     ".png": _png,
 }

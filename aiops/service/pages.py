@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from functools import cache
 from typing import Any
 
@@ -96,10 +96,11 @@ def listing(
     older: str | None = None,
     reader: Reader | None = None,
     wanted: Mapping[str, str] | None = None,
+    taken: str = "",
 ) -> str:
-    """A page with one row a diagnosis. `older` is where the next page is; `wanted` what the list is filtered by."""
-    shown = list(rows)
-    return page("list", reader, title=title, rows=shown, note=note, older=older, wanted=wanted, now=datetime.now(UTC))
+    """A page with one row a diagnosis. `older` is where the next page is, `taken` where all is as a file; `wanted` what the list
+    is filtered by."""
+    return page("list", reader, title=title, rows=list(rows), note=note, older=older, wanted=wanted, taken=taken)
 
 
 def login(wanted: str, note: str = "", reader: Reader | None = None) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
@@ -16,29 +15,25 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import Markup, escape
 
-from aiops.domain import Intent, JobState, TimeRange, series_key
-from aiops.errors import AiopsError, NotFound, SourceError, SourceRefused, StoreError, UsageError
+from aiops.domain import Intent, JobState
+from aiops.errors import AiopsError, NotFound, StoreError, UsageError
 from aiops.render import language
 from aiops.render.shell import command
 from aiops.schema import agenda as agenda_schema
 from aiops.schema import task as task_schema
-from aiops.service import asking, graphview, pages
+from aiops.service import asking, graphview, pages, scores, sheets
 from aiops.service.access import LOCAL
 from aiops.service.desk import PROBLEM, At, Desk, From, Offset, To, Wanted, window
 from aiops.service.events import OPEN
 from aiops.service.pages import Reader
 
 PAGE = 50
+TAKEN = 500  # diagnoses in a file
 SESSION = "web"  # of questions asked here, so that the next may be a follow-up
 YEAR_S = 365 * 86_400
-MOST_SCORES = 50
-SCORES = f"topk({MOST_SCORES}, aiops_anomaly_score)"
-SCORE_STEP = timedelta(seconds=15)
-SCORE_TIMEOUT_S = 5.0
 REPAIRS = 40  # newest reports among which proposals are looked for
 ENTRIES = 100  # of the audit log on a page
 LOOKED = 2000  # entries that sessions are found in
-SERVICE_LABELS = ("service", "app", "job")
 
 router = APIRouter(tags=["people"], default_response_class=HTMLResponse)
 
@@ -88,13 +83,11 @@ def front(
     state = JobState(status) if status in set(JobState) else None
     listed = desk.page(offset, PAGE, Wanted(state, service, alertname, "", window(start, end)))
     wanted = {"status": state or "", "service": service, "alertname": alertname}
-    older = None
-    if listed.next is not None:
-        kept = {k: v for k, v in (*wanted.items(), ("from", start), ("to", end)) if v}
-        older = f"/?{urlencode({**kept, 'offset': listed.next})}"
-    return answer(
-        pages.listing("Diagnoses", listed.diagnoses, older=older, reader=reader(request, desk), wanted=wanted)
-    )
+    kept = {k: v for k, v in (*wanted.items(), ("from", start), ("to", end)) if v}
+    older = f"/?{urlencode({**kept, 'offset': listed.next})}" if listed.next is not None else None
+    taken = f"/v1/diagnoses?{urlencode({**kept, 'format': 'csv', 'limit': TAKEN})}"
+    who = reader(request, desk)
+    return answer(pages.listing("Diagnoses", listed.diagnoses, older=older, reader=who, wanted=wanted, taken=taken))
 
 
 @router.get("/diagnoses/{diagnosis_id}", responses=PROBLEM)
@@ -184,35 +177,15 @@ def verbatim(text: str) -> Markup:
 
 
 @router.get("/anomalies", responses=PROBLEM)
-def anomalies(request: Request, desk: At) -> Response:
+def anomalies(
+    request: Request, desk: At, form: Annotated[Literal["html", "csv"], Query(alias="format")] = "html"
+) -> Response:
     """The highest scores of `aiops watch`, as Prometheus has scraped them."""
-    now = datetime.fromtimestamp(time.time() // 15 * 15, UTC)
-    rows: list[tuple[float, str, str]] = []
-    note = ""
-    try:
-        rows = _scores(desk, now)
-    except SourceRefused:
-        note = "this source answers no such question; a Prometheus that scrapes the watch does"
-    except SourceError as error:
-        note = str(error)
-    return answer(pages.page("anomalies", reader(request, desk), rows=rows, note=note, at=now))
-
-
-def _scores(desk: Desk, now: datetime) -> list[tuple[float, str, str]]:
-    """(score, series, its service or ""), highest first, at the latest step that has any."""
-    read = desk.ops.sources.metrics.samples(
-        SCORES, TimeRange(now - 4 * SCORE_STEP, now + SCORE_STEP), SCORE_TIMEOUT_S, SCORE_STEP
-    )
-    if not len(read.times):
-        return []
-    newest = int(read.times.max())
-    rows = []
-    for k, labels in enumerate(read.labels):
-        last = int(read.starts[k + 1]) - 1
-        if last >= read.starts[k] and read.times[last] == newest:
-            service = next((labels[name] for name in SERVICE_LABELS if labels.get(name)), "")
-            rows.append((float(read.values[last]), series_key({**labels, "__name__": ""}), service))
-    return sorted(rows, key=lambda row: (-row[0], row[1]))[:MOST_SCORES]
+    found = scores.standing(desk.ops.sources.metrics, datetime.now(UTC))
+    if form == "csv":
+        rows = ((row.score, row.series, row.service, found.at) for row in found.rows)
+        return sheets.answer("anomalies", ("score", "series", "service", "at"), rows)
+    return answer(pages.page("anomalies", reader(request, desk), now=found, most=scores.MOST))
 
 
 # ---------------------------------------------------------------- the graph

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import time
@@ -24,6 +26,7 @@ import aiops
 from aiops import recording
 from aiops.domain import Report
 from aiops.render import html, markdown, svg
+from aiops.service import pages
 
 from render import sample
 from render.hostile import HOSTILE
@@ -34,12 +37,13 @@ def names(text: str) -> set[str]:
     return set(text.split())
 
 
-# What our pages are made of. Not among them: img, iframe, object, embed, base; in a report no script, link or form either.
+# What our pages are made of. Not among them: img, iframe, object, embed, base; in a report no link or form either, and of
+# scripts the one that is ours.
 OURS = names(
     """html head meta title style body main header section h1 h2 h3 p span strong b a ol ul li dl dt dd div br wbr svg rect desc
-    path text circle g figure figcaption pre code details summary table thead tbody tr th td time"""
+    path text circle g figure figcaption pre code details summary table thead tbody tr th td time script"""
 )
-OF_THE_UI = OURS | names("script link nav form label input select option button textarea datalist noscript progress")
+OF_THE_UI = OURS | names("link nav form label input select option button textarea datalist noscript progress")
 OF_MARKDOWN = names("html head body meta h2 h3 p strong ol ul li code table thead tbody tr th td a em")
 OF_A_PICTURE = names("svg title style rect text path g circle desc")
 FORMULA = re.compile(r"^[=@]|^[-+](?![\d.,]|\s|$)")
@@ -54,6 +58,8 @@ def elements(seen: Watched) -> set[str]:
 def harmless(seen: Watched, allowed: set[str]) -> None:
     assert seen.dialogs == []
     assert elements(seen) - allowed == set()
+    scripts: list[str] = seen.page.evaluate("[...document.scripts].map(e => e.src + e.textContent)")
+    assert set(scripts) <= {html.script(), pages.script()}
     handlers = "[...document.querySelectorAll('*')].flatMap(e => [...e.attributes]).map(a => a.name).filter(n => /^on/.test(n))"
     assert seen.page.evaluate(handlers) == []
     links: list[str] = seen.page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.protocol)")
@@ -163,7 +169,17 @@ def test_a_hostile_alert_renders_harmless_wherever_it_is_shown(
     base, path = str(site.base_url).rstrip("/"), f"/reports/{told['id']}"
     asked = "/ask?text=" + "".join(f"%{byte:02x}" for byte in HOSTILE["html"].encode())
     with watched(chromium) as seen:
-        for page in ("/", path, f"{path}?lang=zh", f"{path}.svg", "/repairs", "/sessions", "/audit", asked):
+        for page in (
+            "/",
+            path,
+            f"{path}?lang=zh",
+            f"{path}.svg",
+            "/repairs",
+            "/sessions",
+            "/audit",
+            asked,
+            "/graph?service=%3Cb%3E",
+        ):
             seen.page.goto(f"{base}{page}")
             harmless(seen, OF_THE_UI)
         assert {url for url in seen.asked if not url.startswith((base, "data:"))} == set()
@@ -174,3 +190,7 @@ def test_a_hostile_alert_renders_harmless_wherever_it_is_shown(
     assert json.loads(report.content)["schema"] == "aiops-report/1"
     assert not set(report.content) & set(range(0x20)) - {0x0A}
     assert "\x1b" not in site.get(f"{path}.md").text
+    for table in ("/v1/diagnoses?format=csv", f"{path}.csv"):
+        read = list(csv.reader(io.StringIO(site.get(table).content.decode("utf-8-sig"), newline="")))
+        assert len(read) > 1
+        assert [cell for row in read for cell in row if FORMULA.search(cell) or set(cell) & set("\x1b\u202e\r\t")] == []

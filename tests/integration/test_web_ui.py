@@ -6,6 +6,7 @@ What was seen is kept in `.cache/pictures/web-*.png`.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -52,6 +53,18 @@ def ops(tmp_path_factory: pytest.TempPathFactory, demo_case: Path) -> Iterator[O
 def site(ops: Ops) -> Iterator[str]:
     with serving(ops) as client:
         yield str(client.base_url).rstrip("/")
+
+
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory, demo_case: Path) -> Iterator[str]:
+    """Where a diagnosis is that nobody begins."""
+    home = str(tmp_path_factory.mktemp("waiting"))
+    with (
+        aiops.connect(f"case:{demo_case}", home=home, flags={"model.url": ""}) as opened,
+        serving(opened, terms=None) as client,
+    ):
+        started = client.post("/v1/ask", json={"text": ASKED}).json()["diagnosis"]
+        yield f"{str(client.base_url).rstrip('/')}/diagnoses/{started['id']}"
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +117,6 @@ def test_from_the_question_by_the_task_to_the_report(chromium: Browser, site: st
         picture(page, "ask")
         task.fill(task.input_value().replace("ts-basic-service", "ts-order-service"))
         page.get_by_role("button", name="Run it").click()
-        expect(page.locator("h1")).to_contain_text("ts-order-service")
-        picture(page, "diagnosis-under-way")
         page.wait_for_url("**/reports/*", timeout=SOON_MS)
         expect(page.locator(".facts-row")).to_contain_text("ts-order-service")
         assert seen.errors == []
@@ -164,13 +175,17 @@ def test_a_link_opened_before_signing_in_leads_there_after_it(
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_page_can_be_used_by_everybody(chromium: Browser, site: str, report: str, look: str) -> None:
+def test_every_page_can_be_used_by_everybody(
+    chromium: Browser, site: str, report: str, waiting: str, look: str
+) -> None:
     """No grave barrier, nothing wider than the window, nothing that the policy forbids."""
     places = [(path.strip("/") or "list", f"{site}{path}") for path, _, _ in PLACES]
     places += [
         ("report", report),
         ("graph-of", f"{site}/graph?service=ts-basic-service&hops=2"),
         ("login", f"{site}/login"),
+        ("diagnosis-under-way", waiting),
+        ("not-found", f"{site}/reports/none"),
     ]
     found: list[str] = []
     with watched(chromium, **LOOKS[look]) as seen:
@@ -181,7 +196,7 @@ def test_every_page_can_be_used_by_everybody(chromium: Browser, site: str, repor
             if seen.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 found.append(f"{name}: wider than the window")
         assert found == []
-        assert seen.errors == []
+        assert [told for told in seen.errors if "404" not in told] == []  # one page is of what is not there
 
 
 def test_the_keyboard_reaches_everything_in_order(chromium: Browser, site: str) -> None:
@@ -196,6 +211,31 @@ def test_the_keyboard_reaches_everything_in_order(chromium: Browser, site: str) 
         assert reached[0] == "Skip to the content"
         order = [words for words in reached if words in {"Diagnoses", "Ask", "Graph", "text", "Show the task"}]
         assert order == ["Diagnoses", "Ask", "Graph", "text", "Show the task"]
+
+
+def test_a_chart_is_read_with_the_pointer_and_with_the_keys(chromium: Browser, report: str) -> None:
+    """And without either from the table below it."""
+    with watched(chromium, viewport=DESK) as seen:
+        page = seen.page
+        page.goto(report)
+        figure = page.locator("figure").first
+        chart, told = figure.locator("svg.chart"), figure.locator(".readout")
+        expect(told).to_be_hidden()
+        chart.hover()
+        expect(told).to_be_visible()
+        expect(told).to_have_text(re.compile(r"^\d\d:\d\d:\d\d UTC .+Expected range: "))
+        picture(page, "report-pointed-at")
+        chart.press("End")
+        rows = figure.locator("tbody tr")
+        assert rows.last.locator("th").text_content() in (told.text_content() or "")
+        chart.press("ArrowLeft")
+        assert rows.nth(-2).locator("td").first.text_content() in (told.text_content() or "")
+        chart.press("Escape")
+        expect(told).to_be_hidden()
+        figure.locator("summary").click()
+        expect(rows.first).to_be_visible()
+        assert barriers(page) == []
+        assert seen.errors == []
 
 
 def test_a_report_is_small_and_asks_for_nothing_more(chromium: Browser, report: str) -> None:

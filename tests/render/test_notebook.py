@@ -33,7 +33,7 @@ def test_a_report_shows_itself_as_its_page(demo_case: Path) -> None:
     ((tag, attributes),) = Frames(shown).found
     assert tag == "iframe"
     assert attributes["srcdoc"] == html.html(report)
-    assert attributes["sandbox"] == "allow-popups"
+    assert attributes["sandbox"] == "allow-scripts allow-popups"  # not allow-same-origin, with which it could leave
 
 
 def test_a_hostile_report_stays_in_its_frame(found: Report) -> None:

@@ -9,7 +9,8 @@ from datetime import UTC
 import pytest
 
 from aiops.domain import Chart
-from aiops.render.picture import WIDE, chart_svg
+from aiops.render.picture import chart_svg
+from aiops.render.samples import WIDE
 
 _LABEL = re.compile(r'<text class="c-\w+-label" x="([\d.]+)" y="(\d+)" text-anchor="(\w+)">([^<]*)</text>')
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops.domain import Chart
-from aiops.render.picture import chart_svg, describe, extreme, samples, small_svg
+from aiops.render.picture import chart_svg, describe, small_svg
+from aiops.render.samples import extreme, samples
 from aiops.render.scale import time_axis, time_ticks, value_axis
 
 from render import sample

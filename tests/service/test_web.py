@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import time
 from datetime import UTC, datetime
@@ -130,6 +132,25 @@ def test_a_report_has_each_form_in_each_language_and_zone(client: httpx.Client) 
         assert drawn.content.startswith(b"\x89PNG")
     else:  # a machine without fonts says which to install
         assert "fonts-dejavu-core" in drawn.json()["detail"]
+
+
+def test_lists_and_reports_can_be_taken_away_as_tables(client: httpx.Client, ops: Ops) -> None:
+    report = ops.diagnose().id
+    taken = re.search(r'href="(/v1/diagnoses[^"]*)"', client.get("/?service=ts-basic-service&status=").text)
+    assert taken is None  # nothing to take
+    link = re.search(r'href="(/v1/diagnoses[^"]*)"', client.get("/").text)
+    assert link
+    listed = client.get(unescape(link[1]))
+    assert listed.headers["content-type"] == "text/csv; charset=utf-8"
+    assert listed.headers["content-disposition"] == 'attachment; filename="aiops-diagnoses.csv"'
+    (row,) = csv.DictReader(io.StringIO(listed.content.decode("utf-8-sig"), newline=""))
+    shown = client.get("/v1/diagnoses").json()["diagnoses"][0]
+    assert row == {name: "" if value is None else str(value) for name, value in shown.items()} | {
+        "created": row["created"]
+    }
+    anomalies = list(csv.reader(io.StringIO(client.get(f"/reports/{report}.csv").content.decode("utf-8-sig"))))
+    assert len(anomalies) == 1 + len(ops.report(report).anomalies)
+    assert f"/reports/{report}.csv" in client.get(f"/reports/{report}").text
 
 
 def test_a_diagnosis_that_nobody_knows_is_not_found(shared: httpx.Client) -> None:

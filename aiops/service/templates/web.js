@@ -29,6 +29,12 @@ for (const shown of [...document.querySelectorAll("[data-follow]")].slice(0, 3))
     else location.reload();
   });
 }
+// A picture that is wider than the window begins with what was asked about.
+for (const own of document.querySelectorAll(".scroll .g-self")) {
+  const { x, width } = own.getBBox();
+  const around = own.closest(".scroll");
+  around.scrollLeft = x + width / 2 - around.clientWidth / 2;
+}
 // What is true only now is read again twice a minute, while somebody looks.
 const live = document.querySelector("[data-live]");
 if (live)
