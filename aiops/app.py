@@ -55,7 +55,6 @@ from aiops.settings import Settings
 
 if TYPE_CHECKING:
     from aiops.adapters.alertmanager import Alertmanager, Hook
-    from aiops.adapters.alertmanager import Alertmanager, Hook
     from aiops.adapters.chat.apps import AppsFile
     from aiops.adapters.ed25519 import Checker, Signer
     from aiops.adapters.http import Access
@@ -94,7 +93,7 @@ def build(config: Settings, *, keep: bool = True) -> Ops:
         sources = _sources(config, closers, keep=keep)
         queue = _opened(_open("queue", QUEUES, _local(config, "stores.queue", "queue.db", keep=keep), config), closers)
         store = _opened(_open("store", STORES, _local(config, "stores.store", "store.db", keep=keep), config), closers)
-        chats = tuple([_opened(_open("chat", CHATS, url, config), closers) for url in config.text("chat.url").split()])
+        chats = _chats(config, closers)
         model_url = config.text("model.url")
         model = _opened(_open("model", MODELS, model_url, config), closers) if model_url else None
         silences_url = config.text("sources.silences")
@@ -259,12 +258,20 @@ def language_models(config: Settings) -> Iterator[dict[str, LanguageModel]]:
         yield opened
 
 
-def replies(config: Settings, setting: str) -> Replies:
-    """Answers to the commands of the chat platform whose address `setting` holds. Raises ConfigError."""
-    from aiops.adapters.http import Access
-    from aiops.adapters.replies import WebReplies
+def slack(config: Settings) -> Replies:
+    """Answers to what people write in Slack. Raises ConfigError."""
+    from aiops.adapters.chat.slack import SlackReplies
 
-    return WebReplies(Access.to(config.text(setting), "", f"chat platform ({setting})"))
+    held = config.text("chat.slack_bot_file")
+    return SlackReplies(_platform("chat.slack_url", config), _slack_api(config) if held else None)
+
+
+def mattermost(config: Settings) -> Replies:
+    """Answers to what people write in Mattermost. Raises ConfigError."""
+    from aiops.adapters.chat.mattermost import MattermostReplies
+
+    api = _mattermost_api(config) if config.text("chat.mattermost_bot_file") else None
+    return MattermostReplies(_platform("chat.mattermost_url", config), api, _actions(config))
 
 
 def chat_app(config: Settings, platform: str, name: str) -> ChatApp:
@@ -781,6 +788,70 @@ def _sqlite_store(url: str, config: Settings) -> Store:  # noqa: ARG001 - as abo
     return StoreDB(_place(url))
 
 
+def _chats(config: Settings, closers: list[Callable[[], None]]) -> tuple[Chat, ...]:
+    """Those that chat.url names, each once."""
+    chats = [_opened(_open("chat", CHATS, url, config), closers) for url in config.text("chat.url").split()]
+    names = [chat.name for chat in chats]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"chat.url names {', '.join(sorted(twice))} twice")
+    return tuple(chats)
+
+
+def _platform(setting: str, config: Settings, token: str = "") -> Access:
+    from aiops.adapters.http import Access
+
+    return Access.to(config.text(setting), "", f"chat platform ({setting})", token=token)
+
+
+def _slack_api(config: Settings) -> Access:
+    return _platform("chat.slack_api", config, _needed("chat.slack_bot_file", config))
+
+
+def _mattermost_api(config: Settings) -> Access:
+    return _platform("chat.mattermost_url", config, _needed("chat.mattermost_bot_file", config))
+
+
+def _needed(setting: str, config: Settings) -> str:
+    held = config.secret(setting)
+    if not held:
+        raise ConfigError(f"{setting} must name a file with the secret that chat.url needs")
+    return held
+
+
+def _actions(config: Settings) -> str:
+    """Where Mattermost sends what was pressed; "" where nobody has said how we are reached."""
+    base = config.text("service.external_url").rstrip("/")
+    return f"{base}/v1/chat/mattermost" if base else ""
+
+
+def _channel(url: str) -> str:
+    channel = url.partition(":")[2]
+    if not re.fullmatch(r"[A-Za-z0-9]+", channel):
+        raise ConfigError(f"chat.url: {url} names no channel; write its id, as in slack:C0123456789")
+    return channel
+
+
+def _slack(url: str, config: Settings) -> Chat:
+    from aiops.adapters.chat.slack import SlackChat
+
+    # Without the signing secret nothing that is pressed could be believed.
+    return SlackChat(_slack_api(config), _channel(url), pressable=bool(config.text("chat.slack_secret_file")))
+
+
+def _mattermost(url: str, config: Settings) -> Chat:
+    from aiops.adapters.chat.mattermost import MattermostChat
+
+    return MattermostChat(_mattermost_api(config), _channel(url), _actions(config))
+
+
+def _webhook(url: str, config: Settings) -> Chat:
+    from aiops.adapters.chat import webhook
+    from aiops.adapters.http import Access
+
+    key = webhook.secret(_needed("chat.webhook_secret_file", config), "chat.webhook_secret_file")
+    return webhook.WebhookChat(Access.to(url, "webhook", "webhook (chat.url)"), key)
+
+
 def _console(url: str, config: Settings) -> Chat:  # noqa: ARG001 - as above
     from aiops.adapters.chat.console import ConsoleChat
 
@@ -849,7 +920,16 @@ CHANGES: Table[ChangeSource] = {"sqlite": _sqlite_changes}
 GRAPHS: Table[GraphStore] = {"sqlite": _sqlite_graph, "neo4j": _neo4j, "neo4j+s": _neo4j}
 QUEUES: Table[JobQueue] = {"sqlite": _sqlite_queue, "redis": _redis, "rediss": _redis}
 STORES: Table[Store] = {"sqlite": _sqlite_store}
-CHATS: Table[Chat] = {"console": _console, "dingtalk": _room, "feishu": _room, "wecom": _room}
+CHATS: Table[Chat] = {
+    "console": _console,
+    "slack": _slack,
+    "mattermost": _mattermost,
+    "dingtalk": _room,
+    "feishu": _room,
+    "wecom": _room,
+    "webhook+http": _webhook,
+    "webhook+https": _webhook,
+}
 MODELS: Table[LanguageModel] = {
     "llamacpp": _llamacpp,
     "openai+http": _openai,

@@ -582,8 +582,14 @@ class ChatApp(Protocol):
 class Replies(Protocol):
     """Answers to what came in from a chat platform. Raises SourceError."""
 
-    def post(self, address: str, message: Mapping[str, object], timeout: float) -> None:
+    def shown(self, message: Message, public: bool) -> Mapping[str, object]:
+        """As the platform takes it in the answer to its own request; `public`: for all in the channel, not for who asked alone."""
+
+    def post(self, address: str, message: Message, public: bool, timeout: float) -> None:
         """To the address that the platform gave. SourceRefused, and nothing sent, for one that is not the platform's own."""
+
+    def channel(self, channel: str) -> Chat | None:
+        """The channel of that id, to answer in; None where we have no bot there."""
 
 
 class Executor(Protocol):

@@ -100,8 +100,14 @@ TABLE = (
         "chat",
         "url",
         "console:",
-        "where aiops serve posts each verdict: console: (its standard error); empty = nowhere",
+        "where aiops serve tells of episodes, parted by blanks: console:, slack:CHANNEL, ... (docs/chat.md); empty = nowhere",
     ),
+    Setting("chat", "language", "en", "in which chats are told of episodes: en or zh"),
+    Setting("chat", "people_file", "", "who may decide over repairs in chats: lines ROLE NAME PLATFORM:USER"),
+    Setting("chat", "slack_bot_file", "", "file with the bot token of a Slack app, which posts to slack:CHANNEL"),
+    Setting("chat", "slack_api", "https://slack.com/api", "where Slack's Web API is"),
+    Setting("chat", "mattermost_bot_file", "", "file with the token of a bot, which posts to mattermost:CHANNEL"),
+    Setting("chat", "webhook_secret_file", "", "file with the secret by which events to webhook+https: are signed"),
     Setting(
         "chat",
         "slack_secret_file",
@@ -139,7 +145,9 @@ TABLE = (
     Setting("service", "attempts", 5, "workers that may die over a job before it is given up"),
     Setting("grafana", "url", "", "http(s)://HOST[:PORT], where onsets and verdicts are annotated; empty = nowhere"),
     Setting("grafana", "token_file", "", "file with the token of a service account of Grafana that may annotate"),
-    Setting("grafana", "ca_file", "", "certificates of the authorities to trust instead of the usual ones, for Grafana"),
+    Setting(
+        "grafana", "ca_file", "", "certificates of the authorities to trust instead of the usual ones, for Grafana"
+    ),
     Setting(
         "worker", "labels", "", "what a worker has, for example env:prod region:eu; jobs that need more are not its"
     ),
@@ -204,6 +212,7 @@ TABLE = (
     Setting("folders", "prompts", "", "instead of the prompts that ship"),
 )
 CHOICES = {
+    "chat.language": ("en", "zh"),
     "repairs.mode": ("off", "suggest", "approve", "auto"),
     "log.form": ("auto", "text", "json"),
     "log.level": ("debug", "info", "warning", "error"),

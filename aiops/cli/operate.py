@@ -16,7 +16,7 @@ import click
 from aiops.cli import common
 
 if TYPE_CHECKING:
-    from aiops.service.chat.commands import Platforms
+    from aiops.service.chat.platforms import Platforms
     from aiops.service.worker import Terms
     from aiops.settings import Settings
 
@@ -64,6 +64,7 @@ def serve(listen: str | None, external_url: str | None, home: str | None) -> int
             signature=Signature(secret.encode(), stamped) if secret else None,
             terms=terms if settings.truth("service.worker") else None,
             platforms=_platforms(settings),
+            marks=app.grafana(settings),
         )
         try:
             serving.run(sockets=[opened])
@@ -74,13 +75,7 @@ def serve(listen: str | None, external_url: str | None, home: str | None) -> int
 
 def _platforms(settings: Settings) -> Platforms:
     """The chat platforms that are set up."""
-    from aiops import app
     from aiops.service.chat import setup
-    from aiops.service.chat.commands import Platform, Platforms
-
-    def known(secret: str, address: str) -> Platform | None:
-        held = settings.secret(secret)
-        return Platform(held.encode(), app.replies(settings, address)) if held else None
 
     return setup.platforms(settings)
 
@@ -248,6 +243,7 @@ def check(home: str | None) -> int:
     if not settings.text("sources.metrics"):
         common.note("sources.metrics is not set: nothing can be diagnosed but recorded incidents")
     app.build(settings).close()
+    app.grafana(settings)
     common.put(f"{settings.home}: settings and rules are in order", None)
     return 0
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import anyio
 import anyio.to_thread
@@ -20,12 +21,17 @@ from starlette.routing import Route
 from aiops import __version__
 from aiops.errors import AiopsError, SourceError
 from aiops.ops import Ops
+from aiops.ports import Annotations
 from aiops.schema import alertmanager, grafana
-from aiops.service import asking, events, failures, hooks, logs, looking, operation, remediations, web, worker
+from aiops.service import approving, asking, events, failures, hooks, logs, looking, operation, remediations, web, worker
 from aiops.service.access import Access, Principal
-from aiops.service.chat import apps, commands, dingtalk, feishu, wechat, wecom
-from aiops.service.chat.commands import Platforms
+from aiops.service.annotating import Annotator
+from aiops.service.chat import apps, dingtalk, feishu, mattermost, slack, wechat, wecom
+from aiops.service.chat.platforms import Platforms
+from aiops.service.chat.pressing import Pressing
 from aiops.service.chat.signatures import Distrusted
+from aiops.service.chat.telling import Tellers
+from aiops.service.chat.wording import Manner
 from aiops.service.collect import Collector
 from aiops.service.desk import Desk
 from aiops.service.folder import Folder
@@ -47,15 +53,24 @@ ROUTERS = (
     looking.v1,
     looking.people,
     web.router,
+    approving.router,
     remediations.router,
     operation.router,
-    commands.router,
+    slack.router,
+    mattermost.router,
     wecom.router,
     wechat.router,
     feishu.router,
     dingtalk.router,
 )
 PARSERS = 2  # large bodies parsed at once
+
+
+class Part(Protocol):
+    """What runs while requests are served."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
 
 
 def create(
@@ -67,45 +82,46 @@ def create(
     signature: Signature | None = None,
     terms: Terms | None = Terms(),  # noqa: B008 - it is frozen
     platforms: Platforms | None = None,
+    marks: Annotations | None = None,
 ) -> FastAPI:
     """The application around `ops`, which the caller closes after it has stopped.
 
     access: who may come in; None trusts everybody. signature: how Grafana signs, if it does. terms: of the worker
-    in here; None leaves all diagnoses to workers elsewhere. platforms: of chat, whose commands are answered."""
+    in here; None leaves all diagnoses to workers elsewhere. platforms: of chat, whose commands are answered. marks: where
+    onsets and verdicts are annotated, if anywhere."""
     registry, access = Registry(), access or Access(None)
 
-    inside = worker.embedded(ops, registry, external_url, terms) if terms else None
+    known = platforms or Platforms()
+    pressing = Pressing(ops.store, known.people, known.language)
+    manner = Manner(known.language, ZoneInfo(ops.timezone), external_url)
+    tellers = Tellers(ops, registry, manner, pressing.close)
+    inside = worker.embedded(ops, registry, terms, tellers.wake) if terms else None
     folder = Folder(ops, registry, inside.wake if inside else lambda: None)
-    intake, collector = Intake(folder.accept), Collector(ops, registry, external_url)
+    intake, collector = Intake(folder.accept), Collector(ops, registry, tellers.wake)
     purger = Purger(ops, registry)
+    annotator = Annotator(ops, registry, marks, external_url)
     repairing = Repairing(ops, registry)
     desk = Desk(ops, registry, inside, intake, folder, access, repairing, external_url)
     agents = Door(desk)
-    known = platforms or Platforms()
+
+    first: tuple[Part, ...] = (*known.apps.senders(), intake, folder)
+    last: tuple[Part, ...] = (collector, repairing, purger, annotator, tellers)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        intake.start()
-        folder.start()
-        collector.start()
-        purger.start()
-        repairing.start()
-        for senders in known.apps.senders():
-            senders.start()
+        for part in (*first, *last):
+            part.start()
         if inside:
             inside.start()
         with logs.Counted(registry):
             yield
         await agents.stop()
-        for senders in known.apps.senders():
-            senders.stop()
-        await anyio.to_thread.run_sync(intake.stop)
-        await anyio.to_thread.run_sync(folder.stop)
+        for part in first:
+            await anyio.to_thread.run_sync(part.stop)
         if inside:
             await anyio.to_thread.run_sync(inside.stop, DRAIN_S)
-        await anyio.to_thread.run_sync(collector.stop)
-        await anyio.to_thread.run_sync(repairing.stop)
-        await anyio.to_thread.run_sync(purger.stop)
+        for part in last:
+            await anyio.to_thread.run_sync(part.stop)
 
     app = FastAPI(
         title="aiops",
@@ -119,6 +135,7 @@ def create(
     app.state.desk = desk
     app.state.signature = signature
     app.state.platforms = known
+    app.state.pressing = pressing
     app.state.parsing = anyio.CapacityLimiter(PARSERS)
     for router in ROUTERS:
         app.include_router(router)

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from aiops.domain import Job, JobState, Report, Result
 from aiops.errors import AiopsError, StoreError
 from aiops.ops import Ops
 from aiops.schema import wire
 from aiops.service.metrics import Registry
-from aiops.service.worker import BROKEN, IDLE_S, PAUSE_S, count, state_of, tell
+from aiops.service.worker import BROKEN, IDLE_S, PAUSE_S, count, state_of
 from aiops.telemetry import diagnosis
 
 log = logging.getLogger(__name__)
 
 
 class Collector:
-    """A thread between `start` and `stop`."""
+    """A thread between `start` and `stop`; `stored` is called after each report."""
 
-    def __init__(self, ops: Ops, registry: Registry, external_url: str = "") -> None:
-        self._ops, self._registry, self._external_url = ops, registry, external_url
+    def __init__(self, ops: Ops, registry: Registry, stored: Callable[[], None]) -> None:
+        self._ops, self._registry, self._stored_one = ops, registry, stored
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
 
@@ -60,7 +61,7 @@ class Collector:
             count(self._registry, state, made.seconds if made else None, made.stages if made else {})
             log.info("diagnosis %s: %s %s", job.id, state, message)
             if report:
-                tell(self._ops.chats, self._external_url, report)
+                self._stored_one()
 
     def _stored(self, job: Job, data: bytes) -> tuple[JobState, str, Report | None, Result | None]:
         made = None

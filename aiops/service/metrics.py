@@ -20,6 +20,7 @@ COUNTERS = {
     "aiops_notifications_refused_total": "Notifications that were not taken, by status code.",
     "aiops_leases_expired_total": "Jobs whose worker went silent.",
     "aiops_results_total": "Results of workers elsewhere that were stored, by status.",
+    "aiops_chat_messages_total": "Tries to tell a chat of an episode, by platform and outcome: told, put_off, given_up.",
     "aiops_log_messages_total": "Messages logged, by level.",
     "aiops_purged_total": "What retention has taken away, by kind.",
     "aiops_repairs_ended_total": "Repairs that ended in this process, or were found cut off, by state.",

@@ -11,9 +11,10 @@ from starlette.types import ASGIApp
 
 from aiops.errors import ConfigError
 from aiops.ops import Ops
+from aiops.ports import Annotations
 from aiops.service import api
 from aiops.service.access import Access
-from aiops.service.chat.commands import Platforms
+from aiops.service.chat.platforms import Platforms
 from aiops.service.guard import LOOPBACK
 from aiops.service.hooks import Signature
 from aiops.service.protocol import Patient
@@ -64,6 +65,7 @@ def server(
     signature: Signature | None = None,
     terms: Terms | None = Terms(),  # noqa: B008 - it is frozen
     platforms: Platforms | None = None,
+    marks: Annotations | None = None,
 ) -> uvicorn.Server:
     """A server; its `run(sockets=[...])` serves until a signal, or until its `should_exit` is set from another thread.
 
@@ -77,6 +79,7 @@ def server(
         signature=signature,
         terms=terms,
         platforms=platforms,
+        marks=marks,
     )
     return of(app, ready)
 

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from aiops.domain import Actor, Job, JobState, Presence, Report, Result, Verdict
-from aiops.errors import AiopsError, SourceError, SourceUnreachable, StoreError
+from aiops.domain import Actor, Job, JobState, Presence, Result, Verdict
+from aiops.errors import AiopsError, SourceUnreachable, StoreError
 from aiops.flows.work import Hand
 from aiops.kernels import compiled
 from aiops.ops import Ops
-from aiops.ports import Chat, JobQueue, Message
+from aiops.ports import JobQueue
 from aiops.schema import wire
 from aiops.service.metrics import Labelled, Registry, gauge
 from aiops.telemetry import Watcher, diagnosis, took
@@ -34,7 +34,6 @@ IDLE_S = 0.5  # how long a job put by another process may wait; `wake` ends the 
 PAUSE_S = 1.0  # after the queue could not be read
 AGAIN_S = 5.0  # after no source could be read; something new in the queue ends it
 PATIENCE_S = 600.0  # how long alerts then wait for one to be back
-POST_S = 10.0
 BROKEN = "internal error; the log of the server has the details"
 
 
@@ -61,18 +60,22 @@ Progress: TypeAlias = Callable[[int, int], None]
 Perform: TypeAlias = Callable[[Job, Progress], Outcome]  # raises StoreError where the job is not to blame
 
 
+def _nothing() -> None:
+    """Nobody waits for it."""
+
+
 def name() -> str:
     """What a worker is called: one of this name in each process."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def embedded(ops: Ops, registry: Registry, external_url: str = "", terms: Terms | None = None) -> Worker:
-    """A worker that stores reports by itself, and tells the chat of each."""
+def embedded(ops: Ops, registry: Registry, terms: Terms | None = None, stored: Callable[[], None] = _nothing) -> Worker:
+    """A worker that stores reports by itself; `stored` is called after each."""
     mine = ops.by(Actor("worker", name()))
 
     def perform(job: Job, progress: Progress) -> Outcome:
         report = mine.run(job.task, job.id, progress)
-        return Outcome(state_of(report.verdict), told=lambda: tell(ops.chats, external_url, report))
+        return Outcome(state_of(report.verdict), told=stored)
 
     return Worker(ops.queue, perform, registry, terms or Terms())
 
@@ -98,16 +101,6 @@ def count(registry: Registry, state: JobState, seconds: float | None, stages: Ma
 def state_of(verdict: Verdict) -> JobState:
     """How the job of a report ended."""
     return JobState.DONE if verdict is Verdict.FOUND else JobState.INCONCLUSIVE
-
-
-def tell(chats: Iterable[Chat], external_url: str, report: Report) -> None:
-    """Posts the three lines and the link. A chat that is away costs no diagnosis."""
-    message = Message(report.summary, f"{external_url.rstrip('/')}/reports/{report.id}")
-    for chat in chats:
-        try:
-            chat.post(message, POST_S, key=report.id)
-        except SourceError as error:
-            log.warning("the chat can't be reached: %s", error)
 
 
 class Worker:

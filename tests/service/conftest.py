@@ -13,6 +13,7 @@ import pytest
 
 import aiops
 from aiops.ops import Ops
+from aiops.ports import Annotations
 from aiops.service import server
 from aiops.service.access import Access
 from aiops.service.worker import Terms
@@ -25,12 +26,16 @@ Serve = Callable[..., httpx.Client]
 
 @contextmanager
 def serving(
-    ops: Ops, external_url: str = "", terms: Terms | None = INSIDE, access: Access | None = None
+    ops: Ops,
+    external_url: str = "",
+    terms: Terms | None = INSIDE,
+    access: Access | None = None,
+    marks: Annotations | None = None,
 ) -> Iterator[httpx.Client]:
     ready = threading.Event()
     opened = server.bind("127.0.0.1:0")
     running = server.server(
-        ops, external_url=external_url, body_limit=BODY_LIMIT, ready=ready.set, terms=terms, access=access
+        ops, external_url=external_url, body_limit=BODY_LIMIT, ready=ready.set, terms=terms, access=access, marks=marks
     )
     thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]})
     thread.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import aiops
-from aiops.adapters.chat.console import ConsoleChat
 from aiops.domain import Inputs, Intent, Job, JobState, Symptom, Task, job_id
 from aiops.errors import SourceUnreachable
 from aiops.ops import Ops
@@ -188,33 +186,3 @@ def test_an_alert_is_not_tried_again_for_ever(ops: Ops, monkeypatch: pytest.Monk
     (alert,) = ops.queue.put([Job(job_id("alert"), "alert", ops.task(), episode_id="an episode")])
     until(lambda: state(ops, alert.id) is JobState.FAILED)
     assert running.stop(30)
-
-
-class Away:
-    """A chat that nobody reads any more."""
-
-    name = "away:"
-
-    def post(self, *_: object, **__: object) -> str:
-        raise SourceUnreachable("a post", "chat", "connection refused")
-
-
-def test_it_tells_the_verdict_and_the_link_in_the_chat(ops: Ops) -> None:
-    heard = io.StringIO()
-    worker = embedded(dataclasses.replace(ops, chats=(ConsoleChat(heard),)), Registry(), "https://aiops.example/")
-    worker.start()
-    job = queued(ops, ops.task())
-    until(lambda: "/reports/" in heard.getvalue())
-    assert worker.stop(30)
-    said = heard.getvalue().splitlines()
-    assert said[:3] == list(ops.report(job).summary)
-    assert said[3].endswith(f"https://aiops.example/reports/{job}")
-
-
-def test_a_chat_that_is_away_costs_no_diagnosis(ops: Ops, caplog: pytest.LogCaptureFixture) -> None:
-    worker = embedded(dataclasses.replace(ops, chats=(Away(),)), Registry())
-    worker.start()
-    job = queued(ops, ops.task())
-    until(lambda: "the chat can't be reached" in caplog.text)
-    assert worker.stop(30)
-    assert state(ops, job) is JobState.DONE

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
-from aiops.adapters.sqlite import chain
+from aiops.adapters.sqlite import chain, threads
 from aiops.adapters.sqlite.database import Row, to_ms
 from aiops.domain import Experience, Repair, RepairState
 from aiops.schema import wire
@@ -74,6 +74,7 @@ class BookDB:
                 wire.encode(repair),
             ),
         )
+        threads.stir_for(self._connection, repair.plan.report_id, to_ms(repair.steps[-1].at.at))
         if output:
             row = (repair.id, repair.steps[-1].output, output)
             self._connection.execute("INSERT OR IGNORE INTO repair_outputs VALUES (?, ?, ?)", row)

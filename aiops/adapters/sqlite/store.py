@@ -282,7 +282,8 @@ class StoreDB:
 
     def secret(self, name: str) -> bytes:
         """32 random bytes that are kept under the name."""
-        return self._db.write(lambda connection: threads.secret(connection, name))
+        known = self._db.read("SELECT value FROM secrets WHERE name = ?", (name,))
+        return bytes(known[0][0]) if known else self._db.write(lambda connection: threads.secret(connection, name))
 
     # ------------------------------------------------------------ repairs
 

@@ -99,6 +99,12 @@ def stir(connection: sqlite3.Connection, episode: str, now: int) -> None:
     connection.execute("UPDATE threads SET due = ?, tries = 0 WHERE episode = ?", (now, episode))
 
 
+def stir_for(connection: sqlite3.Connection, report: str, now: int) -> None:
+    """Something has changed that the threads about a report show."""
+    found = "UPDATE threads SET due = ?, tries = 0 WHERE episode IN (SELECT episode FROM rounds WHERE id = ?)"
+    connection.execute(found, (now, report))
+
+
 def secret(connection: sqlite3.Connection, name: str) -> bytes:
     """Random bytes under a name, made when they are first asked for."""
     connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_bytes(SECRET)))

@@ -62,12 +62,17 @@ async def once(desk: Desk, proof: Proof) -> None:
 def take(desk: Desk, question: Question, free: threading.Semaphore) -> str:
     """What to say at once; the answer comes later. Waits for nothing."""
     with language.speaking(language.of_text(question.text)):
-        if not question.text.strip():
-            return say("Ask something, such as: why is checkout slow?")
-        if not free.acquire(blocking=False):
-            return say("Too much is being asked at once; please ask again in a minute.")
-        threading.Thread(target=_answer, args=(desk, question, free), name="chat", daemon=True).start()
-        return say("Looking into it.")
+        return refused(desk, question, free) or say("Looking into it.")
+
+
+def refused(desk: Desk, question: Question, free: threading.Semaphore) -> str:
+    """Why a question is not looked into, in words; "" where it is, as by `take`."""
+    if not question.text.strip():
+        return say("Ask something, such as: why is checkout slow?")
+    if not free.acquire(blocking=False):
+        return say("Too much is being asked at once; please ask again in a minute.")
+    threading.Thread(target=_answer, args=(desk, question, free), name="chat", daemon=True).start()
+    return ""
 
 
 def line(text: str) -> str:

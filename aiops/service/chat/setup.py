@@ -1,21 +1,45 @@
-"""The apps of the settings, ready to be written to: their keys, and what answers."""
+"""The chats of the settings, ready to be written to: their keys, and what answers."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aiops import app
 from aiops.errors import ConfigError
+from aiops.ports import Replies
 from aiops.schema import chatapps
 from aiops.schema.chatapps import WeChat, WeCom
 from aiops.service.chat.apps import Apps, DingTalkApp, FeishuApp, Sealed
+from aiops.service.chat.people import People
+from aiops.service.chat.platforms import Platform, Platforms
 from aiops.service.chat.senders import Senders
 from aiops.service.chat.signatures import WeCom as Crypt
 from aiops.settings import Settings
 
 KEY = 43  # characters of an EncodingAESKey
+
+
+def platforms(config: Settings) -> Platforms:
+    """All that the settings say of chats that people write from. Raises ConfigError."""
+    people = config.text("chat.people_file")
+    return Platforms(
+        slack=_platform(config.secret("chat.slack_secret_file"), lambda: app.slack(config)),
+        mattermost=_platform(
+            config.secret("chat.mattermost_token_file"),
+            lambda: app.mattermost(config),
+            also=bool(config.text("chat.mattermost_bot_file")),
+        ),
+        apps=apps(config),
+        people=People(Path(people).expanduser() if people else None),
+        language=config.text("chat.language"),
+    )
+
+
+def _platform(secret: str, replies: Callable[[], Replies], *, also: bool = False) -> Platform | None:
+    """None where it has no secret. `also`: it has buttons, which need none; without a secret no command is believed."""
+    return Platform(secret.encode(), replies()) if secret or also else None
 
 
 def apps(config: Settings) -> Apps:

@@ -94,10 +94,11 @@ def stdio(ops: Ops, external_url: str, terms: Terms | None) -> None:
     from aiops.service.mcp.tools import server
 
     registry = Registry()
-    inside = worker.embedded(ops, registry, external_url, terms) if terms else None
+    inside = worker.embedded(ops, registry, terms) if terms else None
     folder = Folder(ops, registry, inside.wake if inside else lambda: None)
-    repairing = Repairing(ops, registry)
-    desk = Desk(ops, registry, inside, Intake(folder.accept), folder, Access(None), repairing, external_url)
+    desk = Desk(
+        ops, registry, inside, Intake(folder.accept), folder, Access(None), Repairing(ops, registry), external_url
+    )
     if inside:
         inside.start()
     try:

@@ -1,0 +1,80 @@
+"""Mattermost: slash commands, and buttons under our posts, both at one address.
+
+A command brings a token; a press brings what we signed and Mattermost keeps for itself, so that who brings it is Mattermost.
+https://developers.mattermost.com/integrate/slash-commands/custom, https://developers.mattermost.com/integrate/plugins/interactive-messages
+"""
+
+from __future__ import annotations
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from aiops.domain import Actor
+from aiops.errors import NotFound
+from aiops.plain import clean, markdown
+from aiops.ports import Message
+from aiops.render import language
+from aiops.render.language import say
+from aiops.service.chat import answering, fields, forms, signatures
+from aiops.service.chat.answering import Question
+from aiops.service.chat.fields import Fields
+from aiops.service.chat.platforms import Platform, Platforms
+from aiops.service.chat.pressing import Presser, Pressing
+from aiops.service.chat.signatures import Proof
+from aiops.service.desk import PROBLEM, Desk
+
+router = APIRouter(prefix="/v1/chat", tags=["v1"])
+
+ANSWER_S = 20.0
+WAIT_S = 2.0  # Mattermost waits for an answer: what takes longer is told in the thread alone
+
+
+@router.post("/mattermost", responses=PROBLEM)
+async def mattermost(request: Request) -> JSONResponse:
+    """A slash command, whose token is in the form or after `Token` in the header, or a press on one of our buttons."""
+    platform = _platforms(request).mattermost
+    if platform is None:
+        raise NotFound("Mattermost is not set up: chat.mattermost_token_file")
+    headers, body = dict(request.scope["headers"]), await request.body()
+    if headers.get(b"content-type", b"").startswith(b"application/json"):
+        return await _press(request, platform, fields.read(body))
+    form = forms.read(body)
+    given = form.get(b"token", headers.get(b"authorization", b"").removeprefix(b"Token "))
+    proof = signatures.mattermost(platform.secret, given, form.get(b"trigger_id", b""), platform.clock())
+    await answering.once(request.app.state.desk, proof)
+    return _command(request, platform, form)
+
+
+def _platforms(request: Request) -> Platforms:
+    platforms: Platforms = request.app.state.platforms
+    return platforms
+
+
+def _command(request: Request, platform: Platform, form: forms.Form) -> JSONResponse:
+    address, channel = forms.text(form, b"response_url"), clean(forms.text(form, b"channel_id"), 64)
+
+    def answer(message: Message, public: bool) -> None:
+        platform.replies.post(address, message, public, ANSWER_S)
+
+    who = ".".join(part for part in (forms.text(form, b"team_id"), forms.text(form, b"user_id")) if part)
+    question = Question(forms.text(form, b"text"), Actor("mattermost", clean(who, 128)), channel, answer)
+    told = answering.take(request.app.state.desk, question, _platforms(request).room)
+    return JSONResponse(dict(platform.replies.shown(Message((told,)), public=False)))
+
+
+async def _press(request: Request, platform: Platform, told: Fields) -> JSONResponse:
+    """The words are shown to who pressed. Nothing is kept of a press before its button is proved to be ours."""
+    desk: Desk = request.app.state.desk
+    pressing: Pressing = request.app.state.pressing
+    value, trigger = fields.text(fields.part(told, "context"), "value"), fields.text(told, "trigger_id")
+    presser = Presser("mattermost", clean(fields.text(told, "user_id"), 128), fields.text(told, "channel_id"))
+    await anyio.to_thread.run_sync(pressing.proved, value, presser)
+    key = signatures.digest(b"mattermost press", trigger.encode(), value.encode())
+    await answering.once(desk, Proof(key, platform.clock() + signatures.REMEMBERED_S))
+    words = ""
+    with anyio.move_on_after(WAIT_S):
+        words = await anyio.to_thread.run_sync(pressing.pressed, desk, value, presser, abandon_on_cancel=True)
+    with language.speaking(_platforms(request).language):
+        return JSONResponse({"ephemeral_text": markdown(words or say("It takes a while; the thread will tell."))})
