@@ -45,14 +45,15 @@ _ACTION = _object({"type": {"const": 1}, "url": _LINK})
 _WECOM_BUTTON = _object(
     {"text": {**_NAME, "maxLength": 10}, "style": {"enum": [1, 2, 3, 4]}, "key": {**_NAME, "maxLength": 1024}}
 )
-_BUTTON_CARD = _object(
-    {
-        "card_type": {"const": "button_interaction"},
-        **_CARD_TITLES,
-        "task_id": {"type": "string", "pattern": "^[0-9A-Za-z_@-]{1,128}$"},
-        "button_list": {"type": "array", "minItems": 1, "maxItems": 6, "items": _WECOM_BUTTON},
-    },
-    card_action=_ACTION,
+_BUTTONS = {
+    "card_type": {"const": "button_interaction"},
+    **_CARD_TITLES,
+    "button_list": {"type": "array", "minItems": 1, "maxItems": 6, "items": _WECOM_BUTTON},
+}
+_TASK = {"task_id": {"type": "string", "pattern": "^[0-9A-Za-z_@-]{1,128}$"}}
+_BUTTON_CARD, _BUTTONS_ANEW = (
+    _object({**_BUTTONS, **_TASK}, card_action=_ACTION),
+    _object(_BUTTONS, card_action=_ACTION),
 )
 _NOTICE_CARD = _object({"card_type": {"const": "text_notice"}, **_CARD_TITLES, "card_action": _ACTION})
 _WECOM_TO = {"touser": _NAME, "agentid": {"type": "integer"}}
@@ -101,7 +102,7 @@ SHAPES: dict[str, Any] = {
     },
     "/cgi-bin/message/update_template_card": {
         "oneOf": [
-            _object({**_UPDATE, "msgtype": {"const": "template_card"}, "template_card": _BUTTON_CARD}, **_WHOM),
+            _object({**_UPDATE, "template_card": _BUTTONS_ANEW}, **_WHOM),
             _object({**_UPDATE, "template_card": _NOTICE_CARD}, **_WHOM),
             _object({**_UPDATE, "button": _object({"replace_name": _NAME})}, **_WHOM),
         ]
@@ -150,7 +151,7 @@ class Chats:
     given: dict[str, str] = field(default_factory=dict)  # token -> app
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def next(self, timeout: float = 60) -> Sent:
+    def next(self, timeout: float = 300) -> Sent:
         return self.came.get(timeout=timeout)
 
     def stale(self) -> None:

@@ -29,6 +29,7 @@ TITLE, UNDER_TITLE, LABEL = 36, 160, 10  # characters on a card
 MOST_BUTTONS = 6
 A_MINUTE = 20  # messages of a robot; more are refused
 A_MINUTE_EACH = 30  # messages of an application to one member; more are dropped without a word
+CARD = "card "  # how the id of a post begins that has one
 REMEMBERED = 1000  # posts whose parts are known, so that another try sends the rest alone
 CODES = Codes("errcode", "errmsg", frozenset({40001, 40014, 41001, 42001}), frozenset({-1, 45009, 45033, 50001, 50003}))
 
@@ -70,7 +71,7 @@ class WeComApp:
     def change(self, code: str, users: str, message: Message, timeout: float) -> None:
         """Replaces the card that came with `code`, which counts once. Raises SourceError."""
         whom = {"atall": 1} if users == "@all" else {"userids": users.split("|")}
-        card = card_of(message, code) if message.buttons else closed_of(message)
+        card = {"template_card": _buttons(message)} if message.buttons else closed_of(message)
         self._post("update_template_card", {**whom, "agentid": self.agent, "response_code": code, **card}, timeout)
 
     def senders(self, timeout: float) -> tuple[str, ...]:
@@ -104,17 +105,18 @@ class WeComChat:
         self._changed = _Sent()
 
     def post(self, message: Message, timeout: float, *, key: str, thread: str = "") -> str:  # noqa: ARG002 - there are none
-        """Its id is the code by which its card can be changed, else the key. Raises SourceError."""
-        return self._app.say(self._users, message, timeout, key, lambda: self._pace.take("a message", self.name)) or key
+        """Its id tells the code by which its card can be changed, where it has one. Raises SourceError."""
+        code = self._app.say(self._users, message, timeout, key, lambda: self._pace.take("a message", self.name))
+        return f"{CARD}{code}" if code else key
 
     def find(self, key: str, timeout: float, *, thread: str = "") -> str:  # noqa: ARG002 - the application knows its parts
         return ""
 
     def edit(self, post: str, message: Message, timeout: float) -> None:
-        """Changes the card once: that is how often its code counts."""
+        """Changes the card once: that is how often its code counts. A post without one stays as it is."""
         parts = self._changed.parts(post)
-        if post and message.lines and not parts:
-            self._app.change(post, self._users, message, timeout)
+        if post.startswith(CARD) and not parts:
+            self._app.change(post.removeprefix(CARD), self._users, message, timeout)
             parts["changed"] = post
 
     def ping(self, timeout: float) -> str:
@@ -181,10 +183,14 @@ def plain_text(line: str) -> str:
 
 def card_of(message: Message, task: str) -> Body:
     """A card with buttons. `task` names it; its name may be no longer than 128 bytes of letters and digits."""
+    card = {**_buttons(message), "task_id": hashlib.sha256(task.encode()).hexdigest()}
+    return {"msgtype": "template_card", "template_card": card}
+
+
+def _buttons(message: Message) -> dict[str, object]:
     card: dict[str, object] = {
         "card_type": "button_interaction",
         **_titles(message),
-        "task_id": hashlib.sha256(task.encode()).hexdigest(),
         "button_list": [
             {
                 "text": shorter(button.label, LABEL),
@@ -196,7 +202,7 @@ def card_of(message: Message, task: str) -> Body:
     }
     if message.link:
         card["card_action"] = {"type": 1, "url": message.link}
-    return {"msgtype": "template_card", "template_card": card}
+    return card
 
 
 def closed_of(message: Message) -> Body:

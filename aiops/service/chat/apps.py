@@ -10,7 +10,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 from urllib.parse import parse_qs
@@ -19,11 +19,12 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from aiops.domain import Actor
-from aiops.errors import NotFound, SourceError
+from aiops.errors import AiopsError, NotFound
 from aiops.plain import clean
 from aiops.ports import ChatApp, Message
 from aiops.service.chat import answering, signatures
 from aiops.service.chat.answering import Question
+from aiops.service.chat.pressing import Presser, Pressing
 from aiops.service.chat.senders import Senders
 from aiops.service.chat.signatures import Distrusted, Proof
 from aiops.service.desk import Desk
@@ -178,8 +179,25 @@ def ask(request: Request, app: App, platform: str, text: str, user: str, talk: s
     return answering.take(desk, question, request.app.state.platforms.room)
 
 
-def tell(request: Request, app: App, address: str, words: str) -> None:
-    """Says something short, from a thread; too many at once, and it is left out."""
+def press(request: Request, app: App, platform: str, value: str, user: str, channels: Iterable[str]) -> str:
+    """Does what a button stands for; the words for who pressed it. Not for the event loop. `channels`: where it may stand, as
+    `chat.url` has them after the platform's name; it counts in the one that it was made for."""
+    pressing: Pressing = request.app.state.pressing
+    failure = Distrusted("the button was made for another channel")
+    for channel in channels:
+        presser = Presser(platform, person(app, user), channel)
+        try:
+            pressing.proved(value, presser)
+        except Distrusted as error:
+            failure = error
+            continue
+        return pressing.pressed(request.app.state.desk, value, presser)
+    log.warning("%s sent a press that is not believed: %s", platform, failure)
+    return str(failure)
+
+
+def tell(request: Request, app: App, address: str, words: Callable[[], str]) -> None:
+    """Says something short, from a thread, in which it is found, too; too many at once, and it is left out."""
     telling = known(request).telling
     if not telling.acquire(blocking=False):
         return
@@ -187,9 +205,9 @@ def tell(request: Request, app: App, address: str, words: str) -> None:
 
     def run() -> None:
         try:
-            app.app.answer(address, Message((words,)), ANSWER_S, key=key)
-        except SourceError as error:
-            log.warning("%s was not told %r: %s", app.name, words, error)
+            app.app.answer(address, Message((words(),)), ANSWER_S, key=key)
+        except AiopsError as error:
+            log.warning("%s was not told in %s: %s", person(app, address), type(app.app).__name__, error)
         finally:
             telling.release()
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import anyio.to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from aiops.plain import clean
 from aiops.service.chat import answering, apps, signatures
 from aiops.service.chat.apps import FeishuApp
 from aiops.service.chat.fields import Fields, part, read, text
@@ -20,6 +22,7 @@ from aiops.service.desk import PROBLEM, Desk
 router = APIRouter(prefix="/v1/chat", tags=["v1"])
 
 MESSAGE, PRESS = "im.message.receive_v1", "card.action.trigger"
+LONGEST_TOAST = 300
 _MENTION = re.compile(r"@_(?:user_\d+|all)\b")
 
 
@@ -48,6 +51,9 @@ async def _taken(request: Request, app: FeishuApp, header: Fields, event: Fields
         return {}
     if text(header, "event_type") == MESSAGE:
         _asked(request, app, header, event)
+    if text(header, "event_type") == PRESS:
+        words = await anyio.to_thread.run_sync(_pressed, request, app, event)
+        return {"toast": {"type": "info", "content": clean(words, LONGEST_TOAST)}}
     return {}
 
 
@@ -60,7 +66,13 @@ def _asked(request: Request, app: FeishuApp, header: Fields, event: Fields) -> N
         return
     post, talk = text(message, "message_id"), text(message, "chat_id")
     words = apps.ask(request, app, "feishu", question(message), user, talk, post)
-    apps.tell(request, app, post, words)
+    apps.tell(request, app, post, lambda: words)
+
+
+def _pressed(request: Request, app: FeishuApp, event: Fields) -> str:
+    user, value = text(part(event, "operator"), "open_id"), text(part(part(event, "action"), "value"), "press")
+    channel = f"{app.name}/{text(part(event, 'context'), 'open_chat_id')}"
+    return apps.press(request, app, "feishu", value, user, [channel])
 
 
 def question(message: Fields) -> str:

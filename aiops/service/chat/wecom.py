@@ -8,10 +8,11 @@ from fastapi.responses import PlainTextResponse, Response
 from aiops.render.language import say
 from aiops.service.chat import apps, tencent
 from aiops.service.chat.apps import Sealed
-from aiops.service.desk import PROBLEM
+from aiops.service.desk import PROBLEM, Desk
 
 router = APIRouter(prefix="/v1/chat", tags=["v1"])
 
+PRESS = "template_card_event"
 NOTHING = ""  # what WeCom takes for: it was heard
 
 
@@ -34,8 +35,18 @@ async def wecom(request: Request) -> Response:
         words = apps.ask(request, app, "wecom", fields.get("Content", ""), user, user, user)
         return tencent.said(app, fields, words)
     if fields.get("MsgType") == "event":
+        if fields.get("Event") == PRESS:
+            _pressed(request, app, user, fields.get("EventKey", ""))
         return PlainTextResponse(NOTHING)
     return tencent.said(app, fields, say("Ask something, such as: why is checkout slow?"))
+
+
+def _pressed(request: Request, app: Sealed, user: str, value: str) -> None:
+    """What came of it is told to who pressed. WeCom does not say where a card stood: it is one of what this application posts to."""
+    desk: Desk = request.app.state.desk
+    own = f"wecom:{app.name}/"
+    channels = [chat.name.removeprefix("wecom:") for chat in desk.ops.chats if chat.name.startswith(own)]
+    apps.tell(request, app, user, lambda: apps.press(request, app, "wecom", value, user, channels))
 
 
 def _apps(request: Request) -> tuple[Sealed, ...]:

@@ -194,8 +194,11 @@ def test_wecom_sends_text_picture_and_card_once_each(platform: Chats) -> None:
     room.edit(code, Message(("closed",), LINK, "x"), 20)
     room.edit(code, Message(("closed again",), LINK, "x"), 20)  # its code counts once
     (changed,) = drained(platform)
-    assert changed.body["response_code"] == code
+    assert changed.body["response_code"] == code.removeprefix("card ")
     assert changed.body["atall"] == 1
+    plain = room.post(Message(("no buttons",)), 20, key="k3")
+    room.edit(plain, Message(("closed",), LINK, "x"), 20)
+    assert [one.path for one in drained(platform)] == ["/cgi-bin/message/send"]
 
 
 def test_a_card_of_feishu_is_changed_and_keeps_its_picture(platform: Chats) -> None:
