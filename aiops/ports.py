@@ -69,6 +69,10 @@ class MetricsSource(Protocol):
 
         `metrics`: only of metrics whose whole name fits this regular expression (RE2)."""
 
+    def label_values(self, label: str, query: str, window: TimeRange, timeout: float) -> tuple[str, ...]:
+        """The values of a label among the series that a plain selector finds in a window, sorted; perhaps some that are just
+        outside of it. What series without the label have is not among them."""
+
     def window(self) -> TimeRange | None:
         """The time it can answer for, where that is fixed (a recording); None for a live source."""
 

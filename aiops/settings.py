@@ -182,6 +182,12 @@ TABLE = (
         "watch", "shard", "1/1", "K/N: this process watches the K-th of N parts of the series, which their hash chooses"
     ),
     Setting(
+        "watch",
+        "shard_by",
+        "",
+        "a label, as instance: its value's hash chooses the part, and a shard reads its own alone; empty = each reads all",
+    ),
+    Setting(
         "diagnosis",
         "deadline_s",
         30.0,

@@ -101,6 +101,16 @@ class CaseMetrics:
         labels = self._panel()[0].labels
         return tuple(one for one in labels if not metrics or re.fullmatch(metrics, one.get("__name__", "")))
 
+    def label_values(
+        self,
+        label: str,
+        query: str,
+        window: TimeRange,  # noqa: ARG002 - of what it has, whenever that was
+        timeout: float,  # noqa: ARG002 - as above
+    ) -> tuple[str, ...]:
+        chosen = self._chooser(query)
+        return tuple(sorted({one[label] for one in self._panel()[0].labels if one.get(label) and chosen(one)}))
+
     def window(self) -> TimeRange:
         panel, contiguous = self._panel()
         times = panel.times if contiguous else panel.times[panel.incident]

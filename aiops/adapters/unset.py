@@ -27,6 +27,9 @@ class UnsetMetrics:
     def catalog(self, timeout: float, metrics: str = "") -> tuple[Labels, ...]:  # noqa: ARG002 - as above
         _say()
 
+    def label_values(self, label: str, query: str, window: TimeRange, timeout: float) -> tuple[str, ...]:  # noqa: ARG002 - as above
+        _say()
+
     def window(self) -> TimeRange | None:
         _say()
 

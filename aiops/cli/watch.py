@@ -97,6 +97,7 @@ def _plan(settings: Settings) -> Plan:
         many=whole("label_values"),
         buckets=whole("label_buckets"),
         shard=_shard(settings.text("watch.shard")),
+        shard_by=settings.text("watch.shard_by"),
         **{name: whole(name) for name in names},
     )
 

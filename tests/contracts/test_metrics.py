@@ -120,6 +120,17 @@ def test_catalog_names_every_series(source: MetricsSource, recorded: Panel):
     assert names == {series_key(labels) for labels in recorded.labels}
 
 
+def test_the_values_of_a_label(source: MetricsSource, scope: Scope, recorded: Panel) -> None:
+    name = recorded.labels[0]["__name__"]
+    window = TimeRange(scope.baseline.start, scope.incident.end)
+    everywhere = {labels["service"] for labels in recorded.labels}
+    some = {labels["service"] for labels in recorded.labels if labels["__name__"] == name}
+    assert set(source.label_values("service", '{__name__!=""}', window, 30)) == everywhere
+    found = source.label_values("service", f"{{__name__={quote(name)}}}", window, 30)
+    assert list(found) == sorted(some)
+    assert source.label_values("no_such_label", '{__name__!=""}', window, 30) == ()
+
+
 def test_catalog_of_some_metrics(source: MetricsSource, recorded: Panel):
     name = recorded.metrics[0]
     found = {series_key(labels) for labels in source.catalog(30, f"{re.escape(name)}|nothing")}

@@ -59,6 +59,12 @@ class Written:
             np.array([v for _, v in flat], np.float64),
         )
 
+    def label_values(self, label: str, query: str, window: TimeRange, timeout: float) -> tuple[str, ...]:
+        chosen = selector.chooser(selector.parse(query) or ())
+        return tuple(
+            sorted({labels[label] for labels, _ in self.series.values() if labels.get(label) and chosen(labels)})
+        )
+
     def __getattr__(self, name: str) -> Any:  # the rest of the port is not asked
         raise AssertionError(f"{name} was asked")
 

@@ -6,11 +6,13 @@ import itertools
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from flows.system import end, fleet, known, run, watch
+from flows.system import end, fleet, known, noise, run, scraped, watch
 
+from aiops.domain import Samples
 from aiops.errors import ConfigError, Refused
 from aiops.flows.watch import Plan, saved, state_file
 
@@ -34,6 +36,50 @@ def test_each_series_is_watched_once_and_as_in_one_watch(whole: dict[tuple[int, 
     for key, columns in itertools.chain.from_iterable(part.items() for part in parts):
         for ours, theirs in zip(columns, whole[key], strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_by_a_label_each_shard_reads_its_own_series_alone(whole: dict[tuple[int, int], list[object]]) -> None:
+    parts = []
+    for number in range(1, SHARDS + 1):
+        source = fleet(COUNT)
+        source.add({"__name__": "alone"}, scraped(3, 90, noise(3)))  # without the label: of one shard, too
+        told: set[str] = set()
+        read = source.samples
+
+        def noted(*args: Any, read: Any = read, told: set[str] = told) -> Samples:
+            found: Samples = read(*args)
+            told.update(labels.get("instance", "") for labels in found.labels)
+            return found
+
+        source.samples = noted  # type: ignore[method-assign]
+        watched = watch(source, 10, shard=(number, SHARDS), shard_by="instance")
+        run(source, watched, 10, 30)
+        assert all(watched.plan.has(value) for value in told)
+        parts.append(known(watched))
+        assert len(parts[-1]) >= COUNT // SHARDS // 3
+    assert sum(map(len, parts)) == len(whole) + 1
+    for key, columns in itertools.chain.from_iterable(part.items() for part in parts):
+        for ours, theirs in zip(columns, whole.get(key, columns), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_shard_that_has_nothing_to_read_goes_on(tmp_path: Path) -> None:
+    source = fleet(1)
+    (only,) = {labels["instance"] for labels, _ in source.series.values()}
+    plans = [Plan(shard=(number, 7), shard_by="instance") for number in range(1, 8)]
+    idle = next(plan for plan in plans if not plan.has(only) and not plan.has(""))
+    watched = run(source, watch(source, 10, shard=idle.shard, shard_by="instance"), 10, 20)
+    assert watched.ready
+    assert watched.tally.errors == {"metrics": 0, "state": 0}
+    assert not known(watched)
+    assert not source.asked
+    watched.save(end(20))
+
+
+@pytest.mark.parametrize("label", ["a-b", "1a", 'x="', "a b"])
+def test_a_label_that_is_none_is_refused(label: str) -> None:
+    with pytest.raises(ConfigError, match=r"watch\.shard_by"):
+        Plan(shard=(1, 2), shard_by=label)
 
 
 def test_a_shard_moves_with_its_state(tmp_path: Path, whole: dict[tuple[int, int], list[object]]) -> None:

@@ -187,7 +187,11 @@ class Watch:
     def _take(self, file: Path, now_s: float) -> None:
         ours = self.plan.identity()
         with saved.opened(file) as (kept, column):
-            head = {"shard": [1, 1], **kept}  # what was saved before there were shards
+            head = {
+                "shard": [1, 1],
+                "shard_by": "",
+                **kept,
+            }  # what was saved before there were shards, and a label for them
             if other := [
                 f"{name} {head[name]!r}, not {value!r}" for name, value in ours.items() if head[name] != value
             ]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +36,11 @@ class Plan:
     floor: float = 0.5  # score from which the others are
     many: int = 100  # values a label may have, whatever they look like
     buckets: int = 64  # what a compressed label is left with
-    shard: tuple[int, int] = (1, 1)  # which of how many: by the digest of its key each series belongs to one of them
+    shard: tuple[int, int] = (
+        1,
+        1,
+    )  # which of how many: by the digest of its key each series belongs to one of them, or
+    shard_by: str = ""  # by the hash of this label's value, where it is told: then only those are read
     remembers: Callable[[Labels], bool] = field(init=False, repr=False, compare=False)
     foresees: Callable[[Labels], bool] = field(init=False, repr=False, compare=False)
 
@@ -50,6 +55,8 @@ class Plan:
         number, shards = self.shard
         if not 1 <= number <= shards:
             raise ConfigError(f"watch.shard: {number}/{shards} is none of 1/{shards} to {shards}/{shards}")
+        if self.shard_by and not selector.LABEL.fullmatch(self.shard_by):
+            raise ConfigError(f"watch.shard_by: {self.shard_by!r} is no name of a label")
         if len(set(self.queries)) < len(self.queries):
             raise ConfigError("watch.select: the same selection stands there twice")
 
@@ -78,10 +85,16 @@ class Plan:
         number, shards = self.shard
         return np.asarray(wanted[:, 0] % np.uint64(shards) == np.uint64(number - 1))
 
+    def has(self, value: str) -> bool:
+        """Whether series with this value of `shard_by` belong to this shard ("": those without the label)."""
+        number, shards = self.shard
+        digest = hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        return int.from_bytes(digest, "big") % shards == number - 1
+
     def identity(self) -> dict[str, Any]:
         """What a saved state belongs to."""
         told = {"queries": list(self.queries), "step_s": self.step_s, "remember": list(self.remember)}
-        return told | {"shard": list(self.shard)}
+        return told | {"shard": list(self.shard), "shard_by": self.shard_by}
 
 
 def _chooser(setting: str, texts: tuple[str, ...]) -> Callable[[Labels], bool]:

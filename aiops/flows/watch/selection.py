@@ -108,8 +108,20 @@ class Selection:
         end = from_ns(last * NS + self.plan.tolerance_ns) + timedelta(milliseconds=1)
         plain = self.matchers is not None
         window = TimeRange(from_ns(after * NS) + timedelta(milliseconds=1), end)
+        if plain and self.plan.shard_by and self.plan.shard[1] > 1:
+            mine = self._mine(source, query, window)
+            if not mine:
+                return _NOTHING
+            query = _selector((*(selector.parse(query) or ()), mine))
         step = None if plain else timedelta(seconds=self.plan.step_s)
         return source.samples(query, window, self.plan.timeout_s, step)
+
+    def _mine(self, source: MetricsSource, query: str, window: TimeRange) -> Matcher | None:
+        """What chooses this shard's series among those of the window; None where none are its own."""
+        label = self.plan.shard_by
+        told = source.label_values(label, query, window, self.plan.timeout_s)
+        values = [value for value in ("", *told) if self.plan.has(value)]
+        return Matcher(label, "=~", "|".join(map(re.escape, values))) if values else None
 
     # ------------------------------------------------ rows
 
@@ -117,7 +129,7 @@ class Selection:
         """The row of each series; new ones get one, while there is room."""
         wanted = digests.digests(samples.keys)
         rows = self.fleet.find(wanted)
-        new = np.flatnonzero((rows < 0) & self.plan.mine(wanted))
+        new = self._own(samples, wanted, np.flatnonzero(rows < 0))
         new = new[~known(wanted[new])]
         room = max(self.plan.series - len(self.fleet), 0)
         self.refused, new = max(len(new) - room, 0), new[:room]
@@ -131,6 +143,13 @@ class Selection:
                 rows[mine] = self.fleet.add(wanted[mine], counter, memory, since)
         self._foresee(samples, rows)
         return rows
+
+    def _own(self, samples: Samples, wanted: digests.Digests, new: IntArray) -> IntArray:
+        """Those of the `new` that belong to this shard."""
+        if not self.plan.shard_by:
+            return new[self.plan.mine(wanted[new])]
+        values = [samples.labels[k].get(self.plan.shard_by, "") for k in new.tolist()]
+        return new[np.array([self.plan.has(value) for value in values], np.bool_)]
 
     def _foresee(self, samples: Samples, rows: IntArray) -> None:
         """Notes the rows whose forecast is asked for, of those that this process has not met yet."""
@@ -195,6 +214,9 @@ class Selection:
             if len(values) <= ALTERNATIVES:
                 added.append(Matcher(name, "=~", "|".join(map(re.escape, values))))
         return _selector((*matchers, OURS, *added))
+
+
+_NOTHING = Samples((), (), np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
 def _selector(matchers: Sequence[Matcher]) -> str:
