@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -29,9 +30,10 @@ TITLE, UNDER_TITLE, LABEL = 36, 160, 10  # characters on a card
 MOST_BUTTONS = 6
 A_MINUTE = 20  # messages of a robot; more are refused
 A_MINUTE_EACH = 30  # messages of an application to one member; more are dropped without a word
-CARD = "card "  # how the id of a post begins that has one
 REMEMBERED = 1000  # posts whose parts are known, so that another try sends the rest alone
 CODES = Codes("errcode", "errmsg", frozenset({40001, 40014, 41001, 42001}), frozenset({-1, 45009, 45033, 50001, 50003}))
+
+_CARD = re.compile(r"card (\d+) (.+)")  # the id of a post that has one
 
 Body = Mapping[str, object]
 
@@ -98,6 +100,8 @@ class WeComApp:
 class WeComChat:
     """Posts of an application to some of its corporation's members (`users`: ids with | between them, or @all)."""
 
+    pictures = True
+
     def __init__(self, app: WeComApp, name: str, users: str) -> None:
         self.name = name
         self._app, self._users = app, users
@@ -105,18 +109,18 @@ class WeComChat:
         self._changed = _Sent()
 
     def post(self, message: Message, timeout: float, *, key: str, thread: str = "") -> str:  # noqa: ARG002 - there are none
-        """Its id tells the code by which its card can be changed, where it has one. Raises SourceError."""
+        """Its id tells how many buttons its card has, and the code by which it can be changed. Raises SourceError."""
         code = self._app.say(self._users, message, timeout, key, lambda: self._pace.take("a message", self.name))
-        return f"{CARD}{code}" if code else key
+        return f"card {len(message.buttons)} {code}" if code else key
 
     def find(self, key: str, timeout: float, *, thread: str = "") -> str:  # noqa: ARG002 - the application knows its parts
         return ""
 
     def edit(self, post: str, message: Message, timeout: float) -> None:
-        """Changes the card once: that is how often its code counts. A post without one stays as it is."""
-        parts = self._changed.parts(post)
-        if post.startswith(CARD) and not parts:
-            self._app.change(post.removeprefix(CARD), self._users, message, timeout)
+        """Changes the card when it has fewer buttons, and that once, since its code counts once; a post without one stays."""
+        parts, card = self._changed.parts(post), _CARD.fullmatch(post)
+        if card and len(message.buttons) < int(card[1]) and not parts:
+            self._app.change(card[2], self._users, message, timeout)
             parts["changed"] = post
 
     def ping(self, timeout: float) -> str:
@@ -125,6 +129,8 @@ class WeComChat:
 
 class WeComRobot:
     """Posts of the robot that a group has; `key` is what its address ends in, and all that it asks for."""
+
+    pictures = True
 
     def __init__(self, access: Access, name: str, key: str) -> None:
         self.name = name
