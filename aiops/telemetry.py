@@ -5,12 +5,15 @@
             ...
         took()                                       # {"detect": 0.12}
 
-It goes with the context (PEP 567): threads that are to belong to a diagnosis are given it by `carried`.
+It goes with the context (PEP 567): threads that are to belong to a diagnosis are given it by `carried`. What caches were worth is
+counted for the process as a whole (`cached`, `caches`).
 """
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar, copy_context
@@ -73,6 +76,23 @@ def stage(name: str) -> Iterator[None]:
             yield
     finally:
         running.took[name] = running.took.get(name, 0.0) + time.monotonic() - began
+
+
+_CACHES: Counter[tuple[str, str]] = Counter()
+_COUNTING = threading.Lock()
+
+
+def cached(cache: str, hits: int, misses: int) -> None:
+    """What was looked up in a cache, and how much of it was there."""
+    with _COUNTING:
+        _CACHES[cache, "hit"] += hits
+        _CACHES[cache, "miss"] += misses
+
+
+def caches() -> Mapping[tuple[str, str], int]:
+    """(cache, "hit" or "miss") -> how often, since the start of the process."""
+    with _COUNTING:
+        return dict(_CACHES)
 
 
 def carried(call: Callable[P, T]) -> Callable[P, T]:

@@ -6,11 +6,14 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+from aiops import telemetry
+
 Labelled: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 COUNTERS = {
+    "aiops_cache_total": "Look-ups in a cache, by cache and outcome (hit, miss).",
     "aiops_alerts_total": "Alerts received, by what became of them.",
     "aiops_episodes_total": "What happened to episodes, by event.",
     "aiops_alerts_truncated_total": "Alerts that a sender left out of its notifications.",
@@ -98,6 +101,14 @@ class Registry:
                 if key[0] == name:
                     lines += _histogram(key, row)
         return "\n".join(lines) + "\n"
+
+
+def caches() -> dict[Labelled, float]:
+    """What the caches of this process were worth."""
+    return {
+        _key("aiops_cache_total", {"cache": cache, "outcome": outcome}): float(n)
+        for (cache, outcome), n in telemetry.caches().items()
+    }
 
 
 def gauge(name: str, **labels: str) -> Labelled:

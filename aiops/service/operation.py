@@ -14,7 +14,7 @@ from aiops.flows import work
 from aiops.schema import http
 from aiops.service import process
 from aiops.service.desk import At, Desk
-from aiops.service.metrics import Labelled, gauge
+from aiops.service.metrics import Labelled, caches, gauge
 from aiops.service.worker import gauges as of_workers
 
 PING_S = 2.0
@@ -59,7 +59,7 @@ def metrics(desk: At) -> Response:
     gauges = {about: 1.0} | process.figures() | _queue(desk)
     if desk.ops.model is not None:
         gauges |= desk.ops.model.counters()
-    gauges |= desk.folder.figures() | desk.repairing.figures()
+    gauges |= desk.folder.figures() | desk.repairing.figures() | caches()
     return Response(desk.registry.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -17,7 +17,7 @@ from aiops.errors import AiopsError
 from aiops.flows.work import Hand
 from aiops.service import logs, process, server, worker
 from aiops.service.guard import LOOPBACK, Guard
-from aiops.service.metrics import Registry, gauge
+from aiops.service.metrics import Registry, caches, gauge
 from aiops.service.worker import Terms, Worker
 
 DRAIN_S = 8.0
@@ -61,7 +61,7 @@ def create(hand: Hand, at_work: Worker, registry: Registry) -> Starlette:
 
     def metrics(_: Request) -> Response:
         gauges = {gauge("aiops_build_info", version=__version__): 1.0} | worker.gauges([at_work.presence])
-        gauges |= process.figures()
+        gauges |= process.figures() | caches()
         return Response(registry.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def healthz(_: Request) -> Response:

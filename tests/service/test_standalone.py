@@ -194,6 +194,7 @@ def test_the_command_works_and_drains(ops: Ops, serve: Serve, tmp_path: Path, de
         assert re.search(r'^aiops_worker_capacity\{labels="env:prod",worker="[^"]+"\} 2$', figures, re.MULTILINE)
         # A diagnosis is counted once: by the server, which stores it.
         assert 'aiops_job_seconds_count{status="done"} 1' in figures
+        assert re.search(r'^aiops_cache_total\{cache="graph",outcome="(hit|miss)"\} [1-9]', figures, re.MULTILINE)
         assert not re.search("^aiops_diagnos|^aiops_stage", figures, re.MULTILINE)
         counted(client, 'aiops_diagnoses_total{status="done"} 1', 'aiops_diagnosis_seconds_count{status="done"} 1')
         assert httpx.get(url.replace("/metrics", "/readyz"), trust_env=False).json()["ready"]

@@ -17,6 +17,7 @@ from aiops.domain import FloatArray, IntArray, series_key
 from aiops.errors import DataError
 from aiops.kernels.wire import Bytes, labels, matrix
 from aiops.kernels.wire.series import FARTHEST_MS
+from aiops.telemetry import cached
 
 KEYS = 1 << 20  # that are remembered
 
@@ -39,12 +40,22 @@ class Keys:
 
     def __init__(self) -> None:
         self._known: dict[bytes, bytes] = {}
+        self._missed = 0
+
+    def of_all(self, series: Sequence[_Series]) -> list[bytes]:
+        """The key of each. Raises msgspec.ValidationError for what are no labels."""
+        before = self._missed
+        keys = [self.of(one.metric) for one in series]
+        missed = self._missed - before
+        cached("series labels", len(keys) - missed, missed)
+        return keys
 
     def of(self, metric: msgspec.Raw) -> bytes:
         """Raises msgspec.ValidationError for what are no labels."""
         told = bytes(metric)
         key = self._known.get(told)
         if key is None:
+            self._missed += 1
             if len(self._known) >= KEYS:
                 self._known.clear()
             key = self._known[told] = labels.encode(msgspec.json.decode(metric, type=dict[str, str]))
@@ -87,7 +98,7 @@ def read(body: Bytes, known: Keys) -> tuple[Matrix, list[str]]:
         answer = _ANSWER.decode(body.data)
         if answer.status != "success" or answer.data.result_type != "matrix":
             raise _no_matrix(body)
-        keys = [known.of(one.metric) for one in answer.data.result]
+        keys = known.of_all(answer.data.result)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _no_matrix(body) from error
     found = answer.data.result

@@ -24,6 +24,7 @@ from aiops.adapters.edges import checked_calls, checked_sightings
 from aiops.adapters.sqlite.database import Database, Row, Schema, from_ms, to_ms
 from aiops.domain import Call, Calls, Entity, EntityKind, IntArray, ObjectArray, Sighting
 from aiops.kernels.neighbourhood import Adjacency
+from aiops.telemetry import cached
 
 Key: TypeAlias = tuple[str, str, str, str]  # caller, callee, kind, source
 
@@ -321,7 +322,9 @@ class GraphDB:
     def _fresh(self) -> _Index:
         with self._lock:
             ((generation,),) = self._db.read("SELECT number FROM generation")
-            if generation != self._generation:
+            held = generation == self._generation
+            cached("graph", int(held), int(not held))
+            if not held:
                 self._load()
             elif self._staged or self._met:
                 self._index = self._index.joined(self._met, self._staged)
