@@ -267,6 +267,14 @@ def test_no_bytes_break_what_opens(noise: bytes) -> None:
                 continue
 
 
+def test_a_request_whose_parts_are_cut_otherwise_is_the_same_request() -> None:
+    """WeCom signs its parts without anything between them: a nought may go from the nonce to the time."""
+    first, again = ((b"1409659589", b"000"), (b"01409659589", b"00"))
+    given = WECOM.sign(*first, ECHO)
+    assert given == WECOM.sign(*again, ECHO)
+    assert WECOM.check(given, *first, ECHO, 1409659589).once == WECOM.check(given, *again, ECHO, 1409659589).once
+
+
 def test_a_key_of_another_length_opens_nothing() -> None:
     for key in (b"", b"short", b"\xff" * 43, WECOM.key + b"A"):
         with pytest.raises(Distrusted):
