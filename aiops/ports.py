@@ -553,6 +553,7 @@ class Chat(Protocol):
     """A channel that people, or programs, read. Raises SourceError; what is `retryable` may be sent again with the same key."""
 
     name: str  # tells it from all others: what is kept of its posts is kept under it
+    pictures: bool  # whether it shows any: one takes a second of processor time to draw
 
     def post(self, message: Message, timeout: float, *, key: str, thread: str = "") -> str:
         """A new post, in the `thread` of another unless that is ""; its id, as `thread` and for `edit`.

@@ -18,6 +18,7 @@ class ConsoleChat:
     """Posts to `stream`, standard error unless given: standard output is for data. Nobody can press anything there."""
 
     name = "console:"
+    pictures = False
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream

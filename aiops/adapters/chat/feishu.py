@@ -108,6 +108,8 @@ class FeishuApp:
 class FeishuChat:
     """Posts of an app into one group."""
 
+    pictures = True
+
     def __init__(self, app: FeishuApp, name: str, chat: str) -> None:
         self.name = name
         self._app, self._chat = app, chat

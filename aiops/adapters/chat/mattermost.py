@@ -64,6 +64,8 @@ class MattermostReplies:
 class MattermostChat:
     """One channel, by its id. The bot must be a member."""
 
+    pictures = True
+
     def __init__(self, api: Access, channel: str, actions: str = "") -> None:
         self._api, self._channel, self._actions = api, channel, actions
         self.name = f"mattermost:{channel}"

@@ -83,6 +83,8 @@ class SlackReplies:
 class SlackChat:
     """One channel, by its id. The bot must be a member. A post's id is its `ts`. pressable: what is pressed there reaches us."""
 
+    pictures = True
+
     def __init__(self, api: Access, channel: str, *, pressable: bool = True) -> None:
         self._api, self._channel, self._pressable = api, channel, pressable
         self.name = f"slack:{channel}"

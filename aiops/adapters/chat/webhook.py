@@ -37,6 +37,8 @@ def secret(text: str, setting: str) -> bytes:
 class WebhookChat:
     """Whoever takes events at one address. `clock` gives seconds since 1970."""
 
+    pictures = False
+
     def __init__(self, access: Access, key: bytes, clock: Callable[[], float] = time.time) -> None:
         self._access, self._key, self._clock = access, key, clock
         self.name = f"webhook:{access.url}"

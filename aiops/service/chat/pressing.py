@@ -24,6 +24,7 @@ import msgspec
 
 from aiops.domain import Actor
 from aiops.errors import AiopsError, NotFound, SourceError, UsageError
+from aiops.flows.repair import BY_ITSELF
 from aiops.plain import clean
 from aiops.ports import Message, Store
 from aiops.redaction import redact
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 KEY = "buttons"  # the name of the key in the store
 LONGEST = 2000  # characters of what a button brings; Slack takes as many
 NOTE_S = 10.0
+PRESSED = "pressed in a chat"
 
 
 class Act(StrEnum):
@@ -156,19 +158,22 @@ class Pressing:
 
 
 def _approve(desk: Desk, press: Press) -> tuple[str, str]:
-    repair = desk.ops.repairs.approve(press.repair, press.digest, note=say("pressed in a chat"))
+    repair = desk.ops.repairs.approve(press.repair, press.digest, note=PRESSED)
     given, needed = len(repair.approvals), repair.plan.approvers
     if given < needed:
         missing = say("Approved; {n} more is needed.", n=needed - given)
         return missing, say("approved the repair; {n} more is needed", n=needed - given)
-    return say("Approved."), say("approved the repair")
+    if repair.mode in BY_ITSELF:
+        return say("Approved; it is run now."), say("approved the repair, which is run now")
+    how = f"aiops remediate run {repair.id}"
+    return say("Approved; it is run by: {command}", command=how), say("approved the repair")
 
 
 def _reject(desk: Desk, press: Press) -> tuple[str, str]:
     repair = desk.ops.repairs.get(press.repair)
     if not hmac.compare_digest(repair.hash.encode(), press.digest.encode()):
         raise UsageError("the plan is another one by now")
-    desk.ops.repairs.reject(press.repair, say("pressed in a chat"))
+    desk.ops.repairs.reject(press.repair, PRESSED)
     return say("Rejected."), say("rejected the repair")
 
 
@@ -191,7 +196,7 @@ def _told(desk: Desk, press: Press, *, wrong: bool) -> str:
     causes = desk.report(press.report).root_causes
     if not causes:
         raise NotFound(f"report {press.report} names no cause")
-    desk.ops.feedback(press.report, causes[0].node, note=say("pressed in a chat"), wrong=wrong)
+    desk.ops.feedback(press.report, causes[0].node, note=PRESSED, wrong=wrong)
     return clean(causes[0].node, 200)
 
 

@@ -19,7 +19,7 @@ from aiops.errors import AiopsError, NotFound, SourceError
 from aiops.ops import Ops
 from aiops.ports import Chat, Message, Store
 from aiops.service.chat.pressing import Press
-from aiops.service.chat.wording import Manner, Wording
+from aiops.service.chat.wording import Manner, Pictures, Wording
 from aiops.service.metrics import Registry
 
 log = logging.getLogger(__name__)
@@ -137,15 +137,14 @@ class Telling:
         return self._ops.store.episodes([self.thread.episode]).get(self.thread.episode)
 
     def _begin(self, episode: Episode, report: Report) -> None:
-        head = replace(self._head(episode, report), picture=self._wording.picture(report))
+        head = self._pictured(self._head(episode, report), report)
         post = self._posted(head, episode.id)
         self.thread = replace(self.thread, post=post, report=report.id, closed=episode.closed is not None)
 
     def _go_on(self, episode: Episode, report: Report) -> None:
         """Replies first, each once, then the first post as things now stand."""
         if self.thread.report != report.id:
-            update = self._wording.update(report, episode)
-            self._posted(replace(update, picture=self._wording.picture(report)), report.id)
+            self._posted(self._pictured(self._wording.update(report, episode), report), report.id)
             self._note(replace(self.thread, report=report.id, closed=False))
         if episode.closed and not self.thread.closed:
             self._posted(self._wording.end(report, episode), f"{episode.id}-end-{episode.recurrences}")
@@ -157,6 +156,9 @@ class Telling:
         where = self.thread.post
         known = self._chat.find(key, POST_S, thread=where) if self.thread.tries > 1 else ""
         return known or self._chat.post(message, POST_S, key=key, thread=where)
+
+    def _pictured(self, message: Message, report: Report) -> Message:
+        return replace(message, picture=self._wording.picture(report)) if self._chat.pictures else message
 
     def _note(self, thread: Thread) -> None:
         self.thread = thread
@@ -175,7 +177,8 @@ class Tellers:
     """All chats, each told by itself. `start` once, then `stop` once."""
 
     def __init__(self, ops: Ops, registry: Registry, manner: Manner, seal: Callable[[Press], str]) -> None:
-        self._all = [Teller(ops, chat, Wording(manner, chat.name, seal), registry) for chat in ops.chats]
+        pictures = Pictures(manner)
+        self._all = [Teller(ops, chat, Wording(manner, chat.name, seal, pictures), registry) for chat in ops.chats]
 
     def start(self) -> None:
         for teller in self._all:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -19,6 +21,7 @@ from aiops.units import clock, lag, zone
 log = logging.getLogger(__name__)
 
 LONGEST = 2900  # characters of a line; Slack takes 3,000
+KEPT = 16  # pictures
 LIFE = timedelta(days=7)  # of a button
 LABELS = {
     Act.APPROVE: ("Approve", "good"),
@@ -38,6 +41,30 @@ class Manner:
     external_url: str = ""
 
 
+class Pictures:
+    """The charts of reports as PNG, each drawn once, whoever wants it. Thread-safe."""
+
+    def __init__(self, manner: Manner) -> None:
+        self._manner, self._lock = manner, threading.Lock()
+        self._drawn: OrderedDict[str, bytes] = OrderedDict()
+
+    def of(self, report: Report) -> bytes:
+        """b"" where this machine can't draw it."""
+        with self._lock:
+            if report.id not in self._drawn:
+                self._drawn[report.id] = self._draw(report)
+                while len(self._drawn) > KEPT:
+                    self._drawn.popitem(last=False)
+            return self._drawn[report.id]
+
+    def _draw(self, report: Report) -> bytes:
+        try:
+            return png.png(report, tz=self._manner.zone, language=self._manner.language)
+        except png.NoFont as error:
+            log.warning("messages go without pictures: %s", error)
+            return b""
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
     """The words for one chat, whose name is bound into what is pressed in it. seal: makes a press into what a button brings."""
@@ -45,6 +72,7 @@ class Wording:
     manner: Manner
     chat: str
     seal: Callable[[Press], str]
+    pictures: Pictures
 
     def head(self, report: Report, episode: Episode, repair: Repair | None = None) -> Message:
         """The first post of a thread: the newest verdict, and how it stands. The picture is drawn by `picture`."""
@@ -68,11 +96,7 @@ class Wording:
 
     def picture(self, report: Report) -> bytes:
         """The chart as PNG; b"" where this machine can't draw it."""
-        try:
-            return png.png(report, tz=self.manner.zone, language=self.manner.language)
-        except png.NoFont as error:
-            log.warning("a message goes without its picture: %s", error)
-            return b""
+        return self.pictures.of(report)
 
     # ------------------------------------------------------------ parts
 

@@ -10,7 +10,8 @@ import random
 import threading
 import time
 from contextlib import ExitStack
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,8 +21,9 @@ from service.chat.fakes import Hook, Mattermost, Slack
 
 import aiops
 from aiops import settings
-from aiops.domain import Thread
+from aiops.domain import Episode, Mode, Report, Thread
 from aiops.ops import Ops
+from aiops.schema import wire
 from aiops.service import server
 from aiops.service.access import Access, Tokens, new_token
 from aiops.service.chat import setup
@@ -66,7 +68,7 @@ class House:
             "chat.mattermost_url": self.mattermost.url,
             "chat.webhook_secret_file": str(folder / "hook"),
         }
-        self._running = ExitStack()
+        self._running, self._base = ExitStack(), ""
         self.restart()
 
     def restart(self) -> None:
@@ -116,15 +118,38 @@ class House:
         assert answer.status_code == 202, answer.text
         return str(answer.json()["diagnoses"][0]["id"])
 
+    def plant(self, name: str) -> str:
+        """An episode whose diagnosis has just been stored, without one being made; its id, which is the report's, too."""
+        report = replace(self._report(), id=f"{hashlib.sha256(name.encode()).hexdigest()[:16]}")
+        now = datetime.now(UTC)
+        episode = Episode(report.id, Mode.AUTO, now, now, now, alerts=2, firing=2, rounds=1, begun=now)
+        self.ops.store.fold(lambda ledger: ledger.begin(episode), now)
+        recording = self.ops.store.recording(self._base) or b""
+        self.ops.store.save(report.id, wire.encode(report), recording, wire.index(report))
+        return report.id
+
+    def resolve(self, episode: str) -> None:
+        """Ends a planted episode."""
+        known, now = self.ops.store.episodes([episode])[episode], datetime.now(UTC)
+        self.ops.store.fold(lambda ledger: ledger.save([replace(known, firing=0, closed=now)]), now)
+
+    def diagnosed(self, episode: str, number: int) -> str:
+        """A further diagnosis of a planted episode, stored; its id."""
+        known, now = self.ops.store.episodes([episode])[episode], datetime.now(UTC)
+        grown = replace(known, rounds=number, begun=now)
+        report = replace(self._report(), id=grown.diagnosis)
+        self.ops.store.fold(lambda ledger: ledger.begin(grown), now)
+        self.ops.store.save(report.id, wire.encode(report), b"", wire.index(report))
+        return report.id
+
+    def _report(self) -> Report:
+        if not self._base:
+            self._base = self.ops.run(self.ops.task()).id
+        return self.ops.report(self._base)
+
     @property
     def bearer(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.token}"}
-
-    def again(self, diagnosis: str) -> str:
-        """Begins another diagnosis of its episode; its id."""
-        answer = self.client.post(f"/v1/diagnoses/{diagnosis}/start", headers=self.bearer)
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["id"])
 
     def threads(self, episode: str) -> dict[str, Thread]:
         """What each chat was told, by platform."""

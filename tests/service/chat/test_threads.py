@@ -33,10 +33,11 @@ def test_an_episode_is_one_thread_in_each_chat(house: House, capfd: pytest.Captu
     assert house.mattermost.posts[known["mattermost"].post]["file_ids"]
     assert lines[0] in capfd.readouterr().err
 
-    second = house.again(first)
-    assert second != first
+    assert "begins" in house.press_slack(buttons(head)["again"])
+    second = house.slack.until(lambda: (e := house.ops.store.episodes([first])[first]).rounds == 2 and e).diagnosis
     house.told(first, second)
-    (reply,) = house.slack.thread(known["slack"].post)
+    said, reply = house.slack.thread(known["slack"].post)
+    assert words(said) == "T1.U1: asked for another diagnosis"
     assert lines[0].partition(",")[0] in words(reply)
     (reply,) = house.mattermost.thread(known["mattermost"].post)
     assert reply["file_ids"]
@@ -52,7 +53,7 @@ def test_an_episode_is_one_thread_in_each_chat(house: House, capfd: pytest.Captu
 
     before = len(house.slack.posts), len(house.mattermost.posts), len(house.hook.events)
     house.restart()
-    last = house.alert("after a restart")
+    last = house.plant("after a restart")
     house.told(last, last)
     assert len(house.slack.posts) == before[0] + 1
     assert len(house.mattermost.posts) == before[1] + 1
@@ -60,9 +61,9 @@ def test_an_episode_is_one_thread_in_each_chat(house: House, capfd: pytest.Captu
 
 
 def test_events_for_programs_are_signed_and_told_in_order(house: House) -> None:
-    episode = house.alert("events")
+    episode = house.plant("events")
     house.told(episode, episode)
-    house.alert("events", status="resolved")
+    house.resolve(episode)
     house.told(episode, episode, closed=True)
     mine = [(headers, body) for headers, body in house.hook.events if episode in body.decode()]
     for headers, body in mine:
@@ -82,9 +83,9 @@ def test_events_for_programs_are_signed_and_told_in_order(house: House) -> None:
 def test_what_breaks_is_told_once_all_the_same(house: House, trouble: str) -> None:
     house.slack.trouble.extend([trouble, "", trouble])
     house.mattermost.trouble.extend([trouble, "", trouble])
-    episode = house.alert(f"trouble {trouble}")
+    episode = house.plant(f"trouble {trouble}")
     known = house.told(episode, episode)
-    house.alert(f"trouble {trouble}", status="resolved")
+    house.resolve(episode)
     house.told(episode, episode, closed=True)
     assert not house.slack.trouble
     assert len([one for one in house.slack.heads() if episode in words(one)]) == 1
@@ -95,7 +96,7 @@ def test_what_breaks_is_told_once_all_the_same(house: House, trouble: str) -> No
 
 def test_a_chat_that_refuses_costs_no_diagnosis_and_is_counted(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.slack.refuse = "not_in_channel"
-    episode = house.alert("refused")
+    episode = house.plant("refused")
     known = house.told(episode, episode)
     assert known["slack"].post == ""
     assert known["mattermost"].post
@@ -103,17 +104,16 @@ def test_a_chat_that_refuses_costs_no_diagnosis_and_is_counted(house: House, cap
     house.slack.refuse = ""
     page = house.client.get("/metrics", headers=house.bearer).text
     assert 'aiops_chat_messages_total{chat="slack",outcome="given_up"} 1' in page
-    second = house.again(episode)  # what comes later is told again
+    second = house.diagnosed(episode, 2)  # what comes later is told again
     assert house.told(episode, second)["slack"].post
-    house.alert("refused", status="resolved")
 
 
 def test_what_people_asked_is_no_news(house: House) -> None:
-    task = house.ops.task(service="ts-gateway-service")
-    report = house.ops.run(replace(task, task_id="asked_in_words"))
-    episode = house.alert("after what was asked")
+    asked = house.ops.submit(house.ops.task(service="ts-gateway-service")).id
+    house.slack.until(lambda: house.ops.store.report(asked), "its report")
+    episode = house.plant("after what was asked")
     house.told(episode, episode)
-    assert not [one for one in house.slack.posts.values() if report.id in words(one)]
+    assert not [one for one in house.slack.posts.values() if asked in words(one)]
 
 
 # ---------------------------------------------------------------- buttons
@@ -122,7 +122,7 @@ def test_what_people_asked_is_no_news(house: House) -> None:
 @pytest.fixture(scope="module")
 def pressable(house: House) -> str:
     """An episode whose posts may be pressed; its id."""
-    episode = house.alert("pressed")
+    episode = house.plant("pressed")
     house.told(episode, episode)
     return episode
 
@@ -147,15 +147,8 @@ def test_right_and_wrong_are_heard_and_told_in_the_thread(house: House, pressabl
     assert told.wrong
 
 
-def test_another_diagnosis_is_begun(house: House, pressable: str) -> None:
-    value = buttons(post_of(house, "slack", pressable))["again"]
-    assert "begins" in house.press_slack(value)
-    episode = house.slack.until(lambda: (e := house.ops.store.episodes([pressable])[pressable]).rounds == 2 and e)
-    house.told(pressable, episode.diagnosis)
-
-
 def test_only_who_is_listed_decides_and_only_over_the_plan_that_was_shown(house: House) -> None:
-    report = house.alert("repaired")
+    report = house.plant("repaired")
     house.told(report, report)
     repairs = house.ops.by(Actor("http", "carol")).repairs
     kept = repairs.list(report_id=report) or (repairs.plan(report),)
