@@ -228,6 +228,8 @@ class Governed(RuleBasedStateMachine):
         with self._maybe():
             after = self.house.of(who).approve(repair_id, "f" * 64 if other else "")
             assert not other, "an approval of another plan counted"
+            agreed = [one.actor.name.casefold() for one in after.approvals]
+            assert len(set(agreed)) == len(agreed), "somebody approved twice"
             if len(after.approvals) > before:
                 self.known[repair_id].approvals.append((who, self.time, self.boot))
 

@@ -133,7 +133,9 @@ scrape_configs:
 """
     with needed(), servers.prometheus(tmp_path_factory.mktemp("watched"), config) as server:
         query = f"{server.url}/api/v1/query?query=last_over_time(shop_replicas[5m])"
-        until(lambda: "search" in urllib.request.urlopen(query, timeout=30).read().decode(), "the shop is scraped")
+        until(
+            lambda: "shop_replicas" in urllib.request.urlopen(query, timeout=30).read().decode(), "the shop is scraped"
+        )
         yield f"prometheus+{server.url}"
 
 

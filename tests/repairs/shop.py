@@ -6,13 +6,14 @@ shop.py PORT LOG
 from __future__ import annotations
 
 import json
+import string
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-REPLICAS: dict[str, int] = {"cart": 1, "search": 1}
+REPLICAS: dict[str, int] = dict.fromkeys(("cart", "search", *string.ascii_lowercase), 1)
 LOCK = threading.Lock()
 
 
