@@ -73,7 +73,7 @@ class DingTalkRobot:
     """The custom robot of a group: `token` is what its address ends in, `secret` what it signs with. `app`, where there is one,
     sends its pictures."""
 
-    pictures = False
+    pictures = True
 
     def __init__(
         self,

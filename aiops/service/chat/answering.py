@@ -107,7 +107,7 @@ def _verdict(desk: Desk, question: Question) -> tuple[Message, bool]:
     plan = desk.ops.plan(question.text.strip()[:LONGEST_QUESTION], session=question.session)
     if plan.task.intent in (Intent.CLARIFY, Intent.REJECT):
         lines = [plan.task.question or say("What is to be diagnosed?"), *(f"- {one}" for one in plan.choices)]
-        return Message(tuple(map(line, lines))), plan.task.intent is Intent.CLARIFY
+        return Message(tuple(map(line, lines))), False
     started = desk.submit(plan.task)
     give_up = time.monotonic() + PATIENCE_S
     while started.status in UNDER_WAY:
