@@ -149,6 +149,7 @@ def _sources(ops: Ops, settings: Settings) -> Iterator[Part]:
     if ops.silences is not None:
         yield _pinged("silences", ops.silences.ping, _mend("silences", settings))
     yield from _annotations(settings)
+    yield from _chats(ops, settings)
     if ops.model is None:
         yield Part("model", "missing", "model.url is empty: rules alone read questions", "aiops config show model.url")
     else:
@@ -166,6 +167,22 @@ def _annotations(settings: Settings) -> Iterator[Part]:
         return
     if marks is not None:
         yield _pinged("annotations", marks.ping, f"curl {settings.text('grafana.url')}/api/health", needed=False)
+
+
+def _chats(ops: Ops, settings: Settings) -> Iterator[Part]:
+    """What chats are told, and whom people ask there: no diagnosis needs it."""
+    from aiops.service.chat import setup
+
+    for chat in ops.chats:
+        name = f"chat {chat.name.partition(':')[0]}"  # the rest may be an address
+        yield _pinged(name, chat.ping, "aiops config show chat.url", needed=False)
+    try:
+        apps = setup.platforms(settings).apps
+    except AiopsError as error:
+        yield Part("chat", "failed", str(error), "aiops config check", error.exit_code)
+        return
+    for name, app in apps.named():
+        yield _pinged(name, app.ping, "aiops config show chat.apps_file", needed=False)
 
 
 def _mend(name: str, settings: Settings) -> str:

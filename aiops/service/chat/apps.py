@@ -83,6 +83,11 @@ class Apps:
     dingtalk: tuple[DingTalkApp, ...] = ()
     telling: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(TELLING))
 
+    def named(self) -> Iterator[tuple[str, ChatApp]]:
+        """Each as the file of the apps names it."""
+        tables = (("wecom", self.wecom), ("wechat", self.wechat), ("feishu", self.feishu), ("dingtalk", self.dingtalk))
+        return ((f"{platform}.{one.name}", one.app) for platform, some in tables for one in some)
+
     def senders(self) -> Iterator[Senders]:
         """What must run while these are served."""
         return (one.senders for one in (*self.wecom, *self.wechat) if one.senders)

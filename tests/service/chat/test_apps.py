@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 import aiops
 from aiops import settings
+from aiops.cli import check
 from aiops.domain import Actor
 from aiops.errors import ConfigError
 from aiops.flows.turns import session_key
@@ -753,6 +754,24 @@ def test_where_verdicts_go_is_a_group_of_an_app(demo_case: Path, tmp_path: Path,
     flags = {"chat.apps_file": str(file), "chat.url": url, "model.url": ""}
     with pytest.raises(ConfigError, match=r"names no group|no robot|known are"):
         aiops.connect(f"case:{demo_case}", home=str(tmp_path), flags=flags, keep=False)
+
+
+def test_the_doctor_asks_each_app(house: House, tmp_path: Path) -> None:
+    file = written(tmp_path / "chat", house.platform.url)
+
+    def told() -> dict[str, check.Part]:
+        flags = {"chat.apps_file": str(file), "model.url": ""}
+        return {part.name: part for part in check.parts(lambda: settings.load(flags, str(tmp_path)), live=False)}
+
+    names = [f"{platform}.{tenant}" for platform in PLATFORMS for tenant in TENANTS]
+    parts = told()
+    assert {name: parts[name].state for name in names} == dict.fromkeys(names, "ok")
+    (tmp_path / "chat" / "acme-secret").write_text("wrong")
+    parts = told()
+    assert {parts[f"{platform}.acme"].state for platform in PLATFORMS} == {"missing"}
+    assert "wrong" not in "".join(part.says for part in parts.values())
+    file.write_text("[[")
+    assert (told()["chat"].state, told()["chat"].exit_code) == ("failed", 2)
 
 
 # ---------------------------------------------------------------- verdicts of alerts
