@@ -465,17 +465,19 @@ class Session(requests.Session):
 
 
 def skew_s(access: Access, timeout: float) -> float | None:
-    """Seconds by which a server's clock is ahead of ours, to about one: by the date of whatever it answers (RFC 9110, 6.6.1).
+    """Seconds by which a server's clock is at least ahead of ours (behind: below 0), by the date of whatever it answers, which is of
+    whole seconds and of some moment between question and answer (RFC 9110, 6.6.1).
 
     None where it tells none. Raises SourceError."""
     with access.session("its clock", timeout) as session:
+        asked = time.time()
         answer = session.any_answer(f"{access.url}/")
+        answered = time.time()
         try:
-            told = parsedate_to_datetime(answer.headers.get("Date", ""))
+            told = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
         except (TypeError, ValueError):
             return None
-    # It tells whole seconds: half of one is what is cut off on average.
-    return told.timestamp() + 0.5 - time.time()
+    return max(told - answered, 0.0) + min(told + 1 - asked, 0.0)
 
 
 class _Broken(Exception):

@@ -220,10 +220,10 @@ def _live(ops: Ops, settings: Settings) -> Iterator[Part]:
                 "traces, read", lambda: checkup.spans(sources, entities, seen, ASK_S), _mend("traces", settings)
             )
     for name, skew in app.clocks(settings):
-        yield _asked(f"{name}, clock", lambda skew=skew: checkup.clock(skew(PING_S)), _mend(name, settings))  # type: ignore[misc]
+        yield _asked(f"{name}, clock", lambda skew=skew: checkup.clock(skew(ASK_S)), _mend(name, settings))  # type: ignore[misc]
     if alertmanager := app.alertmanager(settings):
         yield _asked(
-            "alerts, sent", lambda: checkup.receivers(alertmanager.webhooks(PING_S)), _mend("silences", settings)
+            "alerts, sent", lambda: checkup.receivers(alertmanager.webhooks(ASK_S)), _mend("silences", settings)
         )
     if model := ops.model:
         yield _asked("model, asked", lambda: checkup.answer(model, seen, ops.model_timeout_s), "make llm", needed=False)

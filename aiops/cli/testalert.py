@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
-from aiops.cli.check import PING_S, Part
+from aiops.cli.check import ASK_S, Part
 from aiops.errors import AiopsError, SourceError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NAME = "AiopsTest"
 GROUPED_S = 90.0  # that an Alertmanager may gather alerts (group_wait) and bring them
+PATIENCE_S = 60.0  # for what is to happen at once, where much else happens
 LOOK_S = 0.2
 LOOKED_AT = 500  # of the newest jobs
 
@@ -53,7 +54,7 @@ def _sent(ops: Ops, settings: Settings, token_file: Path | None) -> Iterator[Par
     way = "by Alertmanager" if router else f"to aiops serve at {settings.text('service.listen')}"
     alert, began = _alert(ops), time.monotonic()
     try:
-        sender.send(alert, PING_S)
+        sender.send(alert, ASK_S)
     except SourceError as error:
         yield Part("alert, sent", "failed", str(error), _mend(error, router is not None), error.exit_code)
         return
@@ -62,14 +63,14 @@ def _sent(ops: Ops, settings: Settings, token_file: Path | None) -> Iterator[Par
         yield from _followed(ops, settings, alert, GROUPED_S if router else 0.0)
     finally:
         try:
-            sender.send(replace(alert, status="resolved"), PING_S)
+            sender.send(replace(alert, status="resolved"), ASK_S)
         except SourceError as error:
             yield Part("alert, resolved", "poor", str(error), "its episode closes when it expires (episodes.expire_h)")
 
 
 def _followed(ops: Ops, settings: Settings, alert: Alert, grouped_s: float) -> Iterator[Part]:
     began = time.monotonic()
-    patience = grouped_s + settings.number("episodes.debounce_s") + PING_S
+    patience = grouped_s + settings.number("episodes.debounce_s") + PATIENCE_S
     job = _until(lambda: _job(ops, alert), patience)
     if job is None:
         yield Part(
@@ -81,7 +82,7 @@ def _followed(ops: Ops, settings: Settings, alert: Alert, grouped_s: float) -> I
         )
         return
     yield Part("alert, begun", "ok", f"diagnosis {job.id}", seconds=_since(began))
-    patience = settings.number("diagnosis.deadline_s") + 2 * PING_S
+    patience = settings.number("diagnosis.deadline_s") + PATIENCE_S
     ended = _until(lambda: _ended(ops, job.id), patience)
     if ended is None:
         yield Part("alert, diagnosed", "failed", f"not within {patience:.0f} s", "aiops doctor   (workers)", 3)

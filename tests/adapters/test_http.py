@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -320,3 +321,27 @@ def test_the_tenant_and_the_token_are_sent() -> None:
     assert asked[0].headers["X-Scope-OrgID"] == "team-a"
     assert asked[0].headers["Authorization"] == "Bearer s3cret"
     assert asked[1].headers["Authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("off", [0, 3600, -3600])
+def test_how_far_a_server_s_clock_is_off(off: int) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response_only(404)  # whatever it says, it dates it
+        handler.send_header("Date", format_datetime(datetime.now(UTC) + timedelta(seconds=off), usegmt=True))
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with web(answer) as (url, _):
+        found = http.skew_s(Access(url), 60)
+    assert found is not None
+    # Less by as long as the answer took.
+    assert off - 60 < found <= off if off > 0 else off <= found < off + 60
+
+
+def test_a_server_that_dates_nothing_tells_no_clock() -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response_only(204)
+        handler.end_headers()
+
+    with web(answer) as (url, _):
+        assert http.skew_s(Access(url), 60) is None

@@ -95,3 +95,42 @@ def test_each_part_is_asked_what_a_diagnosis_asks(doctor: Doctor, parts: dict[st
     )
     # How old its newest sample is depends on when it is asked.
     assert seen["metrics, read"]["says"].startswith("s0: 3 series at ")
+    assert seen["alerts, sent"]["says"].startswith("Alertmanager sends to ")
+    assert seen["graph, read"]["state"] == "poor"
+    assert "aiops graph import" in seen["graph, read"]["mend"]
+
+
+def test_a_test_alert_goes_all_the_way(doctor: Doctor, parts: dict[str, str]) -> None:
+    for more in ({"SOURCES__SILENCES": f"alertmanager+{parts['alertmanager']}"}, {}):
+        code, seen = doctor("--send-test-alert", **more)
+        assert code == 0, seen
+        assert {name: part["state"] for name, part in seen.items()} == {
+            "alert, sent": "ok",
+            "alert, begun": "ok",
+            "alert, diagnosed": "ok",
+        }
+        assert "/reports/" in seen["alert, diagnosed"]["says"]
+    with aiops.connect(home=parts["home"], flags={"model.url": ""}) as ops:
+        end = time.monotonic() + 60
+        while ops.store.figures() != {"open": 0, "waiting": 0}:  # both are resolved again
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        (first, second) = ops.store.reports()
+        assert first["alertnames"].startswith("AiopsTest")
+        assert first["symptom"] != second["symptom"]
+
+
+def test_a_test_alert_that_does_not_arrive_says_where(doctor: Doctor) -> None:
+    code, seen = doctor("--send-test-alert", SERVICE__LISTEN=f"127.0.0.1:{servers.free_port()}")
+    assert code == 3
+    assert seen["alert, sent"]["state"] == "failed"
+    assert seen["alert, sent"]["mend"] == "aiops serve"
+
+
+def test_an_alertmanager_that_sends_nobody_anything_is_told(doctor: Doctor, tmp_path: Path) -> None:
+    hook = "{name: aiops, webhook_configs: [{url: 'http://a.example'}]}"
+    config = f"route: {{receiver: nobody}}\nreceivers: [{{name: nobody}}, {hook}]\n"
+    with needed(), servers.alertmanager(tmp_path / "am", config) as router:
+        _, seen = doctor("--live", SOURCES__SILENCES=f"alertmanager+{router.url}")
+    assert seen["alerts, sent"]["state"] == "poor"
+    assert seen["alerts, sent"]["says"] == "no route of Alertmanager leads to a webhook"
