@@ -18,6 +18,7 @@ from aiops.render.language import ENGLISH, speaking
 from aiops.render.path import GUESSED, ROLES, cut_edges, hops, one_line, spoken, sum_of_costs, telling
 from aiops.render.picture import chart_svg, small_svg
 from aiops.render.readings import readings
+from aiops.render.repair import proposed
 from aiops.render.scale import from_s
 from aiops.render.shell import command
 from aiops.schema import links
@@ -112,6 +113,7 @@ def _environment() -> Environment:
         "telling": telling,
         "spoken": spoken,
         "readings": readings,
+        "proposed": proposed,
         "command": lambda argv: escape(command(argv)),
         # `picture` escapes every text it draws.
         "chart_svg": lambda chart, tz, key: Markup(chart_svg(chart, tz, key, titles=False)),  # noqa: S704

@@ -13,6 +13,7 @@ from aiops.render.clean import clean, link
 from aiops.render.headline import episode, summary
 from aiops.render.language import ENGLISH, said, say, speaking
 from aiops.render.path import cut_edges, one_line, sum_of_costs, telling
+from aiops.render.repair import proposed
 from aiops.render.shell import command
 from aiops.render.values import percent
 from aiops.schema import links
@@ -174,7 +175,6 @@ def _remediation(proposal: Remediation | None) -> Iterable[str]:
         yield ""
         line = command(proposal.argv)
         yield code(line, len(line) + 1)
-    for label, words in ((say("Why"), proposal.why), (say("Check"), proposal.check), (say("Undo"), proposal.undo)):
-        if words:
-            yield ""
-            yield f"{label}: {escape(said(words), 600)}"
+    yield ""
+    for fact in proposed(proposal):
+        yield f"- {fact.label}: {code(fact.words, 600) if fact.exact else escape(fact.words, 600)}"

@@ -11,6 +11,7 @@ from aiops.render.clean import clean, width, wrap
 from aiops.render.headline import episode, summary
 from aiops.render.language import ENGLISH, said, say, speaking
 from aiops.render.path import cut_edges, one_line, sum_of_costs, telling
+from aiops.render.repair import proposed
 from aiops.render.shell import command
 from aiops.render.values import percent
 from aiops.units import clock
@@ -129,9 +130,8 @@ def _remediation(proposal: Remediation | None, columns: int) -> Iterable[str]:
     yield from _item("  ", f"{clean(said(proposal.title), 300)}, {say('on')} {clean(proposal.target, 120)}", columns)
     if proposal.argv:
         yield f"  $ {command(proposal.argv)}"
-    for label, words in ((say("why"), proposal.why), (say("check"), proposal.check), (say("undo"), proposal.undo)):
-        if words:
-            yield from _item(f"  {label}: ", clean(said(words), 600), columns)
+    for fact in proposed(proposal):
+        yield from _item(f"  {fact.label}: ", clean(fact.words, 600), columns)
 
 
 def _item(lead: str, words: str, columns: int) -> Iterable[str]:

@@ -23,7 +23,19 @@ from aiops.errors import AiopsError, SourceError
 from aiops.ops import Ops
 from aiops.ports import Annotations
 from aiops.schema import alertmanager, grafana
-from aiops.service import approving, asking, events, failures, hooks, logs, looking, operation, remediations, web, worker
+from aiops.service import (
+    approving,
+    asking,
+    events,
+    failures,
+    hooks,
+    logs,
+    looking,
+    operation,
+    remediations,
+    web,
+    worker,
+)
 from aiops.service.access import Access, Principal
 from aiops.service.annotating import Annotator
 from aiops.service.chat import apps, dingtalk, feishu, mattermost, slack, wechat, wecom

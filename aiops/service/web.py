@@ -1,4 +1,4 @@
-"""The web UI: the list of diagnoses, asking, what is unusual now, the graph, proposed repairs, sessions and the audit log."""
+"""The web UI: the list of diagnoses, asking, what is unusual now, the graph, sessions and the audit log; approving.py has repairs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import Markup, escape
 
 from aiops.domain import Intent, JobState
-from aiops.errors import AiopsError, NotFound, StoreError, UsageError
+from aiops.errors import AiopsError, StoreError, UsageError
 from aiops.render import language
-from aiops.render.shell import command
 from aiops.schema import agenda as agenda_schema
 from aiops.schema import task as task_schema
 from aiops.service import asking, graphview, pages, scores, sheets
@@ -31,7 +30,6 @@ PAGE = 50
 TAKEN = 500  # diagnoses in a file
 SESSION = "web"  # of questions asked here, so that the next may be a follow-up
 YEAR_S = 365 * 86_400
-REPAIRS = 40  # newest reports among which proposals are looked for
 ENTRIES = 100  # of the audit log on a page
 LOOKED = 2000  # entries that sessions are found in
 
@@ -222,23 +220,6 @@ def graph(
 def _nothing_known(tongue: str) -> str:
     with language.speaking(tongue):
         return language.say("no dependency of it is known.")
-
-
-# ---------------------------------------------------------------- repairs
-
-
-@router.get("/repairs", responses=PROBLEM)
-def repairs(request: Request, desk: At) -> Response:
-    """What the latest reports propose to do."""
-    rows = []
-    for row in desk.ops.store.reports(REPAIRS):
-        try:
-            report = desk.ops.report(row["id"])
-        except NotFound:  # forgotten since it was listed
-            continue
-        if report.remediation is not None:
-            rows.append((report, datetime.fromisoformat(row["created"])))
-    return answer(pages.page("repairs", reader(request, desk), rows=rows, command=lambda argv: escape(command(argv))))
 
 
 # ---------------------------------------------------------------- who did what

@@ -21,6 +21,7 @@ from service.conftest import serving
 
 import aiops
 from aiops import recording
+from aiops.domain import Actor
 from aiops.ops import Ops
 from aiops.service.access import Access, Tokens
 from aiops.service.pages import PLACES
@@ -44,7 +45,8 @@ LOOKS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def ops(tmp_path_factory: pytest.TempPathFactory, demo_case: Path) -> Iterator[Ops]:
     home = str(tmp_path_factory.mktemp("web"))
-    with aiops.connect(f"case:{demo_case}", home=home, flags={"model.url": ""}) as opened:
+    flags = {"model.url": "", "approvals.self": "true"}  # one person drives the browser
+    with aiops.connect(f"case:{demo_case}", home=home, flags=flags) as opened:
         opened.sources.graph.upsert(recording.read_calls(recording.open_files(demo_case)))
         yield opened
 
@@ -73,6 +75,13 @@ def report(ops: Ops, site: str) -> str:
     return f"{site}/reports/{ops.diagnose().id}"
 
 
+@pytest.fixture(scope="module")
+def repair(ops: Ops, site: str, report: str) -> str:
+    """Where a repair waits for approval."""
+    asked = ops.by(Actor("http", "ada")).repairs.plan(report.rpartition("/")[2])
+    return f"{site}/repairs/{asked.id}"
+
+
 def picture(page: Page, name: str) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=PICTURES / f"web-{name}.png", full_page=True)
@@ -89,7 +98,9 @@ def notification(demo_case: Path, **labels: str) -> dict[str, Any]:
 # ---------------------------------------------------------------- what people do
 
 
-def test_from_the_alert_by_the_list_to_the_report(chromium: Browser, site: str, demo_case: Path) -> None:
+def test_from_the_alert_by_the_list_and_the_report_to_the_approval(
+    chromium: Browser, site: str, demo_case: Path
+) -> None:
     sent = httpx.post(f"{site}/v1/webhooks/alertmanager", json=notification(demo_case, alertname="Slow"))
     assert sent.status_code == 202
     with watched(chromium, viewport=DESK) as seen:
@@ -101,6 +112,17 @@ def test_from_the_alert_by_the_list_to_the_report(chromium: Browser, site: str, 
         row.get_by_role("link").click()
         expect(page.locator("h1")).to_contain_text("Cause:")
         picture(page, "report-after-an-alert")
+        page.get_by_role("link", name="Plan it, approve it").click()
+        page.get_by_role("button", name="Plan it").click()
+        expect(page.locator(".status")).to_have_text("Waits for approval")
+        expect(page.locator("pre.argv")).to_contain_text("alertmanager.silence")
+        page.get_by_label("Note").fill("the network people know")
+        picture(page, "repair-to-approve")
+        page.get_by_role("button", name="Approve exactly this").click()
+        expect(page.locator(".status")).to_have_text("Approved")
+        expect(page.locator("[data-until]")).to_have_text(re.compile(r"\(1[45]:\d\d\)$"))
+        expect(page.locator(".facts-row")).to_contain_text("the network people know")
+        picture(page, "repair-approved")
         assert seen.errors == []
         assert {urlsplit(url).netloc for url in seen.asked} == {urlsplit(site).netloc}
 
@@ -176,7 +198,7 @@ def test_a_link_opened_before_signing_in_leads_there_after_it(
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_every_page_can_be_used_by_everybody(
-    chromium: Browser, site: str, report: str, waiting: str, look: str
+    chromium: Browser, site: str, report: str, repair: str, waiting: str, look: str
 ) -> None:
     """No grave barrier, nothing wider than the window, nothing that the policy forbids."""
     places = [(path.strip("/") or "list", f"{site}{path}") for path, _, _ in PLACES]
@@ -184,6 +206,7 @@ def test_every_page_can_be_used_by_everybody(
         ("report", report),
         ("graph-of", f"{site}/graph?service=ts-basic-service&hops=2"),
         ("login", f"{site}/login"),
+        ("repair", repair),
         ("diagnosis-under-way", waiting),
         ("not-found", f"{site}/reports/none"),
     ]

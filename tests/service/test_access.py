@@ -37,6 +37,11 @@ MATRIX: dict[tuple[str, str], Role | None] = {
     ("GET", "/anomalies"): Role.VIEWER,
     ("GET", "/graph"): Role.VIEWER,
     ("GET", "/repairs"): Role.VIEWER,
+    ("GET", "/repairs/{repair_id}"): Role.VIEWER,
+    ("POST", "/repairs/plan"): Role.OPERATOR,
+    ("POST", "/repairs/stop"): Role.ADMIN,
+    ("POST", "/repairs/resume"): Role.ADMIN,
+    ("POST", "/repairs/{repair_id}/{action}"): Role.APPROVER,
     ("GET", "/ask"): Role.OPERATOR,
     ("POST", "/ask"): Role.OPERATOR,
     ("POST", "/run"): Role.OPERATOR,
@@ -131,7 +136,7 @@ def bearer(token: str) -> dict[str, str]:
 @pytest.mark.parametrize(("method", "path"), MATRIX)
 def test_each_route_asks_for_its_role(guarded: httpx.Client, method: str, path: str) -> None:
     least = MATRIX[method, path]
-    url = path.format(name="none", diagnosis_id="none", repair_id="none", step=0)
+    url = path.format(name="none", diagnosis_id="none", repair_id="none", step=0, action="approve")
     for role in (None, *ROLES):
         headers = bearer(TOKENS[role]) if role else {}
         status = guarded.request(method, url, headers=headers, content=EMPTY).status_code

@@ -73,7 +73,7 @@ def test_a_question_becomes_a_task_to_edit_and_then_a_report(client: httpx.Clien
     listed = client.get("/?status=done&service=ts-basic-service").text
     assert f'href="/reports/{started.headers["location"].rpartition("/")[2]}"' in listed
     assert "No diagnosis fits." in client.get("/?service=nobody").text
-    assert 'aria-label="Command"' in client.get("/repairs").text
+    assert 'aria-label="Command 1"' in client.get("/repairs").text
 
 
 def test_a_task_that_was_edited_wrong_is_given_back(client: httpx.Client) -> None:

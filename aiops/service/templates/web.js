@@ -35,7 +35,19 @@ for (const own of document.querySelectorAll(".scroll .g-self")) {
   const around = own.closest(".scroll");
   around.scrollLeft = x + width / 2 - around.clientWidth / 2;
 }
-// What is true only now is read again twice a minute, while somebody looks.
+// How long something can still be decided.
+const ticking = [...document.querySelectorAll("[data-until]")];
+const tick = () => {
+  for (const shown of ticking) {
+    const left = Math.max(Math.round(shown.dataset.until - Date.now() / 1000), 0);
+    const [h, m, s] = [Math.floor(left / 3600), Math.floor(left / 60) % 60, left % 60];
+    const told = shown.querySelector("[data-left]") || shown.appendChild(document.createElement("b"));
+    told.dataset.left = "";
+    told.textContent = ` (${h ? h + ":" : ""}${String(m).padStart(h ? 2 : 1, "0")}:${String(s).padStart(2, "0")})`;
+  }
+};
+if (ticking.length) setInterval(tick, 1000), tick();
+// What is true only now is read again while somebody looks; where it has come into another state, so is the whole page.
 const live = document.querySelector("[data-live]");
 if (live)
   setInterval(async () => {
@@ -43,5 +55,7 @@ if (live)
     const answer = await fetch(location.href);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.querySelector("[data-live]");
-    if (answer.ok && fresh) live.replaceChildren(...fresh.childNodes);
-  }, 30000);
+    if (!answer.ok || !fresh) return;
+    if (fresh.dataset.state !== live.dataset.state) return location.reload();
+    if (!live.querySelector("[data-until]")) live.replaceChildren(...fresh.childNodes);
+  }, 1000 * (live.dataset.live || 30));
