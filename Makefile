@@ -64,7 +64,7 @@ demo: $(STAMPS)/base ## replay and explain a real incident; then ask for it in w
 DEMO_QUESTION := "why is the gateway service slow?"
 
 # Under CI a part that can't be made ready is a failure; elsewhere its tests are skipped and say how to mend it.
-SERVERS := bubblewrap virtual-machine prometheus victoria-metrics alertmanager redis neo4j opensearch chromium fonts axe llama-vocabulary
+SERVERS := bubblewrap virtual-machine prometheus victoria-metrics alertmanager redis faketime neo4j opensearch chromium fonts axe llama-vocabulary
 .PHONY: servers
 servers: $(BIN)/uv ## make the test servers ready, inside the checkout
 	@$(BIN)/python tests/servers/parts.py $(SERVERS) $(if $(CI),,|| true)

@@ -111,7 +111,7 @@ def test_it_is_left_alone_for_longer_and_longer(graph: MirroredGraph, far: Far):
         graph._until = 0.0
         graph.upsert([call("a", "b")])
         rests.append(graph._rest_s)
-    assert rests == [2, 4, 8, 16, 32, 60, 60, 60]
+    assert rests == [2, 4, 8, 16, 25, 25, 25, 25]
     before = len(far.asked)
     graph.upsert([call("a", "c")])
     graph.calls()

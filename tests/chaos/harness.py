@@ -23,11 +23,11 @@ ENDED = {"done", "inconclusive", "failed", "suppressed"}
 PATIENCE_S = 120.0
 
 
-def until(true: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+def until(true: Callable[[], bool], what: str, patience_s: float = PATIENCE_S, every_s: float = 0.02) -> None:
     end = time.monotonic() + patience_s
     while not true():
         assert time.monotonic() < end, what
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def alive(pid: int) -> bool:
@@ -125,11 +125,11 @@ class House:
 class Helper:
     """`aiops worker` with a home of its own, started as often as it is killed."""
 
-    def __init__(self, nursery: Nursery, home: Path, case: Path, queue: str, settings: str = "") -> None:
+    def __init__(self, nursery: Nursery, home: Path, case: Path, queue: str, *flags: str, settings: str = "") -> None:
         home.mkdir(parents=True, exist_ok=True)
         (home / "config.toml").write_text(settings)
         self._nursery, self.log = nursery, home.parent / f"{home.name}.log"
-        self._argv = ["worker", "--home", str(home), "--metrics", f"case:{case}", "--queue", queue]
+        self._argv = ["worker", "--home", str(home), "--metrics", f"case:{case}", "--queue", queue, *flags]
         self.pid = 0
 
     def start(self) -> None:

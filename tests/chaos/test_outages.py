@@ -1,20 +1,26 @@
-"""Redis and Prometheus killed under load: what the house answers meanwhile, and that it catches up by itself.
+"""Redis, Prometheus and Neo4j killed under load: what the house answers meanwhile, and that it catches up by itself.
 
-What a killed Neo4j leads to stands in tests/integration/test_neo4j_outage.py, a dead language model in tests/adapters/llm.
+What each call to a killed Neo4j leads to stands in tests/integration/test_neo4j_outage.py, a dead language model in tests/adapters/llm.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos.harness import ENDED, House, Nursery, Sender, alert, notification, sending, until
+from chaos.harness import ENDED, Helper, House, Nursery, Sender, alert, notification, sending, until
+
+from aiops.adapters.neo4j_graph import Neo4jGraph
+from aiops.adapters.sqlite import GraphDB
+from aiops.domain import EntityKind
+from aiops.errors import SourceError
 
 import servers
 from conftest import needed
@@ -22,19 +28,21 @@ from servers.backfill import backfill
 
 SHORT_S, LONG_S = 3.0, 30.0  # how long a server is away, in `make test` and in `make soak`
 CATCH_UP_S = 60.0
+AGAIN_S = 30.0  # until what was away is in use again
 APART = "[episodes]\ndebounce_s = 0.2\nhops = 0\nper_minute = 100000\n"  # each alert is an episode
 
 
 class Load:
-    """Alerts, one after the other, until `done`."""
+    """Alerts, one after the other, until `done`; none while there is no `room`."""
 
-    def __init__(self, at: datetime) -> None:
-        self.done, self._at = False, at.isoformat()
+    def __init__(self, at: datetime, room: Callable[[], bool] = lambda: True) -> None:
+        self.done, self._at, self._room = False, at.isoformat(), room
 
     def __iter__(self) -> Iterator[bytes]:
         for number in itertools.takewhile(lambda _: not self.done, itertools.count()):
             yield notification(f"group-{number}", [alert(number, self._at, f"service-{number}")])
             time.sleep(0.25)
+            until(lambda: self.done or self._room(), "nothing is diagnosed", every_s=0.25)
 
 
 def noticed(case: Path) -> datetime:
@@ -124,3 +132,84 @@ def test_prometheus_away(nursery: Nursery, demo_case: Path, tmp_path: Path, soak
 def put_off(house: House, diagnosis: str) -> bool:
     told = house.ask("GET", f"/v1/diagnoses/{diagnosis}")[1]
     return told["status"] == "queued" and "refused" in (told["error"] or "")
+
+
+@pytest.mark.soak
+def test_neo4j_away(nursery: Nursery, demo_case: Path, tmp_path: Path, soaking: bool) -> None:
+    """Diagnoses are made from the copies, by a worker elsewhere too, and say so; what they wrote is there when it is back."""
+    if not soaking:
+        pytest.skip(
+            "two starts of Neo4j more are for `make soak`; tests/integration/test_neo4j_outage.py kills one each time"
+        )
+    with needed(), servers.neo4j(tmp_path / "data") as first:
+        url, queue = f"neo4j://127.0.0.1:{first.port}", f"sqlite:{tmp_path / 'queue.db'}"
+        flags, settings = ("--queue", queue, "--graph", url), f"{APART}[service]\nworker = false\n"
+        house = House(nursery, tmp_path / "home", demo_case, *flags, settings=settings)
+        helper = Helper(nursery, tmp_path / "helper", demo_case, *flags[1:])
+        load = Load(noticed(demo_case), lambda: ended(house, senders[0].receipts[-3:]))
+        house.start()
+        helper.start()
+        with sending(house, [load]) as senders, contextlib.closing(Neo4jGraph(url)) as far:
+            until(lambda: noted(far) != set(), "nothing is written into it", every_s=0.25)
+            kill(first)
+            before = len(senders[0].receipts)
+            time.sleep(LONG_S)
+            without = f"dependencies that {url} knows"
+            until(lambda: without in gaps(house, senders[0].receipts[before:]), "no report is made without it")
+            assert house.ask("GET", "/readyz")[0] == 200
+            during = services(senders[0].receipts[before:])
+            with servers.neo4j(tmp_path / "data", port=first.port):
+                until(lambda: answers(far), "Neo4j does not come back", every_s=0.25)
+                back = time.monotonic()
+                until(lambda: not noted(far).isdisjoint(during), "it is not used again", every_s=0.25)
+                again = time.monotonic() - back
+                load.done = True
+                _, stand = caught_up(house, senders)
+                assert {d["status"] for d in stand} <= {"done", "inconclusive"}
+                accepted = services(senders[0].receipts)
+                until(lambda: noted(far) >= accepted, "what was seen meanwhile is lost", every_s=0.25)
+                seconds = time.monotonic() - back
+                assert senders[0].refused == []
+                helper.end()
+                house.end()
+                compare(far, tmp_path / "home")
+    print(f"in use again after {again:.1f} s, caught up {seconds:.1f} s after it was back, {len(stand)} diagnoses")
+    assert again <= AGAIN_S
+    assert seconds <= CATCH_UP_S
+
+
+def services(receipts: list[dict[str, Any]]) -> set[str]:
+    """The services that alerts were accepted of."""
+    return {f"service-{int(number, 16)}" for r in receipts for d in r["diagnoses"] for number in d["fingerprints"]}
+
+
+def noted(graph: Neo4jGraph) -> set[str]:
+    """The services whose alerts it knows."""
+    return {one.effect.service for one in graph.sightings() if one.effect.kind is EntityKind.ALERT}
+
+
+def answers(graph: Neo4jGraph) -> bool:
+    with contextlib.suppress(SourceError):
+        return bool(graph.ping(2.0))
+    return False
+
+
+def ended(house: House, receipts: list[dict[str, Any]]) -> bool:
+    """Whether any of these diagnoses has ended."""
+    told = [d["id"] for r in receipts for d in r["diagnoses"]]
+    return any(house.ask("GET", f"/v1/diagnoses/{i}")[1]["status"] in ENDED for i in told)
+
+
+def gaps(house: House, receipts: list[dict[str, Any]]) -> set[str]:
+    """What the reports of these alerts lack, those that there are."""
+    reports = [house.ask("GET", f"/reports/{d['id']}.json") for r in receipts for d in r["diagnoses"]]
+    return {gap["what"] for status, report in reports if status == 200 for gap in report["gaps"]}
+
+
+def compare(far: Neo4jGraph, home: Path) -> None:
+    """What the house has written is in Neo4j, edge for edge."""
+    (copy,) = home.glob("graph-*.db")
+    with contextlib.closing(GraphDB(copy)) as here:
+        assert here.waiting() == 0
+        assert set(far.calls()) == set(here.calls())
+        assert set(far.sightings()) == set(here.sightings())

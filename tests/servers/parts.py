@@ -63,6 +63,8 @@ PARTS: Mapping[str, Part] = {
             ["qemu-system-x86", "linux-image-cloud-amd64", "busybox-static"],
         ),
         Part("redis", {"redis-server": "usr/bin/redis-server"}, ["redis-server"]),
+        # Other times for one process (GPL-2): loaded beside servers of the tests alone, never shipped.
+        Part("faketime", {}, ["libfaketime"]),
         Part("chromium", {"chromium": "usr/lib/chromium/chromium"}, ["chromium"]),
         # Latin text as it looks on people's machines, every sign, and Chinese: without a font every glyph is a box.
         Part("fonts", {}, ["fonts-inter", "fonts-dejavu-core", "fonts-droid-fallback"]),
@@ -86,6 +88,21 @@ def binary(program: str) -> Path:
     if not (_stamp(part.name).exists() and path.exists()):
         raise Missing(part.name)
     return path
+
+
+def faked(offset: Path) -> dict[str, str]:
+    """The environment of a process whose wall clock is as far off as the file `offset` says at that moment (`+1h`, `-1d`); its
+    monotonic clocks are right. Raises `Missing`."""
+    found = [path for root in (Path("/"), ROOT) for path in root.glob("usr/lib/*-linux-gnu*/faketime/libfaketimeMT.so.1")]
+    if not found:
+        raise Missing("faketime")
+    return {
+        **os.environ,
+        "LD_PRELOAD": str(found[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_CACHE_DURATION": "1",  # seconds until a jump shows
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 def environment() -> dict[str, str]:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 PATIENCE_S = 3.0
 FIRST_REST_S = 1.0
-LONGEST_REST_S = 60.0
+LONGEST_REST_S = 25.0  # so that it is in use again half a minute after it is back, as every source
 ENTRIES = 100  # read from the outbox at once
 
 log = logging.getLogger(__name__)
