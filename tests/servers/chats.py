@@ -43,7 +43,7 @@ _CARD_TITLES = {
 }
 _ACTION = _object({"type": {"const": 1}, "url": _LINK})
 _WECOM_BUTTON = _object(
-    {"text": {**_NAME, "maxLength": 10}, "style": {"enum": [1, 2, 3, 4]}, "key": {**_NAME, "maxLength": 1024}}
+    {"text": {**_NAME, "maxLength": 20}, "style": {"enum": [1, 2, 3, 4]}, "key": {**_NAME, "maxLength": 1024}}
 )
 _BUTTONS = {
     "card_type": {"const": "button_interaction"},

@@ -26,7 +26,7 @@ from aiops.ports import Message
 URL = "https://qyapi.weixin.qq.com"
 TEXT, MARKDOWN = 2048, 4096  # bytes of a text, and of a robot's Markdown
 PICTURE = 2 * 2**20  # bytes of a robot's picture; an application's may have 10 MiB
-TITLE, UNDER_TITLE, LABEL = 36, 160, 10  # characters on a card
+TITLE, UNDER_TITLE, LABEL = 36, 160, 20  # characters on a card; of Chinese ones a label shows ten
 MOST_BUTTONS = 6
 A_MINUTE = 20  # messages of a robot; more are refused
 A_MINUTE_EACH = 30  # messages of an application to one member; more are dropped without a word

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from aiops import app
@@ -47,6 +48,8 @@ def apps(config: Settings) -> Apps:
     named = config.text("chat.apps_file")
     if not named:
         return Apps()
+    if find_spec("cryptography") is None:
+        raise ConfigError("chat.apps_file needs the cryptography of the extra `chat`: pip install '.[chat]'")
     path = Path(named).expanduser()
     told = chatapps.load(path)
     found = Apps(
