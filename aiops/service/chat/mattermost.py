@@ -28,7 +28,7 @@ from aiops.service.desk import PROBLEM, Desk
 router = APIRouter(prefix="/v1/chat", tags=["v1"])
 
 ANSWER_S = 20.0
-WAIT_S = 2.0  # Mattermost waits for an answer: what takes longer is told in the thread alone
+WAIT_S = 1.5  # Mattermost waits for an answer: what takes longer is told in the thread alone
 
 
 @router.post("/mattermost", responses=PROBLEM)

@@ -135,6 +135,7 @@ def test_bots_edits_and_what_is_said_to_others_start_nothing(house: House) -> No
 # ---------------------------------------------------------------- what nobody signed
 
 
+@pytest.mark.soak
 def test_what_nobody_signed_is_refused_without_a_word_in_the_log(
     house: House, caplog: pytest.LogCaptureFixture, pytestconfig: pytest.Config
 ) -> None:

@@ -187,11 +187,14 @@ def test_a_button_counts_in_its_channel_until_it_ends(house: House, pressable: s
     assert house.press_mattermost({"value": value}, **trigger).status_code == 401
 
 
-def test_no_change_of_a_press_is_believed(house: House, pressable: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.soak
+def test_no_change_of_a_press_is_believed(
+    house: House, pressable: str, caplog: pytest.LogCaptureFixture, pytestconfig: pytest.Config
+) -> None:
     value = buttons(post_of(house, "mattermost", pressable))["again"]
     rng = random.Random(11)
     rounds = house.ops.store.episodes([pressable])[pressable].rounds
-    for _ in range(200):
+    for _ in range(10_000 if pytestconfig.getoption("soak") else 200):
         at = rng.randrange(len(value))
         changed = rng.choice(
             [value[:at], value[:at] + "é" + value[at:], value[:at] + chr(ord(value[at]) ^ 1) + value[at + 1 :]]
