@@ -10,7 +10,7 @@ BIN := .venv/bin
 STAMPS := .venv/.stamps
 # Locks are complete, so dependencies are not resolved again; a file whose hash differs is refused.
 UV_INSTALL := $(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes --build-constraints requirements/build.txt
-EXTRAS := forecast graph neo4j redis chat sign mcp otel dask
+EXTRAS := forecast graph neo4j redis chat sign policy mcp otel dask
 SERVING := neo4j redis chat sign otel
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 

@@ -26,7 +26,7 @@ from aiops import __version__, resources, rules, settings
 from aiops.domain import Actor, Task
 from aiops.errors import ConfigError, DataError
 from aiops.flows.episodes import Folding
-from aiops.flows.repair import Governance, Terms, Workshop
+from aiops.flows.repair import Condition, Governance, Terms, Workshop
 from aiops.flows.retention import Retention
 from aiops.flows.work import Hand
 from aiops.ops import Ops
@@ -337,6 +337,17 @@ def workshop(config: Settings) -> Workshop:
     return Workshop(known_rules(config).runbooks, hashlib.sha256(listed).hexdigest(), made, sandbox(config))
 
 
+def _condition(config: Settings) -> Condition | None:
+    text = config.text("repairs.condition")
+    if not text:
+        return None
+    try:
+        from aiops.adapters.cel import Expression
+    except ModuleNotFoundError as error:
+        raise _extra("policy", "repairs.condition") from error
+    return Expression(text, "repairs.condition")
+
+
 def governance(config: Settings) -> Governance:
     """What the settings say of repairs. Raises ConfigError."""
     from aiops.adapters.premises import Machine
@@ -347,7 +358,7 @@ def governance(config: Settings) -> Governance:
         per_hour=int(config.number("repairs.per_hour")),
         storm=int(config.number("repairs.storm")),
         free=int(config.number("repairs.free_mib")) << 20,
-        condition=None,
+        condition=_condition(config),
     )
     return Governance(lambda: workshop(config), Machine(config.home), terms)
 

@@ -204,6 +204,12 @@ TABLE = (
     Setting("repairs", "per_hour", 6, "repairs that may begin within an hour"),
     Setting("repairs", "storm", 20, "open episodes from which on no repair begins"),
     Setting("repairs", "free_mib", 64, "MiB that must be free where what repairs print is kept"),
+    Setting(
+        "repairs",
+        "condition",
+        "",
+        "what must be true of every repair, in CEL, as repair.plan.fault != 'network'; empty = nothing",
+    ),
     Setting("approvals", "self", False, "whether people may approve what they asked for; only without tokens_file"),
     Setting("sandbox", "bubblewrap", "", "the program bwrap; empty = from PATH, else what `make sandbox` fetched"),
     Setting("sandbox", "uid", 64642, "user id that runs of a service that is root have on this machine"),

@@ -187,6 +187,7 @@ class House:
 PEOPLE = ("alice", "bob", "carol", "Alice", "local", "")
 ANYBODY = st.sampled_from((*PEOPLE, HOUSE.name))
 SELDOM = st.sampled_from((False, False, False, False, True))
+MEANWHILE = st.sampled_from(("", "", "", "edit", "clock", "boot"))
 SECONDS = st.sampled_from([2.0, 2.0, 60.0, 300.0, 899.0, 901.0, 4000.0])
 
 
@@ -254,12 +255,21 @@ class Governed(RuleBasedStateMachine):
         if any(key.endswith("/act") for key, _ in self.house.counter.done[counted:]):
             self._judge(repair_id)
 
-    @rule(planner=ANYBODY, approver=ANYBODY, second=ANYBODY, runner=ANYBODY, later=SECONDS)
-    def straight_through(self, planner: str, approver: str, second: str, runner: str, later: float) -> None:
+    @rule(planner=ANYBODY, first=ANYBODY, second=ANYBODY, runner=ANYBODY, later=SECONDS, meanwhile=MEANWHILE)
+    def straight_through(
+        self, planner: str, first: str, second: str, runner: str, later: float, meanwhile: str
+    ) -> None:
         self.plan(planner, "3")
-        self.approve(approver, elsewhere=False, other=False)
+        self.approve(first, elsewhere=False, other=False)
         self.time_passes(later)
         self.approve(second, elsewhere=False, other=False)
+        match meanwhile:
+            case "edit":
+                self.edit(len(self.known) % 3)
+            case "clock":
+                self.clock_is_set(-1)
+            case "boot":
+                self.machine_starts_anew()
         self.run(runner, elsewhere=False, dies=False)
 
     @precondition(lambda self: self.known)

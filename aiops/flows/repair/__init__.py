@@ -8,10 +8,10 @@
 Every change of state is in the store, and in its audit chain, in one transaction before anything comes of it.
 """
 
-from aiops.flows.repair.brakes import Terms
+from aiops.flows.repair.brakes import Condition, Terms
 from aiops.flows.repair.calling import called_for
 from aiops.flows.repair.desk import Governance, Repairs
 from aiops.flows.repair.machine import HOUSE
 from aiops.flows.repair.plan import BY_ITSELF, Workshop
 
-__all__ = ["BY_ITSELF", "HOUSE", "Governance", "Repairs", "Terms", "Workshop", "called_for"]
+__all__ = ["BY_ITSELF", "HOUSE", "Condition", "Governance", "Repairs", "Terms", "Workshop", "called_for"]

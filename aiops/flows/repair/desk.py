@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from aiops.domain import Actor, Approval, Experience, Repair, RepairState, Report, job_id
 from aiops.errors import AiopsError, NotFound, Refused
@@ -92,7 +93,7 @@ class Repairs:
                 raise Refused("repairs are off (repairs.mode)")
             kept = self.store.govern(lambda ledger: self._planned(ledger, made, mode))
             notes.result = kept.id
-            return kept
+        return self._told(kept)
 
     def propose(self, report: Report) -> Repair | None:
         """The plan that a diagnosis makes by itself, where its runbook's mode and the settings say so; None = none.
@@ -222,7 +223,7 @@ class Repairs:
             notes.result = str(repair.state)
             if repair.state not in wanted:
                 raise Refused(f"repair {repair.id} is {repair.state}: {repair.why}")
-            return repair
+        return self._told(repair)
 
     def _hands(self, repair: Repair, cancelled: Callable[[], bool]) -> Hands:
         """With what lies on the disk now, whatever plan can be made of that."""
@@ -235,7 +236,10 @@ class Repairs:
         return Hands(self.store, self.metrics, self.graph, of.premises, of.terms, self.actor, made, cancelled)
 
     def _told(self, repair: Repair) -> Repair:
-        """Somebody is called where it neither helped nor was taken back."""
+        """What its episode's chat threads show is told anew; somebody is called where it began and did not help."""
+        episode = self.store.episodes([repair.plan.report_id]).get(repair.plan.report_id)
+        if episode:
+            self.store.stir(episode.id, datetime.now(UTC))
         if repair.state in CALLED_FOR:
             self.tell(repair)
         return repair
