@@ -55,9 +55,10 @@ def contained(attack: Attack, outcome: Outcome, escaped: bool | None, host: Host
     return ""
 
 
-def groups_left() -> list[str]:
-    """Control groups of ours, wherever they are."""
-    return sorted(str(path) for path in Path("/sys/fs/cgroup").rglob(f"{cgroups.PREFIX}.*.*") if path.is_dir())
+def groups_left(of: int | None = None) -> list[str]:
+    """Control groups of ours, wherever they are: of all services, or of the one with this process id."""
+    found = [path for path in Path("/sys/fs/cgroup").rglob(f"{cgroups.PREFIX}.*.*") if path.is_dir()]
+    return sorted(str(path) for path in found if of is None or path.name.split(".")[2] == str(of))
 
 
 def as_user(act: Callable[[], Any]) -> Any:

@@ -65,7 +65,7 @@ def test_killed_under_load_it_loses_nothing(tmp_path: Path):
             acknowledged.extend(calls)
             if batch == 4:
                 enough.set()
-                dead.wait(60)
+                dead.wait()
 
     with running(tmp_path / "data") as first:
         with house(tmp_path / "copy.db", first.url) as graph:
@@ -73,11 +73,11 @@ def test_killed_under_load_it_loses_nothing(tmp_path: Path):
             writers = [threading.Thread(target=write, args=(i, graph)) for i in range(2)]
             for writer in writers:
                 writer.start()
-            enough.wait(120)
+            assert enough.wait(600)
             threading.Timer(0.05, dead.set).start()  # so that the kill falls into a write
             kill(first)
             for writer in writers:
-                writer.join(120)
+                writer.join()
             during = graph.calls(["web"], hops=5)
             assert tuple(during) == tuple(reversed(KNOWN))
             (gap,) = during.gaps
@@ -93,7 +93,7 @@ def test_killed_under_load_it_loses_nothing(tmp_path: Path):
                 while graph.calls(["web"], hops=1).gaps:  # it catches up in turns of some seconds
                     soon(graph)
                 assert set(graph.calls()) == wanted
-                assert graph.ping(5).startswith("Neo4j/5")
+                assert graph.ping(60).startswith("Neo4j/5")
             with contextlib.closing(Neo4jGraph(first.url)) as far:
                 assert set(far.calls()) == wanted, "caught up from the local store"
                 assert far.sightings() == (seen,)

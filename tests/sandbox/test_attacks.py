@@ -21,7 +21,7 @@ def test_an_attack_gets_nowhere(attack: attacks.Attack, sandbox: Bubblewrap, hos
     outcome, escaped = attacked(sandbox, attack, host)
     assert not contained(attack, outcome, escaped, host)
     assert sorted(host.folder.iterdir()) == before
-    assert not groups_left()
+    assert not groups_left(os.getpid())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="runs as a user without privileges already")
@@ -31,7 +31,7 @@ def test_no_attack_gets_anywhere_without_privileges(bwrap: Path, host: Host) -> 
         return [wrong for one in attacks.ALL if (wrong := contained(one, *attacked(sandbox, one, host), host))]
 
     assert as_user(act) == []
-    assert not groups_left()
+    assert not groups_left(os.getpid())
 
 
 def test_only_plain_files_are_taken_from_the_sandbox(sandbox: Bubblewrap, host: Host) -> None:

@@ -115,6 +115,7 @@ def test_what_can_be_no_command_is_said_so(sandbox: Bubblewrap, command: Command
 
 def test_no_more_run_at_once_than_may(bwrap: Path) -> None:
     sandbox = Bubblewrap(bwrap, most=3)
+    sandbox.sweep()  # what another test has left takes room
     together, told = threading.Barrier(9), list[tuple[RunStatus, str]]()
 
     def one(_: int) -> None:
@@ -157,7 +158,7 @@ def test_many_runs_leave_nothing(bwrap: Path) -> None:
     with ThreadPoolExecutor(6) as pool:
         told = Counter(outcome.status for outcome in pool.map(sandbox.run, commands))
     assert told == {RunStatus.OK: 30, RunStatus.FAILED: 10, RunStatus.TIMEOUT: 10, RunStatus.OUTPUT_LIMIT: 10}
-    assert not groups_left()
+    assert not groups_left(os.getpid())
     assert descriptors() <= open_before
     mine = [path for path in set(Path("/proc").glob("[0-9]*")) - processes if descends(int(path.name))]
     assert mine == []
@@ -188,7 +189,7 @@ def test_without_a_working_bubblewrap_nothing_runs(bwrap: Path | None) -> None:
     assert outcome.why
     with pytest.raises(Refused):
         sandbox.ping(5.0)
-    assert not groups_left()
+    assert not groups_left(os.getpid())
 
 
 def test_without_a_group_that_can_be_limited_nothing_runs(bwrap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,14 +226,15 @@ from aiops.adapters.sandbox import Bubblewrap
 from aiops.domain import Command
 Bubblewrap(Path({str(bwrap)!r})).run(Command(("/bin/sleep", "4242.5")))
 """
+    sandbox.sweep()  # of whom another test has killed
     with subprocess.Popen([sys.executable, "-c", code]) as service:
-        await_true(lambda: sleepers() and groups_left())
+        await_true(lambda: sleepers() and groups_left(service.pid))
         assert sandbox.sweep() == 0, "a run of a living service is its own"
         service.send_signal(signal.SIGKILL)
     await_true(lambda: not sleepers())
-    assert groups_left()
+    assert groups_left(service.pid)
     assert sandbox.sweep() == 1
-    assert not groups_left()
+    assert not groups_left(service.pid)
 
 
 def sleepers() -> list[str]:
