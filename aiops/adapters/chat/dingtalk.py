@@ -73,8 +73,6 @@ class DingTalkRobot:
     """The custom robot of a group: `token` is what its address ends in, `secret` what it signs with. `app`, where there is one,
     sends its pictures."""
 
-    pictures = True
-
     def __init__(
         self,
         access: Access,
@@ -84,7 +82,7 @@ class DingTalkRobot:
         app: DingTalkApp | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.name = name
+        self.name, self.pictures = name, app is not None
         self._access, self._token, self._secret, self._app, self._clock = access, token, secret, app, clock
         self._pace = Pace(A_MINUTE)
 

@@ -20,11 +20,13 @@ from aiops.adapters.chat.calls import Answer, Api, Codes
 from aiops.adapters.chat.pace import Pace
 from aiops.adapters.chat.text import fitted, harmless, target
 from aiops.adapters.http import Access, Session
+from aiops.errors import SourceRefused
 from aiops.plain import clean
 from aiops.ports import Message
 
 URL = "https://qyapi.weixin.qq.com"
 TEXT, MARKDOWN = 2048, 4096  # bytes of a text, and of a robot's Markdown
+ALL = "@all"
 PICTURE = 2 * 2**20  # bytes of a robot's picture; an application's may have 10 MiB
 TITLE, UNDER_TITLE, LABEL = 36, 160, 20  # characters on a card; of Chinese ones a label shows ten
 MOST_BUTTONS = 6
@@ -48,7 +50,9 @@ class WeComApp:
         self._sent = _Sent()
 
     def answer(self, address: str, message: Message, timeout: float, *, key: str) -> None:
-        """To a member, by the id that came with the question. Raises SourceError."""
+        """To a member, by the id that came with the question. SourceRefused for what would be several."""
+        if "|" in address or address == ALL:
+            raise SourceRefused("an answer", self._access.url, "the question does not come from one member")
         self.say(address, message, timeout, key)
 
     def say(
@@ -72,7 +76,7 @@ class WeComApp:
 
     def change(self, code: str, users: str, message: Message, timeout: float) -> None:
         """Replaces the card that came with `code`, which counts once. Raises SourceError."""
-        whom = {"atall": 1} if users == "@all" else {"userids": users.split("|")}
+        whom = {"atall": 1} if users == ALL else {"userids": users.split("|")}
         card = {"template_card": _buttons(message)} if message.buttons else closed_of(message)
         self._post("update_template_card", {**whom, "agentid": self.agent, "response_code": code, **card}, timeout)
 

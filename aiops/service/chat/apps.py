@@ -10,10 +10,9 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
-from urllib.parse import parse_qs
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -33,7 +32,6 @@ log = logging.getLogger(__name__)
 
 ANSWER_S = 20.0  # for one answer, with its picture
 TELLING = 32  # words that are on their way at once
-FIELDS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +134,6 @@ def whose(apps: Sequence[A], prove: Callable[[A], Proof]) -> tuple[A, Proof]:
     if not found:
         raise failure
     return found[0]
-
-
-def query(request: Request) -> Mapping[bytes, bytes]:
-    """The first value of each parameter. Raises Distrusted."""
-    exact = "surrogateescape"  # so that what is no UTF-8 is compared as the bytes it is
-    try:
-        told = parse_qs(
-            request.scope["query_string"].decode("ascii", exact),
-            keep_blank_values=True,
-            max_num_fields=FIELDS,
-            errors=exact,
-        )
-    except ValueError as error:
-        raise Distrusted("the parameters are none") from error
-    return {name.encode("utf-8", exact): values[0].encode("utf-8", exact) for name, values in told.items()}
 
 
 async def first(desk: Desk, app: App, platform: str, *parts: str) -> bool:

@@ -51,7 +51,7 @@ async def _taken(request: Request, app: FeishuApp, header: Fields, event: Fields
         return {}
     if text(header, "event_type") == MESSAGE:
         _asked(request, app, header, event)
-    if text(header, "event_type") == PRESS:
+    if text(header, "event_type") == PRESS and not _stranger(header, part(event, "operator")):
         words = await anyio.to_thread.run_sync(_pressed, request, app, event)
         return {"toast": {"type": "info", "content": clean(words, LONGEST_TOAST)}}
     return {}
@@ -60,13 +60,17 @@ async def _taken(request: Request, app: FeishuApp, header: Fields, event: Fields
 def _asked(request: Request, app: FeishuApp, header: Fields, event: Fields) -> None:
     sender, message = part(event, "sender"), part(event, "message")
     user = text(part(sender, "sender_id"), "open_id")
-    # A bot would answer for ever; who is of another tenant sits in a shared group, and may not ask.
-    stranger = text(sender, "tenant_key") != text(header, "tenant_key")
-    if text(sender, "sender_type") != "user" or stranger or not user:
+    # A bot would answer for ever.
+    if text(sender, "sender_type") != "user" or _stranger(header, sender) or not user:
         return
     post, talk = text(message, "message_id"), text(message, "chat_id")
     words = apps.ask(request, app, "feishu", question(message), user, talk, post)
     apps.tell(request, app, post, lambda: words)
+
+
+def _stranger(header: Fields, person: Fields) -> bool:
+    """Who is of another tenant sits in a shared group, and may neither ask nor press."""
+    return text(person, "tenant_key") != text(header, "tenant_key")
 
 
 def _pressed(request: Request, app: FeishuApp, event: Fields) -> str:

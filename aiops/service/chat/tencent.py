@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
-from aiops.service.chat import answering, apps, signatures, xml
+from aiops.service.chat import answering, apps, forms, signatures, xml
 from aiops.service.chat.apps import Elsewhere, Sealed
+from aiops.service.chat.forms import Form
 from aiops.service.chat.signatures import Distrusted
 from aiops.service.desk import Desk
 
@@ -24,7 +25,7 @@ Fields = Mapping[str, str]
 
 async def opened(request: Request, known: Sequence[Sealed]) -> tuple[Sealed, Fields]:
     """Whose message it is, and what it says. Raises Distrusted."""
-    told = apps.query(request)
+    told = forms.read(request.scope["query_string"])
     encrypted = xml.read(await request.body()).get("Encrypt", "").encode()
     app, plain = await unsealed(request, known, told, encrypted)
     fields = xml.read(plain)
@@ -33,9 +34,7 @@ async def opened(request: Request, known: Sequence[Sealed]) -> tuple[Sealed, Fie
     return app, fields
 
 
-async def unsealed(
-    request: Request, known: Sequence[Sealed], told: Mapping[bytes, bytes], encrypted: bytes
-) -> tuple[Sealed, bytes]:
+async def unsealed(request: Request, known: Sequence[Sealed], told: Form, encrypted: bytes) -> tuple[Sealed, bytes]:
     """Proves, takes once and decrypts. Raises Distrusted."""
     given, moment, nonce = (told.get(name, b"") for name in (b"msg_signature", b"timestamp", b"nonce"))
     app, proof = apps.whose(known, lambda one: one.crypt.check(given, moment, nonce, encrypted, one.clock()))

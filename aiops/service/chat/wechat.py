@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from aiops.render.language import say
-from aiops.service.chat import answering, apps, tencent
+from aiops.service.chat import answering, apps, forms, tencent
 from aiops.service.chat.apps import Sealed
 from aiops.service.chat.signatures import Distrusted
 from aiops.service.desk import PROBLEM
@@ -19,7 +19,7 @@ HEARD = "success"
 @router.get("/wechat", responses=PROBLEM, response_class=PlainTextResponse)
 async def wechat_address(request: Request) -> Response:
     """WeChat asks whether this address is ours: a number that it does not seal, beside a signature."""
-    known, told = _apps(request), apps.query(request)
+    known, told = _apps(request), forms.read(request.scope["query_string"])
     given, moment, nonce, echo = (told.get(name, b"") for name in (b"signature", b"timestamp", b"nonce", b"echostr"))
     app, proof = apps.whose(known, lambda one: one.crypt.check_plain(given, moment, nonce, one.clock()))
     tencent.from_there(request, app)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from aiops.render.language import say
-from aiops.service.chat import apps, tencent
+from aiops.service.chat import apps, forms, tencent
 from aiops.service.chat.apps import Sealed
 from aiops.service.desk import PROBLEM, Desk
 
@@ -19,7 +19,7 @@ NOTHING = ""  # what WeCom takes for: it was heard
 @router.get("/wecom", responses=PROBLEM, response_class=PlainTextResponse)
 async def wecom_address(request: Request) -> Response:
     """WeCom asks, within 1 s, whether this address is ours: what it sealed comes back open."""
-    known, told = _apps(request), apps.query(request)
+    known, told = _apps(request), forms.read(request.scope["query_string"])
     _, echo = await tencent.unsealed(request, known, told, told.get(b"echostr", b""))
     return tencent.echoed(echo)
 

@@ -202,6 +202,12 @@ def test_wecom_sends_text_picture_and_card_once_each(platform: Chats) -> None:
     assert [one.path for one in drained(platform)] == ["/cgi-bin/message/send"]
 
 
+def test_an_answer_of_wecom_is_for_one_member(platform: Chats) -> None:
+    for several in ("@all", "zhang|li"):
+        with pytest.raises(SourceRefused, match="one member"):
+            wecom(platform).answer(several, Message(("x",)), 20, key="k")
+
+
 def test_a_card_of_feishu_is_changed_and_keeps_its_picture(platform: Chats) -> None:
     room = ROOMS["feishu"](platform)
     post = room.post(VERDICT, 20, key="k")

@@ -406,11 +406,11 @@ def button(house: House, report: str, chat: str, act: Act = Act.WRONG) -> str:
     return Pressing(house.ops.store, People(), "en").close(Press(act, report, chat, ends=int(time.time()) + 60))
 
 
-def pressed(caller: Feishu, value: str, chat: str = "oc_1") -> Ask:
+def pressed(caller: Feishu, value: str, chat: str = "oc_1", tenant: str = "t1") -> Ask:
     told = caller.event(header={"event_type": "card.action.trigger"})
     action = {"tag": "button", "value": {"press": value}}
     told["event"] = {
-        "operator": {"open_id": "ou_1"},
+        "operator": {"open_id": "ou_1", "tenant_key": tenant},
         "action": action,
         "context": {"open_chat_id": chat, "open_message_id": "om_1"},
     }
@@ -433,6 +433,7 @@ def test_a_press_in_feishu_is_done_and_told_to_who_pressed(house: House, report:
         pressed(acme, button(house, report, "wecom:acme/@all")),
     ):
         assert "button" in refused.send(house.client).json()["toast"]["content"]
+    assert pressed(acme, value, tenant="t2").send(house.client).json() == {}  # a guest of a shared group
     approve = pressed(acme, button(house, report, "feishu:acme/oc_1", Act.APPROVE)).send(house.client)
     assert "Only approvers" in approve.json()["toast"]["content"]
     assert not house.ops.store.told()
