@@ -181,7 +181,14 @@ def placed(folder: Path, metrics: str, port: int) -> Place:
     return made
 
 
-def kept(ops: Ops, name: str = "r1", node: str = "cart", runbook: str = "scale", upper: float | None = None) -> Report:
+def kept(
+    ops: Ops,
+    name: str = "r1",
+    node: str = "cart",
+    runbook: str = "scale",
+    upper: float | None = None,
+    mode: str = "auto",
+) -> Report:
     """A report that found the node, and where `upper` is given, that its latency had left a band below that."""
     cause = RootCause(
         1, node, "cpu", 0.9, CausalPath((node,), (), (None,), 0.0), (Evidence("metric", "busy"),), fault="cpu"
@@ -194,7 +201,7 @@ def kept(ops: Ops, name: str = "r1", node: str = "cart", runbook: str = "scale",
     scope = Scope(AT, TimeRange(AT - timedelta(hours=1), AT), window, node, "shop_latency_seconds")
     recording = Recording(name, task, scope, Observation(panel, Logs.empty(), Spans.empty()))
     seen = Anomaly(node, "shop_latency_seconds", AT, Direction.UP, 3.0, 0, (0.0, upper or 0.0), 2.0)
-    proposal = Remediation(runbook, "", node, (), {}, "", "", mode="auto")
+    proposal = Remediation(runbook, "", node, (), {}, "", "", mode=mode)
     symptom = Symptom(node, "shop_latency_seconds", AT)
     anomalies = (seen,) if upper is not None else ()
     made = Report(

@@ -16,12 +16,12 @@ _WORDS = {
 
 def called_for(repair: Repair) -> Message:
     """In plain lines: what was done to what, what became of it, and where to look."""
-    plan = repair.plan
+    plan, why = repair.plan, next((step.why for step in reversed(repair.steps) if step.why), "")
     return Message(
         (
             f"Repair {repair.id} of {clean(', '.join(plan.targets), 200)} {_WORDS[repair.state]}: {clean(plan.title, 200)}",
             f"It ran: {clean(' '.join(plan.words), 500)}",
-            f"Why: {clean(repair.why, 500) or 'not told'}",
+            f"Why: {clean(why, 500)}",
             f"aiops remediate show {repair.id}",
         )
     )

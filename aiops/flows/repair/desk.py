@@ -150,7 +150,7 @@ class Repairs:
             asked = self.get(repair_id)
             repair = self._hands(asked, cancelled).undo(asked, why)
             notes.result = str(repair.state)
-        return self._told(repair)
+        return self._told(repair, CALLED_FOR - {RepairState.UNDONE})  # which is what was wanted
 
     def undoable(self, repair_id: str) -> Repair:
         """The repair, where it can be taken back by its state. Raises NotFound, Refused."""
@@ -235,12 +235,12 @@ class Repairs:
             log.warning("the plan of repair %s can't be made any more: %s", repair.id, error)
         return Hands(self.store, self.metrics, self.graph, of.premises, of.terms, self.actor, made, cancelled)
 
-    def _told(self, repair: Repair) -> Repair:
+    def _told(self, repair: Repair, called_for: frozenset[RepairState] = CALLED_FOR) -> Repair:
         """What its episode's chat threads show is told anew; somebody is called where it began and did not help."""
         episode = self.store.episodes([repair.plan.report_id]).get(repair.plan.report_id)
         if episode:
             self.store.stir(episode.id, datetime.now(UTC))
-        if repair.state in CALLED_FOR:
+        if repair.state in called_for:
             self.tell(repair)
         return repair
 
