@@ -12,11 +12,10 @@ from aiops.ports import MetricsSource
 MOST = 50
 SCORES = f"topk({MOST}, aiops_anomaly_score)"
 LAG = "max(aiops_watch_lag_seconds)"
-HEARD = "count(aiops_anomaly_score)"
+HEARD = "max(max_over_time(timestamp(aiops_watch_ticks_total)[6h:15s]))"  # when the watch was scraped last, in epoch seconds
 STEP = timedelta(seconds=15)
 RECENT = 4 * STEP  # a source that is scraped less often than that still answers with what it had before
 LATE_S = 120.0  # of delay, from which on "now" is the wrong word
-LONG_AGO, SELDOM = timedelta(hours=6), timedelta(minutes=1)
 TIMEOUT_S = 5.0
 SERVICE_LABELS = ("service", "app", "job")
 
@@ -65,8 +64,8 @@ def standing(metrics: MetricsSource, now: datetime) -> Standing:
         lag_s = newest[1] if newest else None
         if latest := _newest(told):
             return Standing(latest[0], _rows(told), lag_s)
-        heard = _newest(metrics.samples(HEARD, TimeRange(at - LONG_AGO, at + SELDOM), TIMEOUT_S, SELDOM))
-        return Standing(at, (), lag_s, heard[0] if heard else None)
+        heard = _newest(metrics.samples(HEARD, recent, TIMEOUT_S, STEP))
+        return Standing(at, (), lag_s, datetime.fromtimestamp(int(heard[1]), UTC) if heard else None)
     except SourceRefused:
         return Standing(at, why="this source answers no such question; a Prometheus that scrapes the watch does")
     except SourceError as error:

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from html import unescape
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,14 @@ from typing import Any
 import httpx
 import pytest
 from flows.system import assert_same, known
+from service.conftest import serving
 
+import aiops
 from aiops import app, settings
 from aiops.cli import run as command
 from aiops.flows.watch import Plan, Watch
+from aiops.ports import MetricsSource
+from aiops.service import scores as of_the_page
 
 import servers
 from conftest import needed
@@ -138,6 +144,13 @@ def ask(url: str, path: str, **params: str) -> Any:
     return httpx.get(f"{url}{path}", params=params, trust_env=False, timeout=60).json()["data"]
 
 
+@contextmanager
+def anomalies(url: str, home: Path) -> Iterator[tuple[Callable[[], str], MetricsSource]]:
+    """The page of what is unusual now, of a server that asks that Prometheus, and what it asks."""
+    with aiops.connect(f"prometheus+{url}", home=str(home), flags={"model.url": ""}) as ops, serving(ops) as client:
+        yield lambda: client.get("/anomalies").text, ops.sources.metrics
+
+
 def test_the_example_rules_are_valid() -> None:
     with needed():
         assert "SUCCESS: 5 rules found" in servers.promtool("check", "rules", str(RULES))
@@ -147,10 +160,13 @@ def test_an_anomaly_raises_the_score_and_the_alert_fires(tmp_path: Path) -> None
     with needed(), machine() as target:
         history(tmp_path / "data")
         home, port = tmp_path / "home", servers.free_port()
-        with (
-            servers.prometheus(tmp_path / "data", config(target.url, port)) as prometheus,
-            watching(prometheus.url, home, port, "--forecast", "load", "--select", "sum(load)") as process,
-        ):
+        with ExitStack() as stack:
+            prometheus = stack.enter_context(servers.prometheus(tmp_path / "data", config(target.url, port)))
+            shown, source = stack.enter_context(anomalies(prometheus.url, tmp_path / "served"))
+            assert "The watch exposes no series" in shown()
+            process = stack.enter_context(
+                watching(prometheus.url, home, port, "--forecast", "load", "--select", "sum(load)")
+            )
             own = f"http://127.0.0.1:{port}"
             until(lambda: httpx.get(f"{own}/readyz", trust_env=False).status_code == 200, "ready")
 
@@ -191,6 +207,8 @@ def test_an_anomaly_raises_the_score_and_the_alert_fires(tmp_path: Path) -> None
                 )
 
             until(firing, "the alert")
+            row = f'<code>{{instance="{victim}",job="machine",metric="load",path="a\\"b\\\\c"}}</code>'
+            until(lambda: row in unescape(shown()), "the page tells of it")
             raised = f'max_over_time(aiops_anomaly_score{{instance="{victim}"}}[10m]) > 1'
             assert ask(prometheus.url, "/api/v1/query", query=raised)["result"]
             page = httpx.get(f"{own}/metrics", trust_env=False).text
@@ -199,6 +217,11 @@ def test_an_anomaly_raises_the_score_and_the_alert_fires(tmp_path: Path) -> None
             assert lag < 120
             process.send_signal(signal.SIGTERM)
             assert process.wait(120) == 0
+            # As the page would have it when its last minute is over.
+            later = timedelta(minutes=2)
+            until(
+                lambda: of_the_page.standing(source, datetime.now(UTC) + later).heard, "the watch is known to be silent"
+            )
         assert (home / FILE).exists()
 
 

@@ -15,7 +15,7 @@ import pytest
 from aiops.domain import Call
 from aiops.ops import Ops
 from aiops.schema import task as task_schema
-from aiops.service import graphview, pages, web
+from aiops.service import graphview, pages, scores, web
 
 PAGES = [path for path, _, _ in pages.PLACES]
 ASKED = "why is ts-basic-service slow?"
@@ -181,6 +181,27 @@ def test_a_graph_of_any_shape_can_be_drawn() -> None:
 
 def test_a_source_that_knows_no_scores_says_so(shared: httpx.Client) -> None:
     assert "Prometheus that scrapes the watch" in shared.get("/anomalies").text
+
+
+def test_what_is_unusual_now_is_told_with_what_it_is_worth() -> None:
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    rows = (scores.Score(2.5, 'x{a="<b>"}', "cart"), scores.Score(0.5, "y", ""))
+
+    def shown(told: scores.Standing) -> str:
+        return pages.page("anomalies", pages.Reader(role="operator"), now=told, most=scores.MOST)
+
+    page = shown(scores.Standing(now, rows, 3.0))
+    assert "Unusual now: 1 series." in page
+    assert '<b class="out">2.5</b>' in page
+    assert page.count("Ask why") == 1
+    assert "&lt;b&gt;" in page
+    assert "behind" not in page
+    assert "The watch is 10 min behind" in shown(scores.Standing(now, rows, 600.0))
+    assert "No series is unusual." in shown(scores.Standing(now, rows[1:], 3.0))
+    assert "no series has a score yet" in shown(scores.Standing(now, (), 3.0))
+    assert "heard last at 2026-03-01 12:00:00 UTC" in shown(scores.Standing(now, heard=now))
+    assert "exposes no series" in shown(scores.Standing(now))
+    assert "no answer &lt;b&gt;" in shown(scores.Standing(now, why="no answer <b>"))
 
 
 def test_the_audit_log_can_be_paged_and_checked(client: httpx.Client, ops: Ops) -> None:
