@@ -578,7 +578,7 @@ def _changed(ask: Ask, rng: random.Random) -> Ask:
 
 
 @pytest.mark.parametrize("name", PLATFORMS)
-@pytest.mark.parametrize("off", [-301, 301, -86_400])
+@pytest.mark.parametrize("off", [-301, 900, -86_400])  # what is ahead comes nearer until it is read
 def test_another_time_is_not_believed(house: House, name: str, off: float) -> None:
     caller = house.caller(name, "acme")
     asks = [caller.ask(moment=time.time() + off)]
