@@ -219,13 +219,27 @@ ITSELF: tuple[Panel, ...] = (
         about="In 24 hours.",
         stacked=True,
     ),
+    Lines("Version", {"{{job}} {{version}}": "aiops_build_info"}),
+    Row("What people are told, and repairs"),
+    Lines(
+        "Chat",
+        {
+            "{{platform}} {{outcome}}": "sum by (platform, outcome) (increase(aiops_chat_messages_total[$__rate_interval]))"
+        },
+        about="Put off is tried again.",
+        stacked=True,
+    ),
     Lines(
         "Annotations in Grafana",
         {"{{outcome}}": "sum by (outcome) (increase(aiops_annotations_total[$__rate_interval]))"},
         about="Empty where grafana.url is.",
         stacked=True,
     ),
-    Lines("Version", {"{{job}} {{version}}": "aiops_build_info"}, size=(24, 5)),
+    Lines(
+        "Repairs",
+        {"{{state}}": "sum by (state) (aiops_repairs)", "stopped": "max(aiops_repairs_stopped)"},
+        about="Stopped: no repair may act until somebody resumes them.",
+    ),
     Row("Stream (aiops watch)"),
     Lines(
         "Most unusual series",
@@ -302,7 +316,13 @@ ON_CALL: tuple[Panel, ...] = (
         "Diagnoses that ended",
         {"{{status}}": "sum by (status) (increase(aiops_diagnoses_total[$__rate_interval]))"},
         stacked=True,
-        size=(12, 8),
+        size=(6, 8),
+    ),
+    Lines(
+        "Repairs",
+        {"{{state}}": "sum by (state) (aiops_repairs)", "stopped": "max(aiops_repairs_stopped)"},
+        about="Stopped: no repair may act until somebody resumes them.",
+        size=(6, 8),
     ),
 )
 
