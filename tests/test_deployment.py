@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 import yaml
 
-from aiops import cli
+from aiops import cli, settings
 from aiops.render import png
 from aiops.service import access, hooks
 
@@ -92,6 +92,13 @@ def test_ours_run_commands_that_there_are() -> None:
     for service in OURS.values():
         if "entrypoint" not in service:
             assert service.get("command", ["serve"])[0] in cli.COMMANDS
+
+
+def test_ours_are_told_what_they_know() -> None:
+    known = {setting.variable for setting in settings.TABLE}
+    for name, service in OURS.items():
+        told = {variable for variable in service["environment"] if re.match("AIOPS_[A-Z]+__", variable)}
+        assert told <= known, name
 
 
 def test_what_is_read_from_a_file_is_mounted() -> None:
