@@ -564,6 +564,8 @@ def test_a_chat_hears_of_what_comes_after_it_did(opened: Callable[[], Store]):
     store.close()
     again = opened()
     assert again.threads("console:", NOON, 10) == (Thread("console:", "new", report, due=NOON),)
+    diagnosed(again, "while nobody named that chat")
+    assert again.threads("slack:C1", datetime.now(UTC) + timedelta(days=2), 10) == ()
 
 
 def test_a_thread_is_due_for_each_diagnosis_and_once_more_at_the_end(store: Store):

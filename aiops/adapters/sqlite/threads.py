@@ -29,6 +29,7 @@ MIGRATION = (
     "CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
 )
 SECRET = 32  # bytes
+NEWS = 86_400_000  # ms for which a report is news, as to a chat that is named again
 
 _COLUMNS = "chat, episode, latest, post, report, closed, tries, due"
 _ENDED = """FROM threads AS t JOIN episodes AS e ON e.id = t.episode
@@ -51,9 +52,9 @@ def take_up(connection: sqlite3.Connection, chat: str, now: int) -> None:
     connection.execute(
         """INSERT INTO threads (chat, episode, latest, due)
            SELECT ?1, rounds.episode, reports.id, ?2 FROM reports JOIN rounds ON rounds.id = reports.id
-           WHERE reports.number > (SELECT seen FROM chats WHERE name = ?1) ORDER BY reports.number
+           WHERE reports.number > (SELECT seen FROM chats WHERE name = ?1) AND reports.created > ?3 ORDER BY reports.number
            ON CONFLICT (chat, episode) DO UPDATE SET latest = excluded.latest, due = excluded.due, tries = 0""",
-        (chat, now),
+        (chat, now, now - NEWS),
     )
     connection.execute(
         "UPDATE chats SET seen = max(seen, (SELECT coalesce(max(number), 0) FROM reports)) WHERE name = ?", (chat,)

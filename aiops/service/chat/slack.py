@@ -112,7 +112,7 @@ def _asked(request: Request, platform: Platform, told: Fields) -> None:
     answer = _in_thread(there, thread)
     question = Question(words(fields.text(event, "text")), Actor("slack", who), clean(channel, 64), answer)
     if why := answering.refused(request.app.state.desk, question, _platforms(request).room):
-        threading.Thread(target=_tell, args=(lambda: answer(Message((why,)), False),), name="chat", daemon=True).start()
+        _aside(request, lambda: answer(Message((why,)), False))
 
 
 def _in_thread(there: Chat, thread: str) -> answering.Answer:
@@ -140,20 +140,16 @@ def _press(request: Request, platform: Platform, told: Fields) -> Response:
     if fields.text(told, "type") != "block_actions" or not value:
         return Response()
     user, team = fields.part(told, "user"), fields.part(told, "team")
-    who = person(fields.text(team, "id") or fields.text(user, "team_id"), fields.text(user, "id"))
+    # In a channel that two organisations share, the user's own workspace counts.
+    who = person(fields.text(user, "team_id") or fields.text(team, "id"), fields.text(user, "id"))
     presser = Presser("slack", who, fields.text(fields.part(told, "channel"), "id"))
     desk, pressing = request.app.state.desk, request.app.state.pressing
     address = fields.text(told, "response_url")
 
     def run() -> None:
-        _tell(
-            lambda: platform.replies.post(
-                address, Message((_pressed(pressing, desk, value, presser),)), False, ANSWER_S
-            )
-        )
+        platform.replies.post(address, Message((_pressed(pressing, desk, value, presser),)), False, ANSWER_S)
 
-    threading.Thread(target=run, name="chat", daemon=True).start()
-    return Response()
+    return Response(status_code=200 if _aside(request, run) else 503)  # with 503 Slack says that it did not work
 
 
 def _pressed(pressing: Pressing, desk: Desk, value: str, presser: Presser) -> str:
@@ -172,8 +168,19 @@ def person(team: str, user: str) -> str:
     return clean(".".join(part for part in (team, user) if part), 128)
 
 
-def _tell(send: Callable[[], None]) -> None:
-    try:
-        send()
-    except SourceError as error:
-        log.warning("Slack was not answered: %s", error)
+def _aside(request: Request, work: Callable[[], None]) -> bool:
+    """Does something in a thread; False, and nothing is done, where too much is being done already."""
+    free = _platforms(request).apps.telling
+    if not free.acquire(blocking=False):
+        return False
+
+    def run() -> None:
+        try:
+            work()
+        except SourceError as error:
+            log.warning("Slack was not answered: %s", error)
+        finally:
+            free.release()
+
+    threading.Thread(target=run, name="chat", daemon=True).start()
+    return True

@@ -84,7 +84,10 @@ class Teller:
         store.save_thread(mine, again)
         told = Telling(self._ops, self._chat, self._wording, replace(mine, due=again), again)
         try:
-            told.tell()
+            if mine.tries > TRIES:  # tries that broke here were not counted as given up
+                told.give_up()
+            else:
+                told.tell()
         except SourceError as error:
             if error.retryable and mine.tries < TRIES:
                 self._count("put_off")

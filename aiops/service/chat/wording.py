@@ -15,12 +15,14 @@ from aiops.ports import Button, Message
 from aiops.render import png
 from aiops.render.headline import summary
 from aiops.render.language import ENGLISH, say, speaking
+from aiops.service.approving import STATES
 from aiops.service.chat.pressing import Act, Press
 from aiops.units import clock, lag, zone
 
 log = logging.getLogger(__name__)
 
 LONGEST = 2900  # characters of a line; Slack takes 3,000
+NAME = 500  # characters of a name
 KEPT = 16  # pictures
 LIFE = timedelta(days=7)  # of a button
 LABELS = {
@@ -62,7 +64,9 @@ class Pictures:
             return png.png(report, tz=self._manner.zone, language=self._manner.language)
         except png.NoFont as error:
             log.warning("messages go without pictures: %s", error)
-            return b""
+        except Exception:  # a picture that can't be drawn must not cost the verdict; the log has the traceback
+            log.exception("the picture of %s", report.id)
+        return b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ class Wording:
                     "Repair {title} on {targets}: {state}",
                     title=repair.plan.title,
                     targets=_targets(repair),
-                    state=say(repair.state),
+                    state=say(STATES[repair.state]),
                 )
             )
         if episode.closed:
@@ -157,8 +161,8 @@ class Wording:
             "episode": episode.id,
             "report": report.id,
             "verdict": str(report.verdict),
-            "symptom": report.symptom.service or "",
-            "cause": report.root_causes[0].node if report.root_causes else "",
+            "symptom": clean(report.symptom.service or "", NAME),
+            "cause": clean(report.root_causes[0].node, NAME) if report.root_causes else "",
         }
         link = f"{base}/reports/{report.id}" if base else ""
         return Message(tuple(lines), link, say("The whole report"), b"", buttons, about)

@@ -311,7 +311,8 @@ class Slack(Server):
             return {"ok": False, "error": self.refuse}
         if "thread_ts" in said:
             assert "thread_ts" not in self.posts[said["thread_ts"]], "a reply is no thread"
-        ts = f"17000000{len(self.posts):02}.000100"
+        self._made = getattr(self, "_made", 0) + 1
+        ts = f"17{self._made:08}.000100"
         self.posts[ts] = said
         return {"ts": ts, "channel": said["channel"]}
 

@@ -108,6 +108,13 @@ def test_a_chat_that_refuses_costs_no_diagnosis_and_is_counted(house: House, cap
     assert house.told(episode, second)["slack"].post
 
 
+def test_a_picture_that_can_not_be_drawn_costs_the_picture(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aiops.render.png.svg", lambda *_, **__: 1 / 0)
+    episode = house.plant("no picture")
+    known = house.told(episode, episode)
+    assert "file_ids" not in house.mattermost.posts[known["mattermost"].post]
+
+
 def test_what_people_asked_is_no_news(house: House) -> None:
     asked = house.ops.submit(house.ops.task(service="ts-gateway-service")).id
     house.slack.until(lambda: house.ops.store.report(asked), "its report")
