@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -88,3 +90,28 @@ def test_the_server_purges_by_itself(ops: Ops, report: Report, caplog: pytest.Lo
         time.sleep(0.01)
     purger.stop()
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+# What takes its rows away, of each table that a home holds. A new one belongs here, and in docs/operations.md.
+PURGED = {
+    *("reports", "bodies", "report_alerts", "notifications", "episodes", "joints", "episode_alerts", "rounds"),
+    *("threads", "annotations", "repairs", "repair_outputs", "changes", "jobs"),
+}
+ELSEWHERE = {  # by time of its own, or bounded by what it counts
+    *("sessions", "used", "results", "lanes", "workers", "nodes", "edges", "sightings", "outbox", "generation"),
+    *("chats", "secrets", "experience"),
+}
+FOR_EVER = {"audit", "audit_begin", "audit_head", "feedback", "cuts", "cut_edges"}  # what people said and did
+
+
+def test_of_each_table_it_is_known_how_long_its_rows_stay(demo_case: Path, tmp_path: Path) -> None:
+    with aiops.connect(f"case:{demo_case}", home=str(tmp_path), flags={"model.url": "", "stores.graph": "sqlite:"}):
+        pass
+    found = set()
+    for file in tmp_path.glob("*.db"):
+        with closing(sqlite3.connect(file)) as connection:
+            named = connection.execute(
+                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            )
+            found |= {name for (name,) in named}
+    assert found == PURGED | ELSEWHERE | FOR_EVER
