@@ -223,6 +223,7 @@ class House:
 
     def __init__(self, client: httpx.Client, platform: Chats, ops: Ops, token: str) -> None:
         self.client, self.platform, self.ops, self.token = client, platform, ops, token
+        self.others = set(threading.enumerate())  # of other tests
 
     def caller(self, name: str, tenant: str) -> Any:
         if name in ("wecom", "wechat"):
@@ -235,7 +236,7 @@ class House:
     def still(self) -> None:
         """Nothing is on its way any more, and nothing came."""
         deadline = time.monotonic() + 300
-        while any(thread.name == "chat" for thread in threading.enumerate()):
+        while any(thread.name == "chat" for thread in threading.enumerate() if thread not in self.others):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert self.platform.came.empty()
@@ -403,7 +404,7 @@ def report(house: House) -> str:
 
 
 def button(house: House, report: str, chat: str, act: Act = Act.WRONG) -> str:
-    return Pressing(house.ops.store, People(), "en").close(Press(act, report, chat, ends=int(time.time()) + 60))
+    return Pressing(house.ops.store, People(), "en").close(Press(act, report, chat, ends=int(time.time()) + 3600))
 
 
 def pressed(caller: Feishu, value: str, chat: str = "oc_1", tenant: str = "t1") -> Ask:
