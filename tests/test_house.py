@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "app": CELLAR | {"adapters", "pipeline", "flows", "ops", "settings", "render"},
     "render": {"domain", "schema", "units", "redaction", "plain"},
     "bench": CELLAR | {"stages", "pipeline", "flows", "ops", "app", "settings"},
-    "service": CELLAR | {"stages", "flows", "ops", "app", "settings", "render"},
+    "service": CELLAR | {"stages", "flows", "ops", "app", "settings", "render", "units"},
     "cli": CELLAR | {"stages", "flows", "ops", "app", "settings", "render", "service", "bench", "pipeline"},
 }
 
