@@ -40,8 +40,8 @@ MARK = Annotation(
 )
 
 
-def until(seen: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> Any:
-    ends = time.monotonic() + seconds
+def until(seen: Callable[[], Any], what: str, seconds: float = 3 * PATIENCE_S) -> Any:
+    ends = time.monotonic() + seconds  # in which kernels may have to be compiled first
     while time.monotonic() < ends:
         if found := seen():
             return found
