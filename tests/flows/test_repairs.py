@@ -6,15 +6,20 @@ executor that counts.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import settings
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -22,6 +27,7 @@ from aiops.adapters.sqlite import GraphDB, StoreDB
 from aiops.domain import (
     Act,
     Actor,
+    Call,
     CausalPath,
     Evidence,
     Instant,
@@ -41,7 +47,7 @@ from aiops.domain import (
     Usage,
     Verdict,
 )
-from aiops.errors import NotFound, Refused
+from aiops.errors import ConfigError, NotFound, Refused
 from aiops.flows.repair import HOUSE, Governance, Repairs, Terms, Workshop, machine
 from aiops.schema import runbook, wire
 
@@ -298,7 +304,7 @@ class Governed(RuleBasedStateMachine):
     @rule()
     def machine_starts_anew(self) -> None:
         self.boot += 1
-        self.house.place.boot, self.house.place.ticks = f"boot {self.boot}", 0
+        self.house.place.boot = f"boot {self.boot}"  # and it has run for as long as the one before: the worst case
         self.house.of(HOUSE.name, "house").recover()
 
     @invariant()
@@ -366,3 +372,185 @@ for _one in (Governed, GovernedByTwo, GovernedByItself):
 TestGoverned = Governed.TestCase
 TestGovernedByTwo = GovernedByTwo.TestCase
 TestGovernedByItself = GovernedByItself.TestCase
+
+
+# ---------------------------------------------------------------- what the property does not reach
+
+
+@given(
+    ran=st.integers(-(10**7), 10**7),
+    calendar=st.integers(-(10**7), 10**7),
+    life=st.sampled_from([machine.APPROVAL_S, machine.PLAN_S]),
+    anew=st.booleans(),
+)
+@example(ran=4_000_000, calendar=400_000, life=machine.APPROVAL_S, anew=False)
+@example(ran=400_000, calendar=400_000, life=machine.APPROVAL_S, anew=True)
+def test_no_setting_of_a_clock_makes_a_life_longer(ran: int, calendar: int, life: float, anew: bool) -> None:
+    then = Instant(START, "first", 0)
+    now = Instant(START + timedelta(milliseconds=calendar), "second" if anew else "first", ran)
+    if machine.fresh(then, now, life):
+        assert not anew
+        assert 0 <= ran < life * 1000
+        assert -machine.SLACK_S * 1000 <= calendar < life * 1000
+    elif not anew and 0 <= ran < life * 1000 and 0 <= calendar < life * 1000:
+        raise AssertionError("an honest clock must do")
+
+
+def approved(house: House, name: str = "r1") -> Repair:
+    made = house.of("alice").plan(name)
+    return house.of("bob").approve(made.id)
+
+
+def test_an_act_that_fails_is_taken_back_and_one_without_undo_has_failed() -> None:
+    for undo, ending in ((UNDO, S.UNDONE), (NOTHING, S.FAILED)):
+        house = House(book(undo=undo))
+        house.counter.answers = lambda act: Outcome(
+            RunStatus.OK if "back" in act.arguments["path"] else RunStatus.FAILED
+        )
+        made = approved(house)
+        assert house.of("bob").run(made.id).state is ending
+        assert [one.id for one in house.told] == [made.id]
+        assert [(one.worked, one.tried) for one in house.store.experience()] == [(0, 1)]
+
+
+def test_what_was_neither_seen_nor_can_be_undone_calls_somebody() -> None:
+    house = House(book(undo=NOTHING))
+    house.metrics.values["effect"] = 0.0
+    made = approved(house)
+    ended = house.of("bob").run(made.id)
+    assert (ended.state, ended.why) == (S.ESCALATED, "not within 0 s: effect is 0, not == 1")
+    assert house.told == [ended]
+
+
+def test_what_ends_unknown_stays_so_until_a_person_takes_it_back() -> None:
+    house = House()
+    house.counter.answers = lambda _: Outcome(RunStatus.UNKNOWN, why="no answer")
+    made = approved(house)
+    assert house.of("bob").run(made.id).state is S.UNKNOWN
+    assert house.store.experience() == ()
+    house.counter.answers = lambda _: Outcome(RunStatus.OK)
+    assert house.of("carol").undo(made.id, "to be sure").state is S.UNDONE
+    assert house.counter.times(made) == house.counter.times(made, "undo") == 1
+
+
+def test_what_the_sandbox_or_an_executor_refuses_was_never_begun() -> None:
+    for status in (RunStatus.REFUSED, RunStatus.REJECTED):
+        house = House()
+        house.counter.answers = lambda _, s=status: Outcome(s, why="no room")  # type: ignore[misc]
+        assert house.of("bob").run(approved(house).id).state is S.REFUSED
+        assert (house.told, house.store.experience()) == ([], ())
+
+
+def test_stopped_is_stopped_also_for_what_would_be_taken_back() -> None:
+    house = House()
+
+    def stopping(act: Act) -> Outcome:
+        house.of("admin").stop("enough")
+        return Outcome(RunStatus.FAILED, why="cancelled")
+
+    house.counter.answers = stopping
+    made = approved(house)
+    assert house.of("bob").run(made.id).state is S.FAILED
+    assert house.counter.times(made, "undo") == 0
+    house.of("admin").resume()
+    house.counter.answers = lambda _: Outcome(RunStatus.OK)
+    assert house.of("bob").undo(made.id).state is S.UNDONE
+
+
+def test_a_condition_that_is_not_true_is_a_brake() -> None:
+    def broken(_: Mapping[str, Any]) -> bool:
+        raise Refused("no such field")
+
+    for condition, why in ((lambda _: False, "says no"), (broken, "can't be asked"), (bool, "")):
+        house = House(condition=condition)
+        made = approved(house)
+        with contextlib.nullcontext() if not why else pytest.raises(Refused, match=why):
+            assert house.of("bob").run(made.id).state is S.SUCCEEDED
+    seen: list[Mapping[str, Any]] = []
+    house = House(condition=lambda told: seen.append(told) or True)
+    house.of("bob").run(approved(house).id)
+    assert (seen[0]["requester"], seen[0]["approvers"], seen[0]["plan"]["fault"]) == ("alice", ["bob"], "cpu")
+
+
+def test_expressions_of_cel_fail_closed() -> None:
+    pytest.importorskip("cel")
+    from aiops.adapters.cel import Expression
+
+    told = {"plan": {"fault": "cpu"}, "approvers": ["bob"], "mode": "suggest", "requester": "alice"}
+    assert Expression("repair.plan.fault == 'cpu' && size(repair.approvers) == 1", "x")(told) is True
+    assert Expression("repair.plan.fault == 'disk'", "x")(told) is False
+    for text in ("repair.plan.nope == 1", "1 / 0 == 1", "'yes'", "nobody == 1", "repair.plan"):
+        with pytest.raises(Refused):
+            Expression(text, "x")(told)
+    with pytest.raises(ConfigError):
+        Expression("((", "x")
+
+
+def test_reach_counts_targets_and_their_share_of_their_kind() -> None:
+    def at(node: str, name: str) -> None:
+        house.keep(report(node, name))
+
+    house = House(dataclasses.replace(book(cool_down="1h"), most_targets=0, most_percent=50))
+    at("cart", "r1")
+    at("search", "r2")
+    house.graph.upsert([Call("front", "cart", "declared"), Call("front", "search", "declared"), Call("cart", "host-1", "declared", "RUNS_ON")])  # fmt: skip
+    assert house.of("bob").run(approved(house, "r1").id).state is S.SUCCEEDED  # 1 of 3: the host is of another kind
+    with pytest.raises(Refused, match="2 of 3 nodes of its kind"):
+        house.of("bob").run(approved(house, "r2").id)
+    house.place.passes(3601)
+    assert house.of("bob").run(approved(house, "r2").id).state is S.SUCCEEDED
+    with pytest.raises(Refused, match="left alone"):
+        house.of("bob").run(approved(house, "r2").id)
+    house.place.calendar -= timedelta(hours=2)  # which does not make the cool-down shorter, nor does setting it on
+    with pytest.raises(Refused, match="left alone"):
+        house.of("bob").run(approved(house, "r2").id)
+    house.place.calendar += timedelta(hours=48)
+    with pytest.raises(Refused, match="left alone"):
+        house.of("bob").run(approved(house, "r2").id)
+
+
+def test_what_is_printed_is_kept_without_secrets_and_controls_and_checked() -> None:
+    house = House()
+    said = "token=abcdefgh12345678 \x1b[2J\u202e\r ok\n" + "x" * (2 << 20)
+    artefact = {"result.txt": b"\xff\x00 password: hunter2hunter2"}
+    house.counter.answers = lambda _: Outcome(RunStatus.OK, 200, said, Usage(5.0, 2.0, 1 << 20, 3), "", artefact)
+    made = approved(house)
+    ended = house.of("bob").run(made.id)
+    number = next(i for i, one in enumerate(ended.steps) if one.output)
+    text = house.of("bob").output(made.id, number)
+    assert len(text) < (1 << 20) + 200
+    assert text.startswith("token=***")
+    assert not set(text) & set("\x1b\u202e\r\x00")
+    assert "hunter2" not in text
+    (entry,) = house.entries("end")
+    assert (entry["output"], entry["usage"]["memory_peak"]) == (ended.steps[number].output, 1 << 20)
+    house.store._db.write(lambda connection: connection.execute("UPDATE repair_outputs SET text = 'nothing happened'"))
+    with pytest.raises(NotFound):
+        house.of("bob").output(made.id, number)
+
+
+def test_two_at_once_begin_one_after_the_other() -> None:
+    """The brakes look at other repairs in the transaction in which one begins: of many at once on one target, one begins."""
+    house = House(book(cool_down="1h"))
+    ids = []
+    for times in range(1, 9):
+        made = house.of("alice").plan("r1", parameters={"times": str(times)})
+        ids.append(house.of("bob").approve(made.id).id)
+
+    def run(repair_id: str) -> bool:
+        try:
+            return house.of("bob").run(repair_id).state is S.SUCCEEDED
+        except Refused:
+            return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(run, ids)) == 1
+    assert len(house.counter.done) == 1
+
+
+def test_the_drawing_is_the_machine() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "repairs.md").read_text("utf-8")
+    drawn = re.search(r"```mermaid\nstateDiagram-v2\n(.*?)```", page, re.DOTALL)
+    assert drawn
+    arrows = set(re.findall(r"^\s+(\w+) --> (\w+)", drawn[1], re.MULTILINE))
+    assert arrows == {(str(a), str(b)) for a, ends in machine.MOVES.items() for b in ends}

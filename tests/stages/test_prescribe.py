@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 
 import pytest
 
 from aiops import resources, rules
-from aiops.domain import CausalPath, RootCause, RootCauses, Verdict
+from aiops.domain import Alert, CausalPath, Experience, RootCause, RootCauses, Verdict
 from aiops.stages.prescribe import prescribe
 
 RUNBOOKS = rules.load(resources.folder("rules")).runbooks
@@ -37,6 +38,35 @@ def test_what_asks_for_more_is_proposed_first() -> None:
     other = prescribe(causes("nginx", "crash"), RUNBOOKS)
     assert other is not None
     assert other.runbook == "restart-deployment"
+
+
+def test_what_has_worked_is_proposed_before_what_has_not() -> None:
+    crash = RootCauses(
+        Verdict.FOUND,
+        "",
+        (dataclasses.replace(causes("nginx", "crash").candidates[0], metric="node_systemd_unit_state"),),
+    )
+    tried = (Experience("restart-deployment", "crash", 2, 3), Experience("restart-unit", "crash", 0, 1))
+    proposal = prescribe(crash, RUNBOOKS, tried)
+    assert proposal is not None
+    assert (proposal.runbook, proposal.worked, proposal.tried) == ("restart-deployment", 2, 3)
+    assert prescribe(crash, RUNBOOKS[::-1], tried[::-1]) == proposal
+    of_another_fault = tuple(dataclasses.replace(one, fault="cpu") for one in tried)
+    other = prescribe(crash, RUNBOOKS, of_another_fault)
+    assert other is not None
+    assert (other.runbook, other.tried) == ("restart-unit", 0)
+
+
+def test_a_runbook_can_want_labels_that_all_alerts_have() -> None:
+    (wanting,) = (dataclasses.replace(r, labels={"team": "shop"}) for r in RUNBOOKS if r.name == "restart-deployment")
+    crash = causes("cart", "crash")
+
+    def alert(**labels: str) -> Alert:
+        return Alert("f", "firing", labels, {}, datetime(2026, 3, 1, tzinfo=UTC))
+
+    assert prescribe(crash, (wanting,), alerts=[alert(team="shop", a="1"), alert(team="shop", a="2")]) is not None
+    assert prescribe(crash, (wanting,), alerts=[alert(team="shop"), alert(team="else")]) is None
+    assert prescribe(crash, (wanting,)) is None
 
 
 def test_what_a_person_must_give_is_shown_as_that() -> None:
