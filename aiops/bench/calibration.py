@@ -1,6 +1,6 @@
 """How much a score can be believed: the logistic regression of rules/ranking.yaml, refitted without the data set it is judged on.
 
-Predictions come from the recorded incidents as they are, noticed late, cut short and with sources taken away (`VARIANTS`), and from
+Predictions come from the recorded incidents as they are, noticed late and cut short (`VARIANTS`), with sources taken away (`WITHOUT`), and from
 fault-free windows (`quiet`), which together weigh a tenth of the incidents: an alert fires more often for a reason than for none.
 """
 
@@ -113,6 +113,7 @@ def _no_logs(seen: Observation) -> Observation:
 
 
 def _no_spans(seen: Observation) -> Observation:
+    """Nor logs, which are tied to operations by their spans."""
     return dataclasses.replace(seen, logs=Logs.empty(), spans=Spans.empty())
 
 

@@ -213,8 +213,9 @@ def _recorded(ops: Ops, late: float, until: float | None) -> Recording:
     """All that a diagnosis reads."""
     task = ops.task()
     symptom = task.inputs.symptom
-    at = (symptom.at if symptom else None) or _missing()
-    at += timedelta(seconds=late)
+    if symptom is None or symptom.at is None:
+        raise DataError("the case names no detection time")
+    at = symptom.at + timedelta(seconds=late)
     end = at + timedelta(seconds=until, microseconds=1) if until is not None else None
     return pipeline.record("bench", ops.task(at=at, until=end), ops.sources, ops.rules, ops.deadline_s)
 
@@ -223,10 +224,6 @@ def _concluded(observation: Observation, scope: Scope, ranking: Mapping[str, Any
     """The corridor's own steps, up to the ranking that a report shortens."""
     findings = detect(observation, scope, ranking)
     return rank(link(findings, observation, scope, ranking), findings, scope, ranking)
-
-
-def _missing() -> Any:
-    raise DataError("the case names no detection time")
 
 
 def _named(folder: Path) -> tuple[str, str]:
@@ -272,9 +269,7 @@ def _read_truths(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         data = [{"case_id": k, **v} for k, v in data.items() if isinstance(v, dict)]
     for one in data:
         if not isinstance(one, dict) or "case_id" not in one or "root_cause_service" not in one:
-            raise DataError(
-                f"{file}: each truth needs case_id and root_cause_service; this has neither: {str(one)[:80]}"
-            )
+            raise DataError(f"{file}: each truth needs case_id and root_cause_service; this lacks one: {str(one)[:80]}")
         yield str(one["case_id"]), one
 
 

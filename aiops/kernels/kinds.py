@@ -24,8 +24,6 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-RESOURCES = frozenset({Kind.CPU, Kind.MEMORY, Kind.DISK, Kind.OTHER})
-
 # The first pattern that matches decides; words are matched in the snake-cased name, so `PodServerLatencyP90_s` is
 # `pod_server_latency_p90_s`. Order matters: "node_cpu" is the host's, "request_duration" is latency before traffic.
 _WORDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
@@ -34,8 +32,11 @@ _WORDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         (Kind.HOST, r"^(node|host|machine|instance)_(?!js)"),
         (Kind.CLIENT_LATENCY, r"(client|outbound|upstream|egress).*(latency|duration|rtt|response_time|_time_)"),
         (Kind.LATENCY, r"latency|duration|response_time|rtt|delay|(^|_)p(50|75|9\d|999?)(_|$)|elapsed"),
-        (Kind.AVAILABILITY, r"availab|success|uptime|(^|_)up($|_)|ready"),
-        (Kind.ERRORS, r"error|fail|exception|fault|5xx|4xx|timeout|reject|restart|oom"),
+        (Kind.AVAILABILITY, r"(?<!un)(availab|success|ready)|uptime|(^|_)up($|_)"),
+        (
+            Kind.ERRORS,
+            r"error|fail|exception|fault|5xx|4xx|timeout|reject|restart|oom|un(availab|success|ready|healthy)",
+        ),
         (Kind.NETWORK, r"network|(receive|transmit|sent|rx|tx|in|out)_(bytes|packets)|socket|packet|bandwidth"),
         (Kind.CPU, r"cpu|throttl|load_?(1|5|15|avg)"),
         (Kind.MEMORY, r"mem|heap|rss|(^|_)gc|swap"),
@@ -48,7 +49,7 @@ _NOT_WORD = re.compile(r"[^a-z0-9]+")
 
 
 def kind_of(metric: str) -> Kind:
-    """Kind of a metric by its name; `OTHER` (treated as internal) when no word is known."""
+    """Kind of a metric by its name; `OTHER` when no word is known."""
     name = _NOT_WORD.sub("_", _CAMEL.sub("_", metric).lower())
     for kind, pattern in _WORDS:
         if pattern.search(name):

@@ -11,6 +11,7 @@ import re
 import numpy as np
 
 from aiops.domain import Condition, Panel, Report, Task, Verdict
+from aiops.kernels.kinds import Kind, kind_of
 from aiops.stages.courses import Course, asked_rows, bare, courses
 
 # Of these, less is worse; of everything else (latency, errors, load, lag) more is.
@@ -76,9 +77,15 @@ def _compared(condition: Condition, report: Report, panel: Panel) -> tuple[bool 
     told = ", ".join(f"{s} {v:+.1%}" if moved else f"{s} {v:.6g}" for s, v in values.items())
     said = f"{metric}{' against its baseline' if moved else ''}: {told}"
     sign = -1.0 if condition.holds == "lower" else 1.0
-    if moved and bool(_GOOD_WHEN_HIGH.search(metric)) is (condition.holds == "worse"):
+    if moved and _good_when_high(metric) is (condition.holds == "worse"):
         sign = -1.0
     return _ahead(condition.service, {s: sign * v for s, v in values.items()}, moved=moved), said
+
+
+def _good_when_high(metric: str) -> bool:
+    return (
+        bool(_GOOD_WHEN_HIGH.search(metric)) and kind_of(metric) is not Kind.ERRORS
+    )  # of requests that failed, less is better
 
 
 def _ahead(service: str, values: dict[str, float], *, moved: bool) -> bool | None:

@@ -24,6 +24,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aiops.domain import CausalGraph, CausalPath, Edge, Evidence, Findings, Gap, RootCause, RootCauses, Scope, Verdict
+from aiops.kernels.kinds import Kind, kind_of
 from aiops.kernels.order import neutral
 from aiops.kernels.paths import Csr, csr, dijkstra, walk_back
 from aiops.kernels.topk import Graph, cheapest
@@ -214,12 +215,10 @@ def _path(names: list[str], best: Mapping[tuple[str, str], Edge], onsets: Mappin
 
 
 def _root_cause(place: int, case: Case, first: Case, probability: float, findings: Findings) -> RootCause:
-    channel = case.shares[0][0]
-    metric = _metric(case.node, findings)
     return RootCause(
         rank=place,
         node=case.node,
-        metric=metric,
+        metric=_metric(case.node, findings),
         score=probability,
         path=case.path,
         evidence=tuple(
@@ -228,7 +227,7 @@ def _root_cause(place: int, case: Case, first: Case, probability: float, finding
             if share >= WORTH_SAYING * case.evidence
         ),
         why_not="" if place == 1 else _why_not(case, first),
-        fault=_fault(channel, metric, findings, case.node),
+        fault=_fault(case.shares, findings, case.node),
     )
 
 
@@ -274,11 +273,29 @@ def _metric(node: str, findings: Findings) -> str:
     return max(mine, key=lambda a: (a.score, neutral(a.metric))).metric if mine else ""
 
 
-def _fault(channel: str, metric: str, findings: Findings, node: str) -> str:
-    named = {"network": "network", "waiting": "network", "logs": "errors", "aborted": "errors", "latency": "latency"}
-    if channel in named:
-        return named[channel]
+# What kind of fault a channel speaks of, in the words that runbooks match (schema/runbook.py). `budget` and `resource` say it
+# in their reasons.
+_FAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "latency": "latency",
+        "network": "network",
+        "waiting": "network",
+        "aborted": "errors",
+        "errors": "errors",
+        "logs": "errors",
+        "silence": "crash",
+        "change": "change",
+    }
+)
+_RESOURCES: Mapping[Kind, str] = MappingProxyType({Kind.CPU: "cpu", Kind.MEMORY: "memory", Kind.DISK: "disk"})
+
+
+def _fault(shares: Sequence[tuple[str, float]], findings: Findings, node: str) -> str:
+    """The kind of fault that the strongest evidence of this incident speaks of; "" where it speaks of none."""
+    channel = next((name for name, _ in shares if name != PRIOR), "")
     reason = findings.reasons.get(channel, {}).get(node, "")
-    words = (("cpu", "cpu"), ("mem", "memory"), ("disk", "disk"), ("failed", "errors"), ("busy", "latency"))
-    text = f"{reason} {metric}".lower()
-    return next((fault for word, fault in words if word in text), "saturation" if channel == "resource" else "")
+    if channel == "resource":  # its reason begins with the metric
+        return _RESOURCES.get(kind_of(reason.partition(" ")[0]), "saturation")
+    if channel == "budget":
+        return "errors" if "failed requests" in reason else "latency"
+    return _FAULTS.get(channel, "")

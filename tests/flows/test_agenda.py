@@ -76,6 +76,9 @@ def panel(metric: str = "latency_p99", **rows: tuple[float, float]) -> Panel:
         ("qps", (100.0, 120.0), (100.0, 99.0), "worse", False),
         ("cache_hit_rate", (0.9, 0.5), (0.9, 0.9), "worse", True),
         ("rate(http_requests_total)", (100.0, 60.0), (100.0, 99.0), "worse", True),
+        ("rate(failed_requests_total)", (1.0, 6.0), (1.0, 1.0), "worse", True),
+        ("rate(failed_requests_total)", (6.0, 1.0), (6.0, 6.0), "better", True),
+        ("kube_deployment_status_replicas_unavailable", (1.0, 3.0), (1.0, 1.0), "worse", True),
     ],
 )
 def test_worse_goes_by_the_metrics_direction_and_its_own_baseline(

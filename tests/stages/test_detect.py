@@ -230,6 +230,7 @@ def test_a_baseline_of_another_time_keeps_its_flags() -> None:
         ("http_requests_total", Kind.TRAFFIC),
         ("http_errors_total", Kind.ERRORS),
         ("availability_Average", Kind.AVAILABILITY),
+        ("kube_deployment_status_replicas_unavailable", Kind.ERRORS),
         ("MemoryUsage_Mi", Kind.MEMORY),
         ("go_goroutines", Kind.OTHER),
     ],

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stages import system
 
 from aiops.domain import Findings, Observation, RootCauses, Scope, Verdict
+from aiops.schema.runbook import FAULTS
 from aiops.stages.detect import detect
 from aiops.stages.link import link
 from aiops.stages.rank import nothing_to_rank, rank, score
@@ -144,6 +145,27 @@ def test_scores_are_probabilities_that_grow_with_the_weight() -> None:
     scores = [score(weight, 2.0, calibration) for weight in (1e-9, 0.1, 0.5, 1.0, 2.0)]
     assert scores == sorted(scores)
     assert 0.0 <= scores[0] < scores[-1] <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("channel", "reason", "fault"),
+    [
+        ("resource", "member_cpu_usage 1 -> 9, 12.0 robust sigmas up", "cpu"),
+        ("resource", "disk_used_bytes 1 -> 9; memory on another level", "disk"),
+        ("budget", "9.0 of 9.0 excess failed requests per sample are its own", "errors"),
+        ("budget", "9.0 of 9.0 excess busy seconds per sample are its own", "latency"),
+        ("errors", "failures start in it: 0.0% -> 9.0% of its spans", "errors"),
+        ("silence", "nothing heard of it in the last 9 samples", "crash"),
+        ("change", "deployment: version 7", "change"),
+        ("alert", "alert Slow", ""),
+    ],
+)
+def test_the_fault_is_told_in_the_words_of_runbooks(channel: str, reason: str, fault: str) -> None:
+    observation, scope, ranking = system.observe(system.quiet()), system.scope(), system.ranking()
+    findings = Findings((), (), {channel: {"leaf": 1.0}}, {channel: {"leaf": reason}})
+    (cause,) = rank(link(findings, observation, scope, ranking), findings, scope, ranking).candidates
+    assert cause.fault == fault
+    assert fault in (*FAULTS, "")
 
 
 def test_two_faults_at_once_take_the_first_two_places() -> None:

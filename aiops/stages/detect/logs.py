@@ -68,9 +68,7 @@ def template_shifts(logs: Logs, spans: Spans, table: SpanTable) -> list[Template
             continue
         strength = sqrt(shift.g) * _magnitude(shift, _replacement(shift, gains, holders))
         template = miner.templates[int(shift.item)]
-        row = example.get(
-            (shift.group, shift.item, shift.after > shift.before), example.get((shift.group, shift.item, False), -1)
-        )
+        row = example[shift.group, shift.item, shift.after > shift.before]
         node, operation = shift.group
         found.append(
             TemplateShift(node, operation, template, is_error(template), shift.before, shift.after, strength, row)

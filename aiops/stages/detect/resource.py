@@ -19,9 +19,8 @@ from aiops.stages.detect.budget import Profile, agreement
 from aiops.stages.detect.series import Scored, typical_of
 from aiops.stages.detect.window import runs_on
 
-STOCK_ALONE = (
-    0.2  # of memory's word where nothing suffers: a hint, too weak to name a cause even with a little noise beside it
-)
+# Of memory's word where nothing suffers: a hint, too weak to name a cause even with a little noise beside it.
+STOCK_ALONE = 0.2
 FALL = 0.5  # of a fall: less work explains it
 
 

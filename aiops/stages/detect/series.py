@@ -1,4 +1,4 @@
-"""Metrics: how far each series left its own past, in which direction, since when, and what that says of its node."""
+"""Metrics: how far each series left its own past, and in which direction."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Scored:
     """The panel in units of its own past.
 
     z: (S, I) standard scores of the I incident rows; common: z minus the cross-service median of the same metric.
-    typical: (S,) 60th percentile of |common| over incident rows, signed by the side on which it lies: what most of the
-    incident looks like, which a single spike does not reach.
+    typical: (S,) what most of the incident rows of common look like, which a single spike does not reach (`typical`): as
+    much of it as is new against the time just before, where time runs on (`_anew`).
     usable: series that say something about exactly one node.
     """
 

@@ -16,9 +16,8 @@ from aiops.stages.detect.series import Scored, score_series
 from aiops.stages.detect.spans import EdgeGap, SpanTable, call_gaps, edge_gaps, network_evidence, span_table
 from aiops.stages.detect.window import incident_window, runs_on
 
-OTHER_TIME = (
-    0.3  # of a level's word against a baseline of another time, as far as the symptom shows no contrast to go by
-)
+# Of a level's word against a baseline of another time, as far as the symptom shows no contrast to go by.
+OTHER_TIME = 0.3
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Traces: which call got slower between its two ends, and which operation stopped making its calls."""
+"""Traces: how spans hang together, and which calls got slower between their two ends."""
 
 from __future__ import annotations
 
