@@ -117,7 +117,8 @@ def _told(book: Runbook) -> dict[str, str]:
         "act": _words(book.act),
         "dry run": _words(book.dry_run) if book.dry_run else "its own",
         "before": "; ".join(f"{one.query} {one.holds}" for one in book.before),
-        "effect": f"{book.effect.query} {book.effect.holds}, within {book.effect.within_s:g} s",
+        "effect": f"{book.effect.query} {book.effect.holds}, within {book.effect.within_s:g} s"
+        + (", and what alerted in its band" if book.mends else ""),
         "undo": book.undo_words,
         "limits": f"{limits.timeout_s:g} s, {limits.memory >> 20} MiB, {limits.pids} processes"
         if book.act.argv

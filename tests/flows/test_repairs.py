@@ -529,6 +529,42 @@ def test_what_is_printed_is_kept_without_secrets_and_controls_and_checked() -> N
         house.of("bob").output(made.id, number)
 
 
+def test_too_many_a_storm_and_off_are_brakes() -> None:
+    for terms, why in (
+        ({"per_hour": 0}, "within the hour"),
+        ({"storm": 0}, "in a storm"),
+        ({"free": 1 << 60}, "are free"),
+    ):
+        house = House(**terms)
+        made = approved(house)
+        with pytest.raises(Refused, match=why):
+            house.of("bob").run(made.id)
+        assert house.of("bob").get(made.id).state is S.REFUSED
+    house = House()
+    made = approved(house)
+    house.terms = Terms(mode="off")
+    with pytest.raises(Refused, match="repairs are off"):
+        house.of("bob").run(made.id)
+    with pytest.raises(Refused, match="repairs are off"):
+        house.of("bob").plan("r1")
+
+
+def test_what_nobody_wanted_in_time_is_written_down_as_expired() -> None:
+    house = House()
+    waiting, made = house.of("alice").plan("r1", parameters={"times": "2"}), approved(house)
+    house.place.passes(machine.APPROVAL_S)
+    assert house.of("bob").list(state=S.EXPIRED) == (house.of("bob").get(made.id),)
+    assert house.store.repair_counts()[S.EXPIRED] == 0
+    house.of("bob").recover()
+    assert house.store.repair_counts()[S.EXPIRED] == 1
+    house.place.passes(machine.PLAN_S)
+    house.of("bob").recover()
+    assert house.store.repair_counts()[S.EXPIRED] == 2
+    assert [one["repair"] for one in house.entries("expire")] == [made.id, waiting.id]
+    with pytest.raises(Refused):
+        house.of("bob").approve(waiting.id)
+
+
 def test_two_at_once_begin_one_after_the_other() -> None:
     """The brakes look at other repairs in the transaction in which one begins: of many at once on one target, one begins."""
     house = House(book(cool_down="1h"))

@@ -171,7 +171,13 @@ class Repairs:
                 raise NotFound("repairs are not stopped")
 
     def recover(self) -> tuple[Repair, ...]:
-        """Repairs whose process has died are `unknown` from now on, and are never run again; which ones. Somebody is told."""
+        """Repairs whose process has died are `unknown` from now on, and are never run again; which ones. Somebody is told.
+
+        What is too old to be approved or run is expired from now on."""
+        now = self.governance.premises.now()
+        for repair in self.store.repairs(MOST, (RepairState.PLANNED, RepairState.APPROVED)):
+            if machine.aged(repair, now) is not repair:
+                self._expired(repair.id)
         found = self.store.repairs(MOST, tuple(machine.UNDER_WAY))
         lost = tuple(one for repair in found if (one := self._lost(repair)))
         if lost:
@@ -234,6 +240,17 @@ class Repairs:
         except (AiopsError, wire.Invalid) as error:
             log.warning("the plan of repair %s can't be made any more: %s", repair.id, error)
         return Hands(self.store, self.metrics, self.graph, of.premises, of.terms, self.actor, made, cancelled)
+
+    def _expired(self, repair_id: str) -> None:
+        now = self.governance.premises.now()
+
+        def one(ledger: RepairBook) -> None:
+            before = run.known(ledger, repair_id)
+            after = machine.aged(before, now)
+            if after is not before:
+                book.save(ledger, before, after, "expire", self.actor)
+
+        self.store.govern(one)
 
     def _told(self, repair: Repair, called_for: frozenset[RepairState] = CALLED_FOR) -> Repair:
         """What its episode's chat threads show is told anew; somebody is called where it began and did not help."""
