@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 LONGEST = 2900  # characters of a line; Slack takes 3,000
 NAME = 500  # characters of a name
 KEPT = 16  # pictures
+ZOOM = 1.5  # chats show them smaller than they are
 LIFE = timedelta(days=7)  # of a button
 LABELS = {
     Act.APPROVE: ("Approve", "good"),
@@ -61,7 +62,7 @@ class Pictures:
 
     def _draw(self, report: Report) -> bytes:
         try:
-            return png.png(report, tz=self._manner.zone, language=self._manner.language)
+            return png.png(report, tz=self._manner.zone, language=self._manner.language, zoom=ZOOM)
         except png.NoFont as error:
             log.warning("messages go without pictures: %s", error)
         except Exception:  # a picture that can't be drawn must not cost the verdict; the log has the traceback
