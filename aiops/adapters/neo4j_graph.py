@@ -44,8 +44,8 @@ class Neo4jGraph:
     """The graph in `database` (the server's default when "") at `url`: neo4j://, neo4j+s://, bolt:// or bolt+s://.
 
     Connects at first use. Raises SourceUnreachable when there is no server, SourceRefused when it knows better, StoreError
-    for a graph that is newer than this program. Connecting may take `patience_s` (default: `timeout_s`), for which transient
-    failures are retried too; a transaction may take `timeout_s`.
+    for a graph that is newer than this program. Connecting may take `patience_s` (default: `timeout_s`), and so may the retries
+    after transient failures; a transaction may take `timeout_s`.
     """
 
     def __init__(
@@ -68,7 +68,8 @@ class Neo4jGraph:
                 auth=(user, password) if user else None,
                 connection_timeout=patience_s,
                 connection_acquisition_timeout=patience_s,
-                max_transaction_retry_time=patience_s,
+                # It only begins no further pause after this time; pauses double, and the last is the longest.
+                max_transaction_retry_time=patience_s / 3,
                 notifications_min_severity="OFF",
             )
         except (ValueError, exceptions.ConfigurationError) as error:

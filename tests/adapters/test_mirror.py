@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -104,14 +104,18 @@ def test_what_was_written_while_it_was_down_arrives_in_order(graph: MirroredGrap
     assert tuple(far.db.calls()) == (call("b", "c"),), "the cut is barred there too"
 
 
-def test_it_is_left_alone_for_longer_and_longer(graph: MirroredGraph, far: Far):
+@pytest.mark.parametrize(
+    "use", [lambda graph: graph.upsert([call("a", "b")]), MirroredGraph.calls], ids=["write", "read"]
+)
+def test_it_is_left_alone_for_longer_and_longer(graph: MirroredGraph, far: Far, use: Callable[[MirroredGraph], object]):
+    graph.upsert([call("a", "b")])
     far.fails = DOWN
     rests = []
     for _ in range(8):
         graph._until = 0.0
-        graph.upsert([call("a", "b")])
+        use(graph)
         rests.append(graph._rest_s)
-    assert rests == [2, 4, 8, 16, 25, 25, 25, 25]
+    assert rests == [2, 4, 8, 15, 15, 15, 15, 15]
     before = len(far.asked)
     graph.upsert([call("a", "c")])
     graph.calls()

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 PATIENCE_S = 3.0
 FIRST_REST_S = 1.0
-LONGEST_REST_S = 25.0  # so that it is in use again half a minute after it is back, as every source
+LONGEST_REST_S = 15.0  # so that it is in use again half a minute after it is back
 ENTRIES = 100  # read from the outbox at once
 
 log = logging.getLogger(__name__)
@@ -125,10 +125,12 @@ class MirroredGraph:
         if not self._delivered():
             return None
         try:
-            return ask()
+            found = ask()
         except (SourceError, StoreError) as error:
             self._failed(error)
             return None
+        self._answered()
+        return found
 
     def _delivered(self) -> bool:
         """Sends what waits; whether the other side has everything now."""
@@ -140,13 +142,13 @@ class MirroredGraph:
                 while entries := self._copy.posted(ENTRIES):
                     for number, what, said in entries:
                         self._send(what, said)
+                        self._answered()
                         self._copy.delivered(number)
                         if time.monotonic() > ends:
                             return self._copy.waiting() == 0
             except (SourceError, StoreError) as error:
                 self._failed(error)
                 return False
-            self._failure, self._rest_s = None, FIRST_REST_S
             return True
 
     def _send(self, what: str, said: list[Any]) -> None:
@@ -170,6 +172,10 @@ class MirroredGraph:
         if not self._far.cut(caller, callee):
             self._far.upsert((Call(caller, callee, "learned"),))
             self._far.cut(caller, callee)
+
+    def _answered(self) -> None:
+        """Not before: where nothing waits to be sent, nothing is known of the other side until it is asked."""
+        self._failure, self._rest_s = None, FIRST_REST_S
 
     def _failed(self, error: SourceError | StoreError) -> None:
         self._failure = error
