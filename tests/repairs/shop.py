@@ -48,5 +48,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
 
+class Shop(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """Whoever asked was killed."""
+
+
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+    Shop(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

@@ -83,7 +83,7 @@ def test_brakes_hold(place: Place, shop: Shop) -> None:
             assert heard(shop, made.id) == []
 
     refused("needed to keep", repairs__free_mib=str(1 << 40))
-    place.scale(effect=GROWN, within="2s")
+    place.scale(effect=GROWN)
     text = (place.rules / "runbooks" / "scale.yaml").read_text()
     place.book("scale", text.replace("holds: '< 20'", "holds: '> 20'"))
     refused("before: last_over_time.*, not > 20")

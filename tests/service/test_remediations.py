@@ -18,7 +18,7 @@ from aiops.ops import Ops
 from aiops.service.access import Access, Tokens
 
 __all__ = ["shop", "watched"]  # fixtures of the repairs' own tests
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 WHO = ("viewer", "operator", "approver", "admin")
 
 

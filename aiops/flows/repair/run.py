@@ -74,6 +74,8 @@ class Hands:
 
     def _begin(self, ledger: RepairBook, repair_id: str, why: str, calls: Calls) -> Repair:
         before, now = known(ledger, repair_id), self.premises.now()
+        stopped = self.premises.stopped()  # once more: what was asked outside may have taken its time
+        why = why or (f"repairs are stopped: {stopped}" if stopped else "")
         why = why or brakes.inside(before, ledger, self.terms, calls, now)
         after = machine.begun(before, self._digest(), why, self.actor, now)
         action = {S.RUNNING: "start", S.EXPIRED: "expire"}.get(after.state, "refuse")
