@@ -116,6 +116,7 @@ class Pressing:
 
     def __init__(self, store: Store, people: People, spoken: str, clock: Callable[[], float] = time.time) -> None:
         self._store, self._people, self._spoken, self._clock = store, people, spoken, clock
+        self._one = threading.Lock()  # a press may read a whole recording: many at once would hold up the server
 
     @cached_property
     def seal(self) -> Seal:
@@ -146,7 +147,8 @@ class Pressing:
                 log.warning("%s of %s pressed %s and is no approver", user, presser.platform, press.act)
                 return say("Only approvers may decide over a repair, and {user} is not listed as one.", user=user)
             try:
-                words, note = _DO[press.act](replace(desk, ops=desk.ops.by(who)), press)
+                with self._one:
+                    words, note = _DO[press.act](replace(desk, ops=desk.ops.by(who)), press)
             except AiopsError as error:
                 return clean(redact(str(error)), LONGEST)
             told = say("{name}: {what}", name=who.name, what=note)
