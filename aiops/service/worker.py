@@ -31,7 +31,7 @@ LEASE_S = 45.0  # a worker that has been silent for this long is dead
 HEARTBEAT_S = 15.0
 RECLAIM_S = 5.0  # how long a lease that has expired may go unnoticed
 IDLE_S = 0.5  # how long a job put by another process may wait; `wake` ends the wait at once
-PAUSE_S = 1.0  # after the queue could not be read
+PAUSE_S = 1.0  # after the queue could not be read; at least that long after no source could
 AGAIN_S = 5.0  # after no source could be read; something new in the queue ends it
 PATIENCE_S = 600.0  # how long alerts then wait for one to be back
 BROKEN = "internal error; the log of the server has the details"
@@ -170,7 +170,8 @@ class Worker:
                 if job is None:
                     self._wake.wait(IDLE_S)
                 elif self._finish(job) is JobState.QUEUED:
-                    self._wake.wait(AGAIN_S)  # what comes in meanwhile may be a question, which goes first
+                    self._stopping.wait(PAUSE_S)  # or each alert that comes in would have it tried again
+                    self._wake.wait(AGAIN_S - PAUSE_S)  # what came in may be a question, which goes first
             except StoreError as error:
                 # Not the job's fault: its lease runs out, and it is tried again.
                 log.warning("the queue or the store can't be used: %s", error)

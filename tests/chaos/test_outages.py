@@ -113,11 +113,14 @@ def test_prometheus_away(nursery: Nursery, demo_case: Path, tmp_path: Path, soak
             house.start()
             with sending(house, [load]) as senders:
                 until(lambda: len(senders[0].receipts) > 4, "nothing is taken")
+                away = time.monotonic()
                 kill(first)
                 before = len(senders[0].receipts)
                 time.sleep(LONG_S if soaking else SHORT_S)
                 until(lambda: len(senders[0].receipts) > before + 4, "nothing is taken without the metrics source")
                 until(lambda: any(put_off(house, i) for i in led_to(senders)), "nobody says why it waits")
+                tried = house.log.read_text().count("is put off")
+                assert tried <= time.monotonic() - away + 2, "tried again with each alert that comes in"
                 assert senders[0].refused == []
                 assert house.ask("GET", "/readyz")[0] == 200
                 load.done = True
