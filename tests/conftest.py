@@ -6,7 +6,7 @@ import os
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept = [item for item in items if item in properties or item.get_closest_marker("soak")]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The virtual machine works for two minutes, on one processor: beside the tests that come before its own."""
+    if session.config.option.collectonly or not any(i.path.name == "test_version_2.py" for i in session.items):
+        return
+    from confined import machine
+
+    with suppress(servers.Missing):  # its own tests say so
+        session.config.add_cleanup(machine.running().close)
 
 
 @contextmanager

@@ -6,13 +6,16 @@ root is an archive of this Python, this package, bubblewrap and busybox, unpacke
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,35 +48,46 @@ $B poweroff -f
 """
 
 
-def run(script: Path, folder: Path) -> list[dict[str, Any]]:
-    """The lines of JSON that the script prints in the machine. Raises `Missing` without qemu; AssertionError when it fails there."""
-    qemu, kernel = binary("qemu-system-x86_64"), _kernel()
-    archive = folder / "root.cpio"
-    with archive.open("wb") as out:
-        _write(out, _layout(script, folder))
-    firmware = [word for name in ("qemu", "seabios") for word in ("-L", str(ROOT / "usr/share" / name))]
-    command = [
-        *(str(qemu), *(firmware if qemu.is_relative_to(ROOT) else []), "-accel", "tcg", "-cpu", "max", "-m", "1536"),
-        *("-smp", "1", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"),
-        *("-kernel", str(kernel), "-initrd", str(archive), "-append", "console=ttyS0 panic=-1 quiet mitigations=off"),
-    ]
-    console = folder / "console"
-    with console.open("wb") as out:
-        try:
-            subprocess.run(
-                command,
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                timeout=WITHIN_S,
-                env=environment(),
+class Machine:
+    """The virtual machine, from its start on. It gives way to whatever else is to be done. Raises `Missing` without qemu."""
+
+    def __init__(self, script: Path) -> None:
+        qemu, kernel = binary("qemu-system-x86_64"), _kernel()
+        self._folder = tempfile.TemporaryDirectory(prefix="aiops-machine-")
+        folder = Path(self._folder.name)
+        archive, self._console = folder / "root.cpio", folder / "console"
+        with archive.open("wb") as out:
+            _write(out, _layout(script, folder))
+        firmware = [word for name in ("qemu", "seabios") for word in ("-L", str(ROOT / "usr/share" / name))]
+        command = [
+            *("nice", str(qemu), *(firmware if qemu.is_relative_to(ROOT) else [])),
+            *("-accel", "tcg", "-cpu", "max", "-m", "1536", "-smp", "1", "-nodefaults", "-no-user-config"),
+            *("-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", str(kernel), "-initrd", str(archive)),
+            *("-append", "console=ttyS0 panic=-1 quiet mitigations=off"),
+        ]
+        with self._console.open("wb") as out:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment()
             )
-        except subprocess.TimeoutExpired:
-            out.write(f"\nnot done within {WITHIN_S} s".encode())
-    said = console.read_text(errors="replace").replace("\r", "")
-    assert "ended with 0" in said, said[-3000:]
-    return [json.loads(line) for line in said.splitlines() if line.startswith('{"')]
+
+    def told(self) -> list[dict[str, Any]]:
+        """The lines of JSON that the script prints, once it has ended. AssertionError when it fails there, or takes too long."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(WITHIN_S)
+        said = self._console.read_text(errors="replace").replace("\r", "")
+        assert "ended with 0" in said, said[-3000:]
+        return [json.loads(line) for line in said.splitlines() if line.startswith('{"')]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+
+@cache
+def running() -> Machine:
+    """The one that runs guest.py, started with the first call. Raises `Missing`."""
+    return Machine(Path(__file__).with_name("guest.py"))
 
 
 def _kernel() -> Path:
