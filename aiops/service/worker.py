@@ -162,7 +162,8 @@ class Worker:
         return not self.up
 
     def _work(self) -> None:
-        compiled.load()  # the server answers meanwhile, and the first diagnosis needs not wait for it
+        self._wake.wait(IDLE_S)  # the server answers first: the next line takes half a second of processor time
+        compiled.load()
         while not self._stopping.is_set():
             self._wake.clear()
             try:
