@@ -281,12 +281,12 @@ def chat_app(config: Settings, platform: str, name: str) -> ChatApp:
 
 def grafana(config: Settings) -> Annotations | None:
     """Where onsets and verdicts are annotated; None where nowhere. Raises ConfigError."""
-    from aiops.adapters.grafana import Grafana
-    from aiops.adapters.http import Access
-
     url = config.text("grafana.url")
     if not url:
         return None
+    from aiops.adapters.grafana import Grafana
+    from aiops.adapters.http import Access
+
     token, authorities = config.secret("grafana.token_file"), config.text("grafana.ca_file")
     return Grafana(Access.to(url, "", "Grafana (grafana.url)", token=token, ca_file=authorities))
 
