@@ -128,7 +128,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def watched(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Prometheus that has seen the shop."""
     config = f"""
-global: {{scrape_interval: 1s}}
+global: {{scrape_interval: 500ms}}
 scrape_configs:
   - {{job_name: shop, honor_labels: true, static_configs: [{{targets: ['127.0.0.1:{shop.port}']}}]}}
 """

@@ -29,7 +29,7 @@ from conftest import needed
 from servers.parts import binary
 
 S = RepairState
-SMALL, FULL = 10, 60  # kills
+SMALL, FULL = 8, 60  # kills
 PHASES = ("started", "begun", "heard", "verifying")
 HERE = Path(__file__).parent
 

@@ -15,6 +15,7 @@ from service.conftest import serving
 
 from aiops.domain import Actor, RepairState
 from aiops.ops import Ops
+from aiops.service import repairing
 from aiops.service.access import Access, Tokens
 
 __all__ = ["shop", "watched"]  # fixtures of the repairs' own tests
@@ -99,8 +100,9 @@ def test_the_switch_is_for_admins(place: Place, tmp_path: Path) -> None:
         assert of("viewer").get("/v1/remediations").json()["stopped"] is None
 
 
-def test_a_mode_says_what_a_diagnosis_does_by_itself(place: Place) -> None:
+def test_a_mode_says_what_a_diagnosis_does_by_itself(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """suggest: nothing; approve: a plan that runs once it is approved; auto: it is run."""
+    monkeypatch.setattr(repairing, "EVERY_S", 0.1)
     with place.open() as ops:
         assert ops.repairs.propose(kept(ops)) is None
     place.scale(mode="approve")

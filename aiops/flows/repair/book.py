@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from aiops.redaction import redact, redact_plain
 from aiops.schema import wire
 
 LONGEST = 1 << 20  # characters that are kept of what a run printed
+_ODD = re.compile(r"[^\n\t -~]")  # what is no plain ASCII, and is looked at one by one
 CUT = "\n… {count} characters were left out here …\n"
 
 
@@ -47,8 +49,11 @@ def _artefacts(outcome: Outcome) -> Iterator[str]:
 
 
 def _harmless(text: str) -> str:
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(one if one in "\n\t" or unicodedata.category(one)[0] != "C" else ascii(one)[1:-1] for one in text)
+    return _ODD.sub(_escaped, text.encode("utf-8", "backslashreplace").decode())
+
+
+def _escaped(odd: re.Match[str]) -> str:
+    return odd[0] if unicodedata.category(odd[0])[0] != "C" else ascii(odd[0])[1:-1]
 
 
 def _told(before: Repair | None, after: Repair, action: str, actor: Actor) -> dict[str, Any]:
