@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlencode
@@ -162,7 +162,7 @@ def repair(repair_id: str, request: Request, desk: At) -> Response:
 
 def _one(request: Request, desk: Desk, repair_id: str, note: str = "", status: int = 200) -> Response:
     found = desk.ops.repairs.get(repair_id)
-    reader = web.reader(request, desk)
+    reader = replace(web.reader(request, desk), path="/repairs")
     kinds = desk.ops.repairs.experience()
     known = next((e for e in kinds if (e.runbook, e.fault) == (found.plan.runbook, found.plan.fault)), None)
     with speaking(reader.language):
