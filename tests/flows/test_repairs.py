@@ -433,6 +433,17 @@ def test_what_ends_unknown_stays_so_until_a_person_takes_it_back() -> None:
     assert house.counter.times(made) == house.counter.times(made, "undo") == 1
 
 
+def test_an_undo_that_fails_is_not_tried_again() -> None:
+    house = House()
+    house.counter.answers = lambda act: Outcome(RunStatus.FAILED if "back" in act.arguments["path"] else RunStatus.OK)
+    house.metrics.values["effect"] = 0.0
+    made = approved(house)
+    assert house.of("bob").run(made.id).state is S.ESCALATED
+    with pytest.raises(Refused, match="not begun twice"):
+        house.of("bob").undo(made.id)
+    assert house.counter.times(made, "undo") == 1
+
+
 def test_what_the_sandbox_or_an_executor_refuses_was_never_begun() -> None:
     for status in (RunStatus.REFUSED, RunStatus.REJECTED):
         house = House()
