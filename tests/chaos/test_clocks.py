@@ -29,7 +29,7 @@ from conftest import needed
 from servers.parts import faked
 
 HOUR_S, DAY_S = 3600, 86_400
-SMALL_S, FULL_S = (DAY_S, -DAY_S), (HOUR_S, -HOUR_S, DAY_S, -DAY_S, 0) * 10  # away from the true time
+SMALL_S, FULL_S = (DAY_S, -DAY_S), (HOUR_S, -HOUR_S, DAY_S, -DAY_S, 0) * 2  # away from the true time
 DEBOUNCE_S = 1.0
 LEASE_S = 3.0  # of the server's own worker
 OURS = ("clock:true",)  # the label of jobs that the server's worker may not have
