@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from repairs.conftest import Place, Shop, by, kept
+from repairs.conftest import Place, Shop, by, kept, until
 
 from aiops.domain import RepairState
 from aiops.errors import Refused
