@@ -93,7 +93,9 @@ def binary(program: str) -> Path:
 def faked(offset: Path) -> dict[str, str]:
     """The environment of a process whose wall clock is as far off as the file `offset` says at that moment (`+1h`, `-1d`); its
     monotonic clocks are right. Raises `Missing`."""
-    found = [path for root in (Path("/"), ROOT) for path in root.glob("usr/lib/*-linux-gnu*/faketime/libfaketimeMT.so.1")]
+    found = [
+        path for root in (Path("/"), ROOT) for path in root.glob("usr/lib/*-linux-gnu*/faketime/libfaketimeMT.so.1")
+    ]
     if not found:
         raise Missing("faketime")
     return {
