@@ -1,6 +1,6 @@
 """A job done away from the store: a worker reads and concludes, `aiops serve` keeps what came of it.
 
-A report needs two things that only `aiops serve` has: what feedback taught, and the changes it was told of. `completed` adds
+A report needs what only `aiops serve` has: what feedback and repairs taught, and the changes it was told of. `completed` adds
 them to the recording; where it adds something the report is concluded again, which reads nothing from outside.
 """
 
