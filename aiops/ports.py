@@ -217,7 +217,9 @@ class JobQueue(Protocol):
         """By name; one that went silent is told, not `alive`, for an hour, one that left is not."""
 
     def reclaim(self) -> int:
-        """Queues jobs with an expired lease again; after `max_attempts` they are `failed`. Returns how many had expired."""
+        """Queues jobs with an expired lease again; where that was the `max_attempts`th, they are `failed`. How many had expired.
+
+        A claim that was given back counts for none of these."""
 
     def get(self, job_id: str) -> Job | None: ...
 

@@ -109,7 +109,7 @@ for _, i in ipairs(new) do
   local id, key, state, labels = ARGV[i], ARGV[i + 1], ARGV[i + 3], ARGV[i + 7]
   local name = (ARGV[i + 5] == '' and asked or '') .. labels
   -- First of all writes: a server whose memory is full refuses this one, so nothing is stored by halves.
-  redis.call('HSET', at(id), 'id', id, 'key', key, 'task', ARGV[i + 2], 'state', state, 'attempts', 0,
+  redis.call('HSET', at(id), 'id', id, 'key', key, 'task', ARGV[i + 2], 'state', state, 'attempts', 0, 'lapses', 0,
              'error', ARGV[i + 4], 'episode_id', ARGV[i + 5], 'enqueued_at', ARGV[i + 6], 'labels', labels, 'lane', name)
   redis.call('ZADD', prefix .. 'recent', redis.call('INCR', prefix .. 'number'), id)
   redis.call('ZADD', prefix .. 'ages', ARGV[i + 6], id)
@@ -259,13 +259,15 @@ for _, name in ipairs(lanes()) do
     cursor = found[1]
     for _, entry in ipairs(found[2]) do
       local id = redis.call('XRANGE', stream, entry, entry)[1][2][2]
-      local held = redis.call('HMGET', at(id), 'state', 'attempts', 'worker')
+      local held = redis.call('HMGET', at(id), 'state', 'worker')
       if held[1] == 'running' then
         expired = expired + 1
-        if tonumber(held[2]) < tonumber(ARGV[2]) then
+        -- A claim that was given back, as while a source is away, is no attempt that failed.
+        local lapses = redis.call('HINCRBY', at(id), 'lapses', 1)
+        if lapses < tonumber(ARGV[2]) then
           redis.call('HSET', at(id), 'state', 'queued', 'error', '')
         else
-          local why = 'given up after ' .. held[2] .. ' attempts, the last by ' .. held[3]
+          local why = 'given up after ' .. lapses .. ' attempts, the last by ' .. held[2]
                       .. ', none of which ended within its lease'
           finish(id, entry, 'failed', why)
           redis.call('XADD', prefix .. 'dead', 'MAXLEN', '~', 1000, '*', 'id', id, 'error', why)

@@ -212,6 +212,21 @@ def test_a_job_that_keeps_killing_its_worker_is_given_up(opened: Callable[..., J
     assert queue.put([job("a")])[0].state is JobState.QUEUED
 
 
+def test_a_claim_that_was_given_back_is_no_attempt_that_failed(opened: Callable[..., JobQueue]):
+    """As while a source is away: a worker that dies then must not take the job with it."""
+    queue = opened(max_attempts=2)
+    queue.put([job("a")])
+    for _ in range(5):
+        assert queue.ack(claimed(queue), JobState.QUEUED, "away")
+    claimed(queue, EXPIRED)
+    assert queue.reclaim() == 1
+    assert claimed(queue, EXPIRED).attempts == 7
+    assert queue.reclaim() == 1
+    dead = queue.get(job("a").id)
+    assert dead is not None
+    assert (dead.state, "after 2 attempts" in dead.error) == (JobState.FAILED, True)
+
+
 def test_the_word_of_a_worker_that_lost_its_claim_is_not_heard(queue: JobQueue):
     queue.put([job("a")])
     late = claimed(queue, EXPIRED)

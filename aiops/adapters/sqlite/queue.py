@@ -74,6 +74,10 @@ SCHEMA = Schema(
             "DROP INDEX queued",
             "CREATE INDEX queued ON jobs (labels, episode_id = '', number) WHERE state = 'queued'",
         ),
+        (
+            # Leases that ran out. A claim that was given back, as while a source is away, is no attempt that failed.
+            "ALTER TABLE jobs ADD COLUMN lapses INTEGER NOT NULL DEFAULT 0",
+        ),
     ),
 )
 
@@ -234,9 +238,9 @@ class QueueDB:
 
         def run(connection: sqlite3.Connection) -> int:
             return connection.execute(
-                f"""UPDATE jobs SET lease_end = NULL, boot = NULL,
-                    state = iif(attempts < ?3, 'queued', 'failed'),
-                    error = iif(attempts < ?3, '', 'given up after ' || attempts || ' attempts, the last by ' || worker
+                f"""UPDATE jobs SET lease_end = NULL, boot = NULL, lapses = lapses + 1,
+                    state = iif(lapses + 1 < ?3, 'queued', 'failed'),
+                    error = iif(lapses + 1 < ?3, '', 'given up after ' || (lapses + 1) || ' attempts, the last by ' || worker
                                 || ', none of which ended within its lease')
                     WHERE {expired}""",  # noqa: S608 - constant text
                 (*now, self._max_attempts),
