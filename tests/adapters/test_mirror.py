@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -73,7 +75,7 @@ def far(tmp_path: Path) -> Far:
 
 @pytest.fixture
 def graph(far: Far, tmp_path: Path) -> Iterator[MirroredGraph]:
-    with contextlib.closing(MirroredGraph(GraphDB(tmp_path / "copy.db"), far, "the graph")) as graph:
+    with contextlib.closing(MirroredGraph(GraphDB(tmp_path / "copy.db"), far, "the graph", unasked=False)) as graph:
         yield graph
 
 
@@ -102,6 +104,21 @@ def test_what_was_written_while_it_was_down_arrives_in_order(graph: MirroredGrap
     assert not graph.calls().gaps
     far.db.upsert([call("a", "b")])
     assert tuple(far.db.calls()) == (call("b", "c"),), "the cut is barred there too"
+
+
+def test_what_waits_arrives_though_nobody_calls(far: Far, tmp_path: Path):
+    far.fails = DOWN
+    with contextlib.closing(MirroredGraph(GraphDB(tmp_path / "copy.db"), far, "the graph")) as graph:
+        graph.upsert([call("a", "b")])
+        graph.upsert([call("b", "c")])
+        far.fails = None
+        ends = time.monotonic() + 60
+        while len(far.db.calls()) < 2 and time.monotonic() < ends:
+            time.sleep(0.05)
+        assert set(far.db.calls()) == {call("a", "b"), call("b", "c")}
+        asked = len(far.asked)
+    assert len(far.asked) == asked, "nothing was left to be sent"
+    assert not any(isinstance(one, threading.Timer) and one.is_alive() for one in threading.enumerate())
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 A write is durable here before it is acknowledged, edge and outbox in one transaction; then the outbox is emptied in order. A read
 asks the other side once it has everything, and keeps what it answers; when it does not answer, the copy does, with a gap that
-says so. All that is sent may be sent twice. Nothing runs in the background: each call first delivers what waits, for at most
-`PATIENCE_S`, and after a failure the other side is left alone for a while that doubles up to `LONGEST_REST_S`.
+says so. All that is sent may be sent twice. Each call first delivers what waits, for at most `PATIENCE_S`; after a failure the
+other side is left alone for a while that doubles up to `LONGEST_REST_S`, and then told what waits though nobody calls.
 
 What others cut or purge on the other side stays in the copy, and shows during an outage only.
 """
@@ -37,11 +37,13 @@ class MirroredGraph:
     """`far`, called `name` in what is said, with its copy and outbox in `copy`. Closes both.
 
     A write that the other side refuses (not: does not hear) raises what it said, and waits in the outbox all the same.
+    unasked: whether what waits is also delivered when nobody calls.
     """
 
-    def __init__(self, copy: GraphDB, far: GraphStore, name: str) -> None:
+    def __init__(self, copy: GraphDB, far: GraphStore, name: str, *, unasked: bool = True) -> None:
         self._copy, self._far, self._name = copy, far, name
         self._lock = threading.Lock()
+        self._unasked, self._timer = unasked, threading.Timer(0, self._deliver)
         self._failure: SourceError | StoreError | None = None
         self._rest_s, self._until = FIRST_REST_S, 0.0
 
@@ -106,10 +108,11 @@ class MirroredGraph:
 
     def close(self) -> None:
         """Delivers what can be delivered. Twice does no harm."""
-        try:
-            self._delivered()
-        except AiopsError as error:  # closed before, or the file is gone: what waits is told at the next start
-            log.debug("nothing delivered at the end: %s", error)
+        self._unasked = False
+        self._timer.cancel()
+        if self._timer.is_alive():
+            self._timer.join()
+        self._deliver()
         self._far.close()
         self._copy.close()
 
@@ -137,6 +140,7 @@ class MirroredGraph:
         ends = time.monotonic() + PATIENCE_S
         with self._lock:
             if time.monotonic() < self._until:
+                self._later()
                 return False
             try:
                 while entries := self._copy.posted(ENTRIES):
@@ -145,11 +149,28 @@ class MirroredGraph:
                         self._answered()
                         self._copy.delivered(number)
                         if time.monotonic() > ends:
+                            self._later()
                             return self._copy.waiting() == 0
             except (SourceError, StoreError) as error:
                 self._failed(error)
+                self._later()
                 return False
             return True
+
+    def _deliver(self) -> None:
+        """As `_delivered`, where there is nobody to be told."""
+        try:
+            self._delivered()
+        except AiopsError as error:  # closed before, or the file is gone: what waits is told at the next start
+            log.debug("nothing delivered: %s", error)
+
+    def _later(self) -> None:
+        """Delivers once the rest is over, though nobody calls. Called with the lock held."""
+        running = self._timer.is_alive() and self._timer is not threading.current_thread()
+        if self._unasked and not running and self._copy.waiting():
+            self._timer = threading.Timer(max(0.0, self._until - time.monotonic()), self._deliver)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _send(self, what: str, said: list[Any]) -> None:
         try:
