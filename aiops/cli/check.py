@@ -93,6 +93,8 @@ def _house(settings: Settings, live: bool) -> Iterator[Part]:
             local = name == "store" or settings.text(f"stores.{name}").startswith("sqlite:")
             yield _pinged(name, ping, f"ls -ld {settings.home}" if local else f"aiops config show stores.{name}")
         yield from _workers(ops)
+        if stopped := ops.repairs.stopped():
+            yield Part("repairs", "missing", f"are stopped: {stopped}", "aiops remediate resume")
         yield from _sources(ops, settings)
         if live:
             yield from _live(ops, settings)

@@ -79,6 +79,7 @@ def test_parameters_are_checked(run: Run, report: dict[str, Any]) -> None:
 def test_the_switch(run: Run) -> None:
     assert run("remediate", "stop", "--why", "look first").code == 0
     assert "look first" in run("remediate", "list").err
+    assert "are stopped: look first" in run("doctor").out
     assert run("remediate", "resume").code == 0
     assert "stopped" not in run("remediate", "list").err
 
