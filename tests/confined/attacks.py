@@ -264,12 +264,17 @@ PRIVILEGES = (
     _attack(
         "ptrace",
         """
+        # A signal that is delivered to who is traced stops it, and whoever would let it go on may be stopped itself.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         child = os.fork()
         if not child: signal.pause()
         who = (child, os.getppid(), 1)
         got = [call(101, 16, p, 0, 0) for p in who] + [call(101, 0x4206, p, 0, 0) for p in who] + [call(101, 0, 0, 0, 0)]
         got += [call(310, p, ctypes.create_string_buffer(16), 1, ctypes.create_string_buffer(16), 1, 0) for p in who]
         got += [call(438, os.pidfd_open(child), 0, 0), call(312, os.getpid(), 1, 0, 0, 0)]
+        for p in (p for p, r in zip(who, got) if r >= 0):
+            os.waitpid(p, 0x40000000)
+            call(101, 17, p, 0, 0)
         told(any(r >= 0 for r in got), got)
         """,
     ),

@@ -134,9 +134,15 @@ scrape_configs:
 """
     with needed(), servers.prometheus(tmp_path_factory.mktemp("watched"), config) as server:
         query = f"{server.url}/api/v1/query?query=last_over_time(shop_replicas[5m])"
-        until(
-            lambda: "shop_replicas" in urllib.request.urlopen(query, timeout=30).read().decode(), "the shop is scraped"
-        )
+
+        def scraped() -> bool:
+            """At the beginning of this second, for which checks ask."""
+            return (
+                "shop_replicas"
+                in urllib.request.urlopen(f"{query}&time={int(time.time())}", timeout=30).read().decode()
+            )
+
+        until(scraped, "the shop is scraped")
         yield f"prometheus+{server.url}"
 
 
