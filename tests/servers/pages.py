@@ -69,14 +69,15 @@ def site() -> Iterator[dict[str, str]]:
             thread.join(30)
 
 
-def judged(address: str) -> dict[str, Any]:
-    """What Lighthouse says of a page."""
+def judged(address: str, tries: int = 3) -> dict[str, Any]:
+    """What Lighthouse says of a page. Now and then it misses that the page was opened (NO_NAVSTART), and is asked again."""
     program = PLACE / "node_modules" / "lighthouse" / "cli" / "index.js"
     flags = "--headless=new --no-sandbox --disable-gpu"
     command = ["node", str(program), address, "--quiet", "--output=json", f"--chrome-flags={flags}"]
     command.append(f"--only-categories={','.join(CATEGORIES)}")
     env = {**environment(), "CHROME_PATH": str(binary("chromium"))}
-    told: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, env=env).stdout)
+    done = subprocess.run(command, check=tries == 1, stdout=subprocess.PIPE, env=env)
+    told: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else judged(address, tries - 1)
     return told
 
 
