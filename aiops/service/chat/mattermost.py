@@ -11,30 +11,27 @@ import anyio.to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from aiops.domain import Actor
 from aiops.errors import NotFound
 from aiops.plain import clean, markdown
-from aiops.ports import Message
 from aiops.render import language
 from aiops.render.language import say
 from aiops.service.chat import answering, fields, forms, signatures
-from aiops.service.chat.answering import Question
+from aiops.service.chat.commands import command
 from aiops.service.chat.fields import Fields
-from aiops.service.chat.platforms import Platform, Platforms
+from aiops.service.chat.platforms import Platform, platforms_of
 from aiops.service.chat.pressing import Presser, Pressing
 from aiops.service.chat.signatures import Proof
 from aiops.service.desk import PROBLEM, Desk
 
 router = APIRouter(prefix="/v1/chat", tags=["v1"])
 
-ANSWER_S = 20.0
 WAIT_S = 1.5  # Mattermost waits for an answer: what takes longer is told in the thread alone
 
 
 @router.post("/mattermost", responses=PROBLEM)
 async def mattermost(request: Request) -> JSONResponse:
     """A slash command, whose token is in the form or after `Token` in the header, or a press on one of our buttons."""
-    platform = _platforms(request).mattermost
+    platform = platforms_of(request).mattermost
     if platform is None:
         raise NotFound("Mattermost is not set up: chat.mattermost_token_file")
     headers, body = dict(request.scope["headers"]), await request.body()
@@ -44,24 +41,7 @@ async def mattermost(request: Request) -> JSONResponse:
     given = form.get(b"token", headers.get(b"authorization", b"").removeprefix(b"Token "))
     proof = signatures.mattermost(platform.secret, given, form.get(b"trigger_id", b""), platform.clock())
     await answering.once(request.app.state.desk, proof)
-    return _command(request, platform, form)
-
-
-def _platforms(request: Request) -> Platforms:
-    platforms: Platforms = request.app.state.platforms
-    return platforms
-
-
-def _command(request: Request, platform: Platform, form: forms.Form) -> JSONResponse:
-    address, channel = forms.text(form, b"response_url"), clean(forms.text(form, b"channel_id"), 64)
-
-    def answer(message: Message, public: bool) -> None:
-        platform.replies.post(address, message, public, ANSWER_S)
-
-    who = ".".join(part for part in (forms.text(form, b"team_id"), forms.text(form, b"user_id")) if part)
-    question = Question(forms.text(form, b"text"), Actor("mattermost", clean(who, 128)), channel, answer)
-    told = answering.take(request.app.state.desk, question, _platforms(request).room)
-    return JSONResponse(dict(platform.replies.shown(Message((told,)), public=False)))
+    return command(request, "mattermost", platform, form)
 
 
 async def _press(request: Request, platform: Platform, told: Fields) -> JSONResponse:
@@ -76,5 +56,5 @@ async def _press(request: Request, platform: Platform, told: Fields) -> JSONResp
     words = ""
     with anyio.move_on_after(WAIT_S):
         words = await anyio.to_thread.run_sync(pressing.pressed, desk, value, presser, abandon_on_cancel=True)
-    with language.speaking(_platforms(request).language):
+    with language.speaking(platforms_of(request).language):
         return JSONResponse({"ephemeral_text": markdown(words or say("It takes a while; the thread will tell."))})

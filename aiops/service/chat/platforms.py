@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from fastapi import Request
+
 from aiops.ports import Replies
 from aiops.render.language import ENGLISH
 from aiops.service.chat import answering
@@ -33,3 +35,9 @@ class Platforms:
     people: People = field(default_factory=People)
     language: str = ENGLISH  # in which chats are told what nobody there asked
     room: threading.Semaphore = field(default_factory=answering.room)
+
+
+def platforms_of(request: Request) -> Platforms:
+    """What the application was made with."""
+    platforms: Platforms = request.app.state.platforms
+    return platforms

@@ -22,8 +22,9 @@ from aiops.plain import clean
 from aiops.ports import Chat, Message
 from aiops.service.chat import answering, fields, forms, signatures
 from aiops.service.chat.answering import Question
+from aiops.service.chat.commands import ANSWER_S, command, person
 from aiops.service.chat.fields import Fields
-from aiops.service.chat.platforms import Platform, Platforms
+from aiops.service.chat.platforms import Platform, platforms_of
 from aiops.service.chat.pressing import Presser, Pressing
 from aiops.service.chat.signatures import Distrusted, Proof
 from aiops.service.desk import PROBLEM, Desk
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/chat", tags=["v1"])
 
-ANSWER_S = 20.0
 REPEATED_S = 86_400  # Slack tries an event again for an hour at most
 ASKING = ("app_mention", "message")
 _MENTION = re.compile(r"<@[A-Z0-9]+(?:\|[^>]*)?>")
@@ -42,7 +42,7 @@ _MARKED = re.compile(r"<(?:[^>|]*\|)?([^>]*)>")  # a link or a channel, with the
 @router.post("/slack", responses=PROBLEM)
 async def slack(request: Request) -> Response:
     """A slash command, an event or a press, signed with Slack's `v0` scheme."""
-    platform = _platforms(request).slack
+    platform = platforms_of(request).slack
     if platform is None:
         raise NotFound("Slack is not set up: chat.slack_secret_file")
     body, headers = await request.body(), dict(request.scope["headers"])
@@ -53,27 +53,7 @@ async def slack(request: Request) -> Response:
     form = forms.read(body)
     if b"payload" in form:
         return _press(request, platform, fields.read(form[b"payload"]))
-    return _command(request, platform, form)
-
-
-def _platforms(request: Request) -> Platforms:
-    platforms: Platforms = request.app.state.platforms
-    return platforms
-
-
-# ---------------------------------------------------------------- slash commands
-
-
-def _command(request: Request, platform: Platform, form: forms.Form) -> Response:
-    address, channel = forms.text(form, b"response_url"), clean(forms.text(form, b"channel_id"), 64)
-
-    def answer(message: Message, public: bool) -> None:
-        platform.replies.post(address, message, public, ANSWER_S)
-
-    who = person(forms.text(form, b"team_id"), forms.text(form, b"user_id"))
-    question = Question(forms.text(form, b"text"), Actor("slack", who), channel, answer)
-    told = answering.take(request.app.state.desk, question, _platforms(request).room)
-    return JSONResponse(dict(platform.replies.shown(Message((told,)), public=False)))
+    return command(request, "slack", platform, form)
 
 
 # ---------------------------------------------------------------- events
@@ -111,7 +91,7 @@ def _asked(request: Request, platform: Platform, told: Fields) -> None:
     who = person(fields.text(told, "team_id"), user)
     answer = _in_thread(there, thread)
     question = Question(words(fields.text(event, "text")), Actor("slack", who), clean(channel, 64), answer)
-    if why := answering.refused(request.app.state.desk, question, _platforms(request).room):
+    if why := answering.refused(request.app.state.desk, question, platforms_of(request).room):
         _aside(request, lambda: answer(Message((why,)), False))
 
 
@@ -163,14 +143,9 @@ def _pressed(pressing: Pressing, desk: Desk, value: str, presser: Presser) -> st
 # ---------------------------------------------------------------- parts
 
 
-def person(team: str, user: str) -> str:
-    """TEAM.USER, by which people are listed, so that nobody is somebody of another workspace."""
-    return clean(".".join(part for part in (team, user) if part), 128)
-
-
 def _aside(request: Request, work: Callable[[], None]) -> bool:
     """Does something in a thread; False, and nothing is done, where too much is being done already."""
-    free = _platforms(request).apps.telling
+    free = platforms_of(request).apps.telling
     if not free.acquire(blocking=False):
         return False
 
